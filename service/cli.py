@@ -1,0 +1,38 @@
+"""The ``minigpt4-service`` command: one line a sub-command, each in the module that does the work."""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from service import __version__
+from service.errors import ServiceError
+
+# Module of each command; it offers add_arguments(parser) and run(arguments). Imported on demand, so
+# that `--help` does not load torch.
+COMMANDS = {
+    "serve": ("service.serving", "serve a model folder over HTTP"),
+    "init-model": ("service.model_folder.command", "write a model folder with random weights"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run a command; a failure of ours is one line on standard error and exit status 1."""
+    argv = sys.argv[1:] if argv is None else list(argv)
+    parser = argparse.ArgumentParser(prog="minigpt4-service", description=__doc__)
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    chosen = next((word for word in argv if not word.startswith("-")), None)
+    for name, (module, summary) in COMMANDS.items():
+        # `serve` hands flags it does not know on to vLLM, --help among them.
+        command = commands.add_parser(name, help=summary, allow_abbrev=False)
+        if name == chosen:
+            importlib.import_module(module).add_arguments(command)
+    arguments, unknown = parser.parse_known_args(argv)
+    if unknown and arguments.command != "serve":
+        parser.error(f"unknown arguments: {' '.join(unknown)}")
+    arguments.vllm_flags = unknown
+    try:
+        importlib.import_module(COMMANDS[arguments.command][0]).run(arguments)
+    except ServiceError as error:
+        sys.exit(f"minigpt4-service: {error}")

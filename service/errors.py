@@ -1,0 +1,59 @@
+"""Every error of our own, in one tree; ``service/app.py`` is the only place that maps them to HTTP."""
+
+
+class ServiceError(Exception):
+    """Base of this project's errors. Its message is written for the person who reads it."""
+
+
+class ModelFolderError(ServiceError):
+    """A model folder is incomplete or contradicts itself; the message says what to do."""
+
+
+class SettingsError(ServiceError):
+    """A setting is unknown, out of range or contradicts another one."""
+
+
+class EncoderNotReadyError(ServiceError):
+    """The vision encoder is not started, failed its warm-up, or is shut down."""
+
+
+class EncoderOverloadedError(ServiceError):
+    """The encoder's bounded queue is full; the client should come back later.
+
+    Attributes:
+        retry_after: Seconds after which a retry is worth it.
+    """
+
+    def __init__(self, queued: int, retry_after: int = 1) -> None:
+        super().__init__(f"{queued} images are waiting for the vision encoder; try again later.")
+        self.retry_after = retry_after
+
+
+class EncodingError(ServiceError):
+    """The vision encoder could not encode this image although its pixels are valid."""
+
+
+class ImageError(ServiceError):
+    """An image that a client sent cannot be used: the client's fault.
+
+    Attributes:
+        parameter: The request field that is wrong, in OpenAI's naming.
+    """
+
+    parameter = "image_url"
+
+
+class ImageFormatError(ImageError):
+    """The bytes are no image, or of a format that is not accepted, or truncated."""
+
+
+class ImageTooLargeError(ImageError):
+    """Too many bytes or too many pixels."""
+
+
+class ImageSourceError(ImageError):
+    """The address or data URI is malformed or not allowed."""
+
+
+class ImageFetchError(ImageError):
+    """The address does not answer with an image in time."""

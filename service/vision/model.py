@@ -1,0 +1,122 @@
+"""The encoder as one torch module, composed from transformers' BLIP-2 parts."""
+
+import torch
+from torch import Tensor, nn
+from transformers import Blip2QFormerConfig, Blip2QFormerModel, Blip2VisionConfig, Blip2VisionModel
+
+from service.families import PATCHES_PER_TOKEN
+from service.vision.config import QFormerShape, VisionConfig
+
+# CLIP's pixel statistics, which EVA and BLIP-2 keep (Radford et al. 2021).
+PIXEL_MEAN = (0.48145466, 0.4578275, 0.40821073)
+PIXEL_STD = (0.26862954, 0.26130258, 0.27577711)
+
+
+class Float32LayerNorm(nn.LayerNorm):
+    """Layer norm computed in float32 whatever the model's dtype, as the original's ln_vision is."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        normalised = nn.functional.layer_norm(
+            features.float(),
+            self.normalized_shape,
+            self.weight.float(),
+            self.bias.float(),
+            self.eps,
+        )
+        return normalised.to(features.dtype)
+
+
+class VisionEncoder(nn.Module):
+    """ViT, ln_vision, Q-Former (or grouping of patch features) and the trained projection."""
+
+    def __init__(self, config: VisionConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.vit = Blip2VisionModel(_vit_config(config))
+        # ln_vision stands outside: transformers would give it the blocks' epsilon.
+        self.vit.post_layernorm = nn.Identity()
+        self.ln_vision = Float32LayerNorm(config.vit.hidden_size, eps=config.ln_vision_eps)
+        if config.qformer is not None:
+            self.query_tokens = nn.Parameter(
+                torch.zeros(1, config.qformer.query_tokens, config.qformer.hidden_size)
+            )
+            self.qformer = Blip2QFormerModel(
+                _qformer_config(config.qformer, config.vit.hidden_size)
+            )
+        self.projection = _projection(config)
+        self.reset_pixel_statistics()
+        self.eval()
+
+    def reset_pixel_statistics(self) -> None:
+        """(Re)create the buffers that no file holds; needed after building on the meta device."""
+        self.register_buffer("pixel_mean", torch.tensor(PIXEL_MEAN), persistent=False)
+        self.register_buffer("pixel_std", torch.tensor(PIXEL_STD), persistent=False)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Encode a batch.
+
+        Args:
+            pixels: ``[images, image_size, image_size, 3]`` uint8 RGB.
+
+        Returns:
+            Projected embeddings ``[images, visual_tokens, hidden_size]`` in the weights' dtype.
+        """
+        return self.projection(self.visual_features(pixels))
+
+    def visual_features(self, pixels: Tensor) -> Tensor:
+        """Everything before the projection: ``[images, visual_tokens, projection_width]``."""
+        patch_features = self.ln_vision(self.vit(self._normalise(pixels)).last_hidden_state)
+        if self.config.qformer is None:
+            return _group_patches(patch_features[:, 1:])
+        # The Q-Former attends to the class token as well.
+        return self.qformer(
+            query_embeds=self.query_tokens.expand(len(pixels), -1, -1),
+            encoder_hidden_states=patch_features,
+        ).last_hidden_state
+
+    def _normalise(self, pixels: Tensor) -> Tensor:
+        scaled = pixels.permute(0, 3, 1, 2).float() / 255
+        mean, std = self.pixel_mean[:, None, None], self.pixel_std[:, None, None]
+        return ((scaled - mean) / std).to(self.dtype)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype the weights are held in."""
+        return self.ln_vision.weight.dtype
+
+
+def _group_patches(patch_features: Tensor) -> Tensor:
+    # Consecutive patches in raster order, not 2x2 neighbourhoods.
+    images, patches, width = patch_features.shape
+    return patch_features.reshape(images, patches // PATCHES_PER_TOKEN, PATCHES_PER_TOKEN * width)
+
+
+def _projection(config: VisionConfig) -> nn.Module:
+    first = nn.Linear(config.projection_width, config.hidden_size)
+    if config.projection_layers == 1:
+        return first
+    layers: list[nn.Module] = [first]
+    for _ in range(config.projection_layers - 1):
+        layers += [nn.GELU(), nn.Linear(config.hidden_size, config.hidden_size)]
+    return nn.Sequential(*layers)
+
+
+def _vit_config(config: VisionConfig) -> Blip2VisionConfig:
+    return Blip2VisionConfig(
+        **config.vit.model_dump(),
+        image_size=config.image_size,
+        hidden_act="gelu",
+        qkv_bias=True,
+        attn_implementation="sdpa",
+    )
+
+
+def _qformer_config(shape: QFormerShape, vit_width: int) -> Blip2QFormerConfig:
+    return Blip2QFormerConfig(
+        **shape.model_dump(exclude={"query_tokens"}),
+        encoder_hidden_size=vit_width,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+        use_qformer_text_input=False,
+        attn_implementation="sdpa",
+    )
