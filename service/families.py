@@ -30,7 +30,7 @@ class Family:
     stop: tuple[str, ...]
 
 
-FAMILIES = {
+FAMILIES: dict[str, Family] = {
     family.name: family
     for family in (
         Family("minigpt4-vicuna", 224, True, "vicuna_v0.jinja", ("###",)),
