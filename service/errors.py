@@ -9,6 +9,10 @@ class ModelFolderError(ServiceError):
     """A model folder is incomplete or contradicts itself; the message says what to do."""
 
 
+class CheckpointError(ServiceError):
+    """A published checkpoint cannot be imported; the message says why and what to do."""
+
+
 class SettingsError(ServiceError):
     """A setting is unknown, out of range or contradicts another one."""
 
