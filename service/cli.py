@@ -12,6 +12,8 @@ from service.errors import ServiceError
 # that `--help` does not load torch.
 COMMANDS = {
     "serve": ("service.serving", "serve a model folder over HTTP"),
+    "import": ("service.checkpoints.command", "make a model folder from published checkpoints"),
+    "inspect": ("service.model_folder.inspect", "say what a model folder holds and needs"),
     "init-model": ("service.model_folder.command", "write a model folder with random weights"),
 }
 

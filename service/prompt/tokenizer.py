@@ -69,6 +69,8 @@ def write_tokenizer(tokenizer: Tokenizer, family: Family, folder: Path) -> None:
         "clean_up_tokenization_spaces": False,
     }
     (folder / "tokenizer_config.json").write_text(json.dumps(configuration, indent=2) + "\n")
+    # vLLM looks for a model configuration beside a tokenizer and complains where there is none.
+    (folder / "config.json").write_text(json.dumps({"model_type": "llama"}) + "\n")
     (folder / "chat_template.jinja").write_text(chat_template(family))
 
 

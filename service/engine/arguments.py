@@ -1,0 +1,89 @@
+"""The flags vLLM is started with: this project's defaults first, the user's after, so theirs win."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from service.engine.plugin import ARCHITECTURE
+from service.errors import SettingsError
+from service.families import DEFAULT_SAMPLING
+from service.model_folder.layout import ModelFolder
+from service.settings import Settings
+
+CONFIG_KEY = "minigpt4"
+"""Attribute of the Hugging Face configuration by which engine processes find the model folder."""
+
+
+def vllm_flags(
+    folder: ModelFolder, settings: Settings, name: str, user_flags: Sequence[str]
+) -> list[str]:
+    """A whole ``vllm serve`` command line for a model folder.
+
+    Args:
+        name: Model name that clients use.
+        user_flags: Flags from the command line, passed on as they are.
+    """
+    flags = {
+        **model_flags(folder),
+        "--served-model-name": name,
+        "--limit-mm-per-prompt": json.dumps({"image": settings.images_per_prompt}),
+        # The demo's sampling instead of whatever a Vicuna folder's generation_config.json says.
+        "--generation-config": "vllm",
+        "--override-generation-config": json.dumps(DEFAULT_SAMPLING),
+        # Tokenizing and templates run on these threads; one would serialise the requests' text.
+        "--renderer-num-workers": "4",
+        # Embeddings in the engine's cache; the 4 GiB default is meant for pixels.
+        "--mm-processor-cache-gb": "1",
+        "--max-num-queued-reqs": "512",
+        "--shutdown-timeout": "30",
+        "--sse-keep-alive-interval": "15",
+        "--disable-access-log-for-endpoints": "/health,/ready,/metrics",
+    }
+    switches = ["--enable-prompt-tokens-details", "--enable-request-id-headers"]
+    return [*_flatten(flags), *switches, *_merge_overrides(folder, user_flags)]
+
+
+def model_flags(folder: ModelFolder) -> dict[str, str]:
+    """What plain ``vllm serve`` needs to serve a model folder with the plugin."""
+    return {
+        "--model": folder.language_model,
+        "--tokenizer": str(folder.tokenizer),
+        "--hf-overrides": json.dumps(_hf_overrides(folder)),
+        "--chat-template-content-format": "openai",
+    }
+
+
+def _hf_overrides(folder: ModelFolder) -> dict[str, Any]:
+    return {
+        "architectures": [ARCHITECTURE],
+        CONFIG_KEY: {
+            "model_folder": str(folder.root),
+            "visual_tokens": folder.index.visual_tokens,
+        },
+    }
+
+
+def _merge_overrides(folder: ModelFolder, user_flags: Sequence[str]) -> list[str]:
+    """A user's --hf-overrides adds to ours instead of replacing it."""
+    flags = list(user_flags)
+    for index, flag in enumerate(flags):
+        if flag == "--hf-overrides" or flag.startswith("--hf-overrides="):
+            _, equals, value = flag.partition("=")
+            try:
+                overrides = json.loads(value if equals else flags[index + 1])
+            except (ValueError, IndexError):
+                raise SettingsError("--hf-overrides needs a JSON object.") from None
+            merged = json.dumps({**overrides, **_hf_overrides(folder)})
+            flags[index : index + (1 if equals else 2)] = ["--hf-overrides", merged]
+            break
+    return flags
+
+
+def _flatten(flags: dict[str, str]) -> list[str]:
+    return [word for flag, value in flags.items() for word in (flag, value)]
+
+
+def default_name(folder: ModelFolder) -> str:
+    """The model's name towards clients: its folder's."""
+    return Path(folder.root).name

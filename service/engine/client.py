@@ -1,0 +1,61 @@
+"""The engine as the API process sees it: vLLM's AsyncLLM with the family's stop strings."""
+
+from argparse import Namespace
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from vllm.engine.arg_utils import AsyncEngineArgs
+from vllm.outputs import RequestOutput
+from vllm.sampling_params import SamplingParams
+from vllm.usage.usage_lib import UsageContext
+from vllm.v1.engine.async_llm import AsyncLLM
+
+
+class Engine(AsyncLLM):
+    """Ends every answer at the family's stop strings, on all routes alike.
+
+    vLLM takes default sampling from a generation config, which has no place for strings.
+    """
+
+    family_stop: tuple[str, ...] = ()
+
+    async def generate(
+        self, prompt: Any, sampling_params: SamplingParams, request_id: str, **options: Any
+    ) -> AsyncGenerator[RequestOutput, None]:
+        """As AsyncLLM's, which documents the options."""
+        params = with_stop(sampling_params, self.family_stop)
+        async for output in super().generate(prompt, params, request_id, **options):
+            yield output
+
+
+def with_stop(params: SamplingParams, stop: tuple[str, ...]) -> SamplingParams:
+    """``params`` with ``stop`` added to the client's own stop strings.
+
+    Left as they are: ``ignore_eos``, which asks for the full length whatever the model says, and
+    requests without text, where strings cannot be found.
+    """
+    missing = [text for text in stop if text not in (params.stop or [])]
+    if not missing or params.ignore_eos or not params.detokenize:
+        return params
+    params = params.clone()
+    params.stop = [*(params.stop or []), *missing]
+    if not params.include_stop_str_in_output:
+        # Text that may be the beginning of a stop string is held back from a stream.
+        params.output_text_buffer_length = max(len(text) for text in params.stop) - 1
+    return params
+
+
+def start_engine(arguments: Namespace, stop: tuple[str, ...]) -> Engine:
+    """Start the engine's processes and wait until they can serve. Blocks for tens of seconds."""
+    engine_args = AsyncEngineArgs.from_cli_args(arguments)
+    config = engine_args.create_engine_config(usage_context=UsageContext.OPENAI_API_SERVER)
+    engine = Engine.from_vllm_config(
+        vllm_config=config,
+        usage_context=UsageContext.OPENAI_API_SERVER,
+        enable_log_requests=engine_args.enable_log_requests,
+        aggregate_engine_logging=engine_args.aggregate_engine_logging,
+        disable_log_stats=engine_args.disable_log_stats,
+    )
+    assert isinstance(engine, Engine)
+    engine.family_stop = stop
+    return engine

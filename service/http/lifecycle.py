@@ -1,0 +1,129 @@
+"""The process's state towards the outside: starting, ready, draining, failed.
+
+The gate stands in front of the application. It answers before there is one, refuses new work while
+the service drains, and counts the requests that a drain must wait for.
+"""
+
+import asyncio
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from enum import StrEnum
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.http.openai_errors import error_body
+
+PROBES = frozenset({"/health", "/ready", "/metrics", "/version"})
+RETRY_AFTER = 5
+"""Seconds a client should wait when the service is starting or draining."""
+
+
+class State(StrEnum):
+    """Where in its life the service is."""
+
+    STARTING = "starting"
+    READY = "ready"
+    DRAINING = "draining"
+    FAILED = "failed"
+
+
+class Lifecycle:
+    """State and the number of requests under way; lives on the event loop."""
+
+    def __init__(self) -> None:
+        self.state = State.STARTING
+        self.in_flight = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def enter(self) -> None:
+        """A request begins."""
+        self.in_flight += 1
+        self._idle.clear()
+
+    def leave(self) -> None:
+        """A request has ended, its stream included."""
+        self.in_flight -= 1
+        if self.in_flight == 0:
+            self._idle.set()
+
+    async def drain(self, grace: float) -> int:
+        """Refuse new requests and wait up to ``grace`` seconds; returns how many are still running."""
+        self.state = State.DRAINING
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._idle.wait(), grace)
+        return self.in_flight
+
+
+class Gate:
+    """ASGI front of the service; see the module's text.
+
+    ``healthy`` says whether engine and encoder can serve, asked at each probe.
+    """
+
+    def __init__(self, lifecycle: Lifecycle) -> None:
+        self._lifecycle = lifecycle
+        self._app: ASGIApp | None = None
+        self._healthy: Callable[[], bool] = lambda: False
+
+    def open(self, app: ASGIApp, healthy: Callable[[], bool]) -> None:
+        """The application can serve from now on."""
+        self._app, self._healthy = app, healthy
+        self._lifecycle.state = State.READY
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, refuse or pass on."""
+        if scope["type"] == "lifespan":
+            await _acknowledge_lifespan(receive, send)
+        elif scope["type"] != "http":
+            await _close(send)
+        elif scope["path"] == "/ready":
+            await self._ready(send)
+        elif self._app is None:
+            await self._unavailable(send)
+        elif scope["path"] in PROBES:
+            await self._app(scope, receive, send)
+        elif self._lifecycle.state is not State.READY:
+            await self._unavailable(send)
+        else:
+            await self._pass(self._app, scope, receive, send)
+
+    async def _pass(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+        self._lifecycle.enter()
+        try:
+            await app(scope, receive, send)
+        finally:
+            self._lifecycle.leave()
+
+    async def _ready(self, send: Send) -> None:
+        state = self._lifecycle.state
+        if state is State.READY and not self._healthy():
+            state = State.FAILED
+        status = 200 if state is State.READY else 503
+        await respond(send, status, json.dumps({"status": state}).encode())
+
+    async def _unavailable(self, send: Send) -> None:
+        state = self._lifecycle.state
+        body = error_body(f"The service is {state}.", "service_unavailable", 503)
+        await respond(send, 503, body, retry_after=RETRY_AFTER)
+
+
+async def respond(send: Send, status: int, body: bytes, retry_after: int | None = None) -> None:
+    """A whole JSON response."""
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    if retry_after is not None:
+        headers.append((b"retry-after", b"%d" % retry_after))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _acknowledge_lifespan(receive: Receive, send: Send) -> None:
+    message: Message = {"type": ""}
+    while message["type"] != "lifespan.shutdown":
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+
+
+async def _close(send: Send) -> None:
+    await send({"type": "websocket.close", "code": 1008})

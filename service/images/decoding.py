@@ -1,0 +1,71 @@
+"""Bytes of an untrusted image to the encoder's pixels."""
+
+import warnings
+from io import BytesIO
+
+import numpy as np
+import torch
+from PIL import Image, ImageFile
+from torch import Tensor
+
+from service.errors import ImageFormatError, ImageTooLargeError
+
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
+"""Accepted formats; of animations and multi-page files the first frame is used."""
+
+
+def decode_pixels(data: bytes, image_size: int, max_pixels: int) -> Tensor:
+    """Decode and resize as the original does.
+
+    ``convert("RGB")`` (alpha is dropped, not composited; EXIF orientation is not applied), then
+    Pillow's bicubic filter to a square, the aspect ratio not kept.
+
+    Returns:
+        ``[image_size, image_size, 3]`` uint8.
+
+    Raises:
+        ImageFormatError: no accepted image, or a broken one.
+        ImageTooLargeError: more pixels than ``max_pixels``, by its header, before decoding.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is checked
+        image = _open(data, max_pixels)
+        return resize_to_pixels(_decode(image), image_size)
+
+
+def resize_to_pixels(image: Image.Image, image_size: int) -> Tensor:
+    """``[image_size, image_size, 3]`` uint8 of an image in any of Pillow's modes."""
+    resized = image.convert("RGB").resize((image_size, image_size), Image.Resampling.BICUBIC)
+    return torch.from_numpy(np.array(resized))
+
+
+def _open(data: bytes, max_pixels: int) -> ImageFile.ImageFile:
+    try:
+        image = Image.open(BytesIO(data), formats=FORMATS)
+    except Image.DecompressionBombError:
+        raise _too_large(max_pixels) from None
+    except Exception:
+        # Pillow's readers raise nearly anything on hostile bytes; their words stay here.
+        raise ImageFormatError(f"This is no image of an accepted format ({_names()}).") from None
+    width, height = image.size
+    if width * height > max_pixels:
+        raise _too_large(max_pixels)
+    if width * height == 0:
+        raise ImageFormatError("The image has no pixels.")
+    return image
+
+
+def _decode(image: ImageFile.ImageFile) -> Image.Image:
+    try:
+        image.load()
+        return image
+    except Exception:
+        raise ImageFormatError("The image is truncated or damaged.") from None
+
+
+def _too_large(max_pixels: int) -> ImageTooLargeError:
+    return ImageTooLargeError(f"The image has more than {max_pixels} pixels.")
+
+
+def _names() -> str:
+    return ", ".join(name.replace("WEBP", "WebP") for name in FORMATS)

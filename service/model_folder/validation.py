@@ -1,0 +1,126 @@
+"""Checks of a model folder before anything is started: each failure says what to do."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+from service.errors import ModelFolderError
+from service.families import IMAGE_TOKEN
+from service.model_folder.layout import INDEX_FILE, ModelFolder
+from service.vision.config import VisionConfig
+from service.vision.weights import WEIGHTS_FILE, load_vision_config
+
+# Widths at which a mix-up has a name that users know.
+SIZES = {4096: "7B", 5120: "13B"}
+
+
+def validate(folder: ModelFolder) -> None:
+    """Check that the parts are there and fit together; reads no weights.
+
+    Raises:
+        ModelFolderError: with the first problem found.
+    """
+    vision = _check_vision(folder)
+    tokenizer = _check_tokenizer(folder.tokenizer)
+    if folder.language_model_is_local:
+        _check_language_model(Path(folder.language_model), vision, tokenizer)
+    elif _looks_like_path(folder.index.language_model):
+        raise ModelFolderError(
+            f"The language model {folder.index.language_model} is not there. Set `language_model` in "
+            f"{folder.root / INDEX_FILE} to the folder of a Hugging Face Llama or Vicuna."
+        )
+
+
+def _check_vision(folder: ModelFolder) -> VisionConfig:
+    config = load_vision_config(folder.vision)
+    if not (folder.vision / WEIGHTS_FILE).is_file():
+        raise ModelFolderError(f"{folder.vision / WEIGHTS_FILE} is missing: the part is not whole.")
+    index = folder.index
+    for what, ours, theirs in (
+        ("image_size", index.image_size, config.image_size),
+        ("visual_tokens", index.visual_tokens, config.visual_tokens),
+    ):
+        if ours != theirs:
+            raise ModelFolderError(
+                f"{INDEX_FILE} says {what} {ours}, the encoder in {folder.vision} has {theirs}. "
+                "One of them belongs to another model."
+            )
+    if (config.qformer is not None) != folder.family.uses_qformer:
+        has = "has a" if config.qformer else "has no"
+        raise ModelFolderError(
+            f"The encoder in {folder.vision} {has} Q-Former, which family {index.family} does not "
+            "fit. Check `family` against the checkpoint's origin."
+        )
+    return config
+
+
+def _check_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    if not (folder / "tokenizer.json").is_file():
+        raise ModelFolderError(
+            f"{folder} holds no tokenizer.json. An old tokenizer.model is converted by `import`."
+        )
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except Exception as error:
+        raise ModelFolderError(f"The tokenizer in {folder} cannot be loaded: {error}") from error
+    if tokenizer.encode(IMAGE_TOKEN, add_special_tokens=False) != [
+        tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)
+    ]:
+        raise ModelFolderError(
+            f"The tokenizer in {folder} does not know {IMAGE_TOKEN} as one token. Use the tokenizer "
+            "that `import` or `init-model` writes, not the language model's own."
+        )
+    if not tokenizer.chat_template:
+        raise ModelFolderError(
+            f"{folder} holds no chat_template.jinja, so the family's conversation format is unknown."
+        )
+    return tokenizer
+
+
+def _check_language_model(
+    folder: Path, vision: VisionConfig, tokenizer: PreTrainedTokenizerBase
+) -> None:
+    config = _read_config(folder / "config.json")
+    if config.get("model_type") != "llama":
+        raise ModelFolderError(
+            f"{folder} is a {config.get('model_type')} model; MiniGPT-4 needs a Llama or Vicuna."
+        )
+    width = config.get("hidden_size")
+    if width != vision.hidden_size:
+        raise ModelFolderError(
+            f"The projection is {_named(vision.hidden_size)} wide, the language model in {folder} "
+            f"{_named(width)}. Use the projection and the language model of one size."
+        )
+    text_tokens = len(tokenizer) - 1  # <ImageHere> itself is replaced before the engine sees it
+    if text_tokens > int(config.get("vocab_size", 0)):
+        raise ModelFolderError(
+            f"The tokenizer has {text_tokens} tokens, the language model in {folder} embeds "
+            f"{config.get('vocab_size')}. They belong to different models."
+        )
+    if not list(folder.glob("*.safetensors")):
+        raise ModelFolderError(
+            f"{folder} holds no .safetensors weights; older .bin files are not loaded, as they can "
+            "run code. Convert them once with transformers' save_pretrained, or use `import`."
+        )
+
+
+def _read_config(file: Path) -> dict[str, Any]:
+    try:
+        config: dict[str, Any] = json.loads(file.read_text())
+    except FileNotFoundError:
+        raise ModelFolderError(f"{file} is missing: no Hugging Face model folder.") from None
+    except (ValueError, OSError) as error:
+        raise ModelFolderError(f"{file} cannot be read: {error}") from error
+    return config
+
+
+def _looks_like_path(reference: str) -> bool:
+    # A hub id is NAME or OWNER/NAME.
+    return reference.startswith((".", "/", "~")) or reference.count("/") != 1
+
+
+def _named(width: object) -> str:
+    name = SIZES.get(width) if isinstance(width, int) else None
+    return f"{width} ({name})" if name else str(width)

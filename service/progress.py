@@ -1,0 +1,34 @@
+"""What a person at the terminal is told while the service starts and stops."""
+
+import argparse
+import sys
+from contextlib import suppress
+
+# A red disc on white, 32 x 32.
+EXAMPLE_IMAGE = (
+    "data:image/png;base64,"
+    "iVBORw0KGgoAAAANSUhEUgAAACAAAAAgAQMAAABJtOi3AAAABlBMVEX////cHh7/Hx2WAAAARElEQVR4"
+    "2n3MsQ2AMADEwOOFxBgwCpvBaBklY1CghCKiQ7hw4cL8s1Ssl9hmsQe9y8QZSIzqU42SseodRxOliXq/"
+    "+z8eGIwO/AhZZ7UAAAAASUVORK5CYII="
+)
+
+
+def say(text: str) -> None:
+    """One message on standard error; a closed terminal is no reason to fail."""
+    with suppress(OSError):
+        print(text, file=sys.stderr, flush=True)
+
+
+def banner(arguments: argparse.Namespace) -> str:
+    """The address, and a curl line that works when it is pasted."""
+    scheme = "https" if arguments.ssl_certfile else "http"
+    host = arguments.host if arguments.host not in (None, "", "0.0.0.0", "::") else "127.0.0.1"  # noqa: S104
+    host = f"[{host}]" if ":" in host else host
+    address = f"{scheme}://{host}:{arguments.port}"
+    return (
+        f"Ready: {address}  (API at {address}/v1, documentation at {address}/docs)\n"
+        "Try it:\n"
+        f"  curl {address}/v1/chat/completions -H 'Content-Type: application/json' -d "
+        '\'{"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": '
+        f'"{EXAMPLE_IMAGE}"}}}}, {{"type": "text", "text": "What is in this image?"}}]}}]}}\''
+    )

@@ -1,0 +1,140 @@
+"""The running service: listen, load, open the gate, drain, stop.
+
+It answers "starting" while the encoder and the engine load at the same time, and at SIGTERM it
+refuses new requests, lets the running ones finish within the grace period, and stops.
+"""
+
+import argparse
+import asyncio
+import os
+import signal
+import socket
+from contextlib import AsyncExitStack
+
+import uvicorn
+from vllm.entrypoints.launchers.launcher import NoSignalServer
+
+from service.app import create_app
+from service.engine.client import Engine, start_engine
+from service.http.lifecycle import Gate, Lifecycle, State
+from service.model_folder.layout import ModelFolder
+from service.progress import banner, say
+from service.settings import Settings
+from service.vision import shared
+
+ENGINE_POLL = 1.0
+"""Seconds between looks at whether the engine still lives."""
+
+
+class Server:
+    """One run of the service."""
+
+    def __init__(
+        self,
+        folder: ModelFolder,
+        settings: Settings,
+        arguments: argparse.Namespace,
+        listener: socket.socket,
+    ) -> None:
+        """``arguments`` are vLLM's, parsed; ``listener`` is bound to the address."""
+        self._folder = folder
+        self._settings = settings
+        self._arguments = arguments
+        self._listener = listener
+        self._lifecycle = Lifecycle()
+        self._gate = Gate(self._lifecycle)
+        self._stop = asyncio.Event()
+        self._exit_status = 0
+
+    async def run(self) -> int:
+        """Start, serve, drain, stop; returns the process's exit status."""
+        self._handle_signals()
+        async with AsyncExitStack() as stack:
+            http = self._listen(stack)
+            starting = asyncio.create_task(self._start(stack, http))
+            stopping = asyncio.create_task(self._stop.wait())
+            await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if not starting.done():
+                _exit_now()  # told to stop while loading: nothing is under way
+            watching = asyncio.create_task(self._watch(starting.result()))
+            await stopping
+            watching.cancel()
+            if self._exit_status == 0:
+                await self._drain()
+        return self._exit_status
+
+    def _handle_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._signalled)
+
+    def _signalled(self) -> None:
+        if self._stop.is_set():
+            _exit_now()
+        self._stop.set()
+
+    def _listen(self, stack: AsyncExitStack) -> NoSignalServer:
+        http = NoSignalServer(uvicorn_config(self._gate, self._arguments))
+        serving = asyncio.create_task(http.serve(sockets=[self._listener]))
+
+        async def close() -> None:
+            http.should_exit = True
+            await serving
+
+        stack.push_async_callback(close)
+        return http
+
+    async def _start(self, stack: AsyncExitStack, http: NoSignalServer) -> Engine:
+        shared.set_model_folder(self._folder)
+        shared.set_settings(self._settings)
+        say(f"Loading {self._folder.index.family} from {self._folder.root} ...")
+        runtime, engine = await asyncio.gather(
+            asyncio.to_thread(shared.shared_runtime),
+            asyncio.to_thread(start_engine, self._arguments, self._folder.family.stop),
+        )
+        stack.callback(shared.stop_shared_runtime)
+        stack.callback(engine.shutdown, timeout=0)
+        await engine.reset_mm_cache()  # what profiling left there
+        app, limited = await create_app(engine, self._arguments, self._settings)
+        app.state.server = http  # where vLLM's error handlers look for it
+        await stack.enter_async_context(app.router.lifespan_context(app))
+        self._gate.open(limited, lambda: runtime.ready and not engine.errored)
+        say(banner(self._arguments))
+        return engine
+
+    async def _watch(self, engine: Engine) -> None:
+        """An engine that has died cannot come back: end, so that the orchestrator starts anew."""
+        while not engine.errored:  # noqa: ASYNC110 - vLLM offers no event for it
+            await asyncio.sleep(ENGINE_POLL)
+        say("The engine has died; exiting.")
+        self._lifecycle.state = State.FAILED
+        self._exit_status = 1
+        self._stop.set()
+
+    async def _drain(self) -> None:
+        grace = self._arguments.shutdown_timeout
+        say(f"Draining: {self._lifecycle.in_flight} requests under way, at most {grace} s.")
+        if cut := await self._lifecycle.drain(grace):
+            say(f"{cut} requests were cut.")
+
+
+def uvicorn_config(gate: Gate, arguments: argparse.Namespace) -> uvicorn.Config:
+    """uvicorn as vLLM's flags ask for it."""
+    config = uvicorn.Config(
+        gate,
+        log_level=arguments.uvicorn_log_level,
+        access_log=not arguments.disable_uvicorn_access_log,
+        ssl_keyfile=arguments.ssl_keyfile,
+        ssl_certfile=arguments.ssl_certfile,
+        ssl_ca_certs=arguments.ssl_ca_certs,
+        ssl_cert_reqs=arguments.ssl_cert_reqs,
+        # A stream that outlives the drain is cut.
+        timeout_graceful_shutdown=1,
+    )
+    config.h11_max_incomplete_event_size = arguments.h11_max_incomplete_event_size
+    return config
+
+
+def _exit_now() -> None:
+    """End at once, engine processes included: they notice that their parent is gone."""
+    os._exit(1)

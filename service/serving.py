@@ -1,0 +1,106 @@
+"""``serve``: settings, environment and vLLM's flags; then :class:`service.server.Server` runs.
+
+Everything that can be checked cheaply is checked here, before anything is loaded.
+"""
+
+import argparse
+import os
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from service.errors import ServiceError, SettingsError
+from service.images import CONNECTOR_NAME
+from service.model_folder.default import resolve_model
+from service.model_folder.layout import ModelFolder
+from service.model_folder.validation import validate
+from service.settings import Settings, load_settings
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """One flag a setting; further flags go to vLLM."""
+    parser.description = (
+        "Serve a model folder. Flags not listed here go to vLLM (see `vllm serve`)."
+    )
+    parser.add_argument("--settings", type=Path, help="TOML file of settings")
+    for name, field in Settings.model_fields.items():
+        flag = f"--{name.replace('_', '-')}"
+        parser.add_argument(flag, dest=f"setting_{name}", help=field.description, metavar="VALUE")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Serve until told to stop; exits non-zero when the engine died."""
+    settings = load_settings(arguments.settings, **_given(arguments))
+    folder = resolve_model(settings.model, settings.cache_dir)
+    validate(folder)
+    # vLLM reads its environment when it is imported, so it is set before.
+    set_environment(folder)
+    vllm_arguments = parse_vllm_flags(folder, settings, arguments.vllm_flags)
+    listener = _bind(vllm_arguments)
+    import uvloop
+
+    from service.server import Server
+
+    async def serve() -> int:
+        return await Server(folder, settings, vllm_arguments, listener).run()
+
+    sys.exit(uvloop.run(serve()))
+
+
+def _given(arguments: argparse.Namespace) -> dict[str, Any]:
+    values = {name: getattr(arguments, f"setting_{name}") for name in Settings.model_fields}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def set_environment(folder: ModelFolder) -> None:
+    """Defaults for what vLLM and Hugging Face read from the environment; the user's values win."""
+    defaults = {
+        "VLLM_MEDIA_CONNECTOR": CONNECTOR_NAME,
+        "VLLM_LOGGING_LEVEL": "WARNING",
+        "VLLM_NO_USAGE_STATS": "1",
+        # The engine must not inherit the encoder's threads, which a fork would freeze.
+        "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
+        "VLLM_CPU_KVCACHE_SPACE": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+    }
+    if folder.language_model_is_local:
+        defaults["HF_HUB_OFFLINE"] = "1"
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)
+
+
+def parse_vllm_flags(
+    folder: ModelFolder, settings: Settings, flags: Sequence[str]
+) -> argparse.Namespace:
+    """All of vLLM's arguments; raises :class:`SettingsError` where they contradict each other."""
+    from vllm.entrypoints.launchers.cli_args import make_arg_parser, validate_parsed_serve_args
+    from vllm.utils.argparse_utils import FlexibleArgumentParser
+
+    from service.engine.arguments import default_name, vllm_flags
+
+    parser = make_arg_parser(FlexibleArgumentParser(prog="minigpt4-service serve"))
+    parser.set_defaults(host="127.0.0.1")
+    arguments = parser.parse_args(vllm_flags(folder, settings, default_name(folder), flags))
+    try:
+        validate_parsed_serve_args(arguments)
+    except (ValueError, TypeError) as error:
+        raise SettingsError(str(error)) from None
+    if arguments.api_server_count not in (None, 1):
+        raise SettingsError("One process serves HTTP; run replicas instead of --api-server-count.")
+    return arguments
+
+
+def _bind(arguments: argparse.Namespace) -> socket.socket:
+    """Take the port before the minutes of loading, not after."""
+    from vllm.entrypoints.launchers.launcher import create_server_socket
+    from vllm.utils.system_utils import set_ulimit
+
+    set_ulimit()
+    try:
+        return create_server_socket((arguments.host or "", arguments.port), reuse_port=False)
+    except OSError as error:
+        raise ServiceError(
+            f"{arguments.host}:{arguments.port} cannot be listened on: {error.strerror}."
+        ) from None

@@ -1,0 +1,142 @@
+"""Every setting of the service itself; vLLM's are its own flags, passed through.
+
+Precedence: command line over environment (``MINIGPT4_*``) over a TOML file over default.
+"""
+
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, PositiveInt, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from service.errors import SettingsError
+from service.images.sources import FetchPolicy
+from service.vision.image_queue import EncodingLimits
+
+MEBIBYTE = 1 << 20
+
+
+class Settings(BaseSettings):
+    """Frozen; unknown keys are refused. Each description gives the unit and the default's reason."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="MINIGPT4_", extra="forbid", frozen=True, use_attribute_docstrings=True
+    )
+
+    model: str = "default"
+    """Model folder, or the name of a model that comes with the service."""
+
+    cache_dir: Path = Path("~/.cache/minigpt4-service").expanduser()
+    """Folder for models that the service writes itself (`tiny`)."""
+
+    request_max_bytes: PositiveInt = 64 * MEBIBYTE
+    """Size of a request's body, in bytes, at most; a few large images in base64 fit."""
+
+    images_per_prompt: PositiveInt = 8
+    """Images in one request's whole conversation, at most; each takes 32 to 256 tokens of context."""
+
+    image_max_bytes: PositiveInt = 20 * MEBIBYTE
+    """Encoded size of an image, in bytes, at most. OpenAI's own limit is of this order."""
+
+    image_max_pixels: PositiveInt = 50_000_000
+    """Width times height, in pixels, at most, checked before decoding; a 50-megapixel camera fits."""
+
+    image_fetch_timeout: float = Field(5.0, gt=0)
+    """Seconds for fetching an image from a URL, redirects included."""
+
+    image_allowed_hosts: frozenset[str] = frozenset()
+    """Hosts that image URLs may name (a JSON list); empty allows every public host."""
+
+    image_allow_private_addresses: bool = False
+    """Whether image URLs may lead to loopback, private and other non-public addresses."""
+
+    encoder_device: str = "auto"
+    """`auto` (the first GPU, else the CPU), `cpu`, `cuda` or `cuda:N`."""
+
+    encoder_dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Weights of the vision encoder; `auto` is bfloat16 on a GPU and float32 on a CPU."""
+
+    encoder_threads: int = Field(0, ge=0)
+    """CPU threads of one encoding; 0 leaves torch's choice (all cores)."""
+
+    encoder_max_batch: PositiveInt = 16
+    """Images encoded together at most, across requests."""
+
+    encoder_max_wait_ms: float = Field(0.0, ge=0)
+    """Milliseconds that images which arrived during an encoding may wait for more; an idle encoder
+    never waits. 0, as whatever came during an encoding already fills the next batch."""
+
+    encoder_queue: PositiveInt = 256
+    """Images waiting for the encoder at most, over all requests; beyond it 503 with Retry-After."""
+
+    embedding_cache_mb: int = Field(256, ge=0)
+    """Mebibytes of embeddings kept for images that come again; a 7B image takes 0.5 (float32)."""
+
+    decode_threads: PositiveInt = 2
+    """Images decoded at the same time; each may take image_max_pixels times 3 bytes."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Init values are the command line's; there is no .env and no secrets folder."""
+        toml = TomlConfigSettingsSource(settings_cls)
+        return init_settings, env_settings, toml
+
+    @property
+    def fetch_policy(self) -> FetchPolicy:
+        """What images may be fetched."""
+        return FetchPolicy(
+            timeout=self.image_fetch_timeout,
+            max_bytes=self.image_max_bytes,
+            allowed_hosts=frozenset(host.lower() for host in self.image_allowed_hosts),
+            allow_private_addresses=self.image_allow_private_addresses,
+        )
+
+    @property
+    def encoding_limits(self) -> EncodingLimits:
+        """Bounds of the encoding runtime."""
+        return EncodingLimits(
+            max_batch=self.encoder_max_batch,
+            max_wait=self.encoder_max_wait_ms / 1000,
+            max_queue=self.encoder_queue,
+            cache_bytes=self.embedding_cache_mb * MEBIBYTE,
+            decode_threads=self.decode_threads,
+        )
+
+
+def load_settings(file: Path | None = None, **command_line: Any) -> Settings:
+    """Settings from all sources; raises :class:`SettingsError` naming each wrong one.
+
+    Args:
+        file: TOML file.
+        command_line: Values given as flags.
+    """
+
+    class FromFile(Settings):
+        model_config = SettingsConfigDict(toml_file=file)
+
+    known = {f"MINIGPT4_{name.upper()}" for name in Settings.model_fields}
+    unknown = {name for name in os.environ if name.startswith("MINIGPT4_")} - known
+    if unknown:
+        raise SettingsError(f"Settings: unknown in the environment: {', '.join(sorted(unknown))}")
+    try:
+        return FromFile(**command_line)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()
+        )
+        raise SettingsError(f"Settings: {problems}") from None
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"Settings file {file}: {error}") from None
