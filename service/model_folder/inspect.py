@@ -9,8 +9,7 @@ from typing import Any
 
 import torch
 
-from service.checkpoints.importer import sha256
-from service.checkpoints.reading import TensorEntry, read_checkpoint
+from service.checkpoints.reading import TensorEntry, read_checkpoint, sha256
 from service.errors import CheckpointError, ModelFolderError
 from service.model_folder.layout import ModelFolder
 from service.vision.config import VisionConfig

@@ -1,0 +1,84 @@
+"""Hugging Face folders of BLIP-2 and InstructBLIP as a source of ViT, ln_vision and Q-Former.
+
+Layout of ``Salesforce/blip2-flan-t5-xxl`` and ``Salesforce/instructblip-vicuna-7b``. The epsilons in
+their ``config.json`` are not taken: early ones differ from what MiniGPT-4 computes with.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from service.checkpoints.names import NameTable
+from service.errors import CheckpointError
+
+_TEXT = "the Q-Former's text branch"
+_OWN_LANGUAGE_MODEL = "BLIP-2's own language model and the projection into it"
+BLIP2_HUB = NameTable(
+    renamed=[
+        ("query_tokens", "query_tokens"),
+        ("vision_model.post_layernorm.*", "ln_vision.*"),
+        ("vision_model.embeddings.class_embedding", "vit.embeddings.class_embedding"),
+        ("vision_model.embeddings.position_embedding", "vit.embeddings.position_embedding"),
+        ("vision_model.embeddings.patch_embedding.*", "vit.embeddings.patch_embedding.*"),
+        ("vision_model.encoder.layers.*.*.*", "vit.encoder.layers.*.*.*"),
+        ("vision_model.encoder.layers.*.*.*.*", "vit.encoder.layers.*.*.*.*"),
+        ("qformer.layernorm.*", "qformer.layernorm.*"),
+        # InstructBLIP's Q-Former shares one norm between queries and text.
+        ("qformer.embeddings.layernorm.*", "qformer.layernorm.*"),
+        *(
+            (f"qformer.encoder.layer.*.{part}", f"qformer.encoder.layer.*.{part}")
+            for part in (
+                "attention.attention.*.*",
+                "attention.output.*.*",
+                "crossattention.attention.*.*",
+                "crossattention.output.*.*",
+                "intermediate_query.dense.*",
+                "output_query.*.*",
+            )
+        ),
+    ],
+    ignored=[
+        ("qformer.encoder.layer.*.intermediate.dense.*", _TEXT),
+        ("qformer.encoder.layer.*.output.*.*", _TEXT),
+        ("qformer.embeddings.word_embeddings.weight", _TEXT),
+        ("qformer.embeddings.position_embeddings.weight", _TEXT),
+        ("qformer.embeddings.position_ids", "a table of 0, 1, 2, ..."),
+        ("language_projection.*", _OWN_LANGUAGE_MODEL),
+        ("language_model.**", _OWN_LANGUAGE_MODEL),
+    ],
+)
+NEEDED_PREFIXES = ("query_tokens", "vision_model.", "qformer.")
+"""Beginnings of the tensor names that an import reads; shards without any of them are not fetched."""
+
+
+@dataclass(frozen=True)
+class Blip2Facts:
+    """What ``config.json`` tells that tensors do not.
+
+    Attributes:
+        model_type: ``blip-2`` or ``instructblip``.
+    """
+
+    model_type: str
+    vit_heads: int | None
+    qformer_heads: int | None
+
+
+def read_facts(folder: Path) -> Blip2Facts:
+    """Read ``config.json``; raises :class:`CheckpointError` where the folder is of another model."""
+    file = folder / "config.json"
+    try:
+        config: dict[str, Any] = json.loads(file.read_text())
+        model_type = str(config["model_type"])
+        vision, qformer = config.get("vision_config") or {}, config.get("qformer_config") or {}
+        facts = Blip2Facts(
+            model_type, vision.get("num_attention_heads"), qformer.get("num_attention_heads")
+        )
+    except (OSError, ValueError, KeyError, AttributeError) as error:
+        raise CheckpointError(
+            f"{file} cannot be read as a BLIP-2 configuration: {error}"
+        ) from error
+    if model_type not in ("blip-2", "instructblip"):
+        raise CheckpointError(f"{folder} holds a {model_type} model, not BLIP-2 or InstructBLIP.")
+    return facts

@@ -1,0 +1,333 @@
+"""An import: everything is opened and checked first, then a whole model folder is written, or none."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tokenizers import Tokenizer
+
+from service import __version__
+from service.checkpoints import blip2_hub, hub
+from service.checkpoints.language_model import (
+    LanguageModel,
+    Placement,
+    check_mergeable,
+    open_language_model,
+    place,
+    write_merged,
+)
+from service.checkpoints.lora import DEFAULT_ALPHA, LoraUpdate, is_lora, lora_updates
+from service.checkpoints.projection import is_first_stage, trained_option
+from service.checkpoints.reading import sha256
+from service.checkpoints.tokenizers import FILES as TOKENIZER_FILES
+from service.checkpoints.tokenizers import read_tokenizer
+from service.checkpoints.vision import (
+    SizeOptions,
+    Source,
+    VisionPlan,
+    open_projection,
+    open_qformer,
+    open_vit,
+    plan_vision,
+)
+from service.checkpoints.writing import write_safetensors
+from service.errors import CheckpointError
+from service.families import FAMILIES, Family
+from service.model_folder.layout import ModelIndex, Provenance, write_index
+from service.prompt.tokenizer import write_tokenizer
+from service.vision.weights import CONFIG_FILE, WEIGHTS_FILE
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class ImportRequest:
+    """What the user asked for.
+
+    Attributes:
+        target: The new model folder.
+        vit, qformer, projection, language_model, tokenizer: Paths, or hub ids where the hub has such.
+        placement: How the language model gets into the folder; ignored where LoRA is merged into it.
+        lora_alpha: Scale of LoRA updates; None takes the checkpoint's word, else MiniGPT-v2's 16.
+        merged_already: The language model already contains MiniGPT-v2's LoRA weights.
+    """
+
+    target: Path
+    family: str
+    projection: str
+    language_model: str
+    vit: str | None = None
+    qformer: str | None = None
+    tokenizer: str | None = None
+    placement: Placement = "reference"
+    sizes: SizeOptions = field(default_factory=SizeOptions)
+    lora_alpha: float | None = None
+    merged_already: bool = False
+
+
+@dataclass(frozen=True)
+class ImportPlan:
+    """A checked import: only reading, computing and writing are left."""
+
+    request: ImportRequest
+    family: Family
+    sources: list[Source]
+    vision: VisionPlan
+    language_model: LanguageModel
+    updates: Mapping[str, LoraUpdate]
+    tokenizer: Tokenizer
+    tokenizer_files: list[Path]
+    warnings: list[str]
+
+
+def plan_import(request: ImportRequest) -> ImportPlan:
+    """Open and check every input; writes nothing.
+
+    Raises:
+        CheckpointError: the import would fail, or would give a model that answers with nonsense.
+    """
+    family = FAMILIES[request.family]
+    _check_target(request.target)
+    vit, qformer = _open_encoder(request, family)
+    projection = open_projection(_existing(request.projection))
+    _check_lora(projection, request)
+    vision = plan_vision(family, vit, qformer, projection, request.sizes)
+    language_model = _open_language_model(request, family)
+    if vision.config.hidden_size != language_model.hidden_size:
+        raise CheckpointError(_width_mismatch(vision, language_model))
+    updates = _updates(request, projection)
+    if updates:
+        check_mergeable(language_model, updates)
+    tokenizer, files, notes = read_tokenizer(
+        _tokenizer_folder(request, language_model), language_model.vocabulary
+    )
+    sources = [source for source in (vit, qformer, projection) if source is not None]
+    warnings = [warning for source in sources for warning in source.warnings]
+    warnings += [*_unexpected(sources), *language_model.warnings, *notes]
+    if is_first_stage(projection.path, projection.checkpoint.training):
+        warnings.append(
+            "The projection is of training stage 1: expect incomplete and repeated sentences. The "
+            "usual checkpoints are of stage 2."
+        )
+    return ImportPlan(
+        request, family, sources, vision, language_model, updates, tokenizer, files, warnings
+    )
+
+
+def _check_target(target: Path) -> None:
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise CheckpointError(f"{target} exists and is not an empty folder; give a new one.")
+
+
+def _existing(source: str) -> Path:
+    path = hub.local_path(source)
+    if path is None:
+        raise CheckpointError(f"{source}: there is no such file.")
+    return path
+
+
+def _open_encoder(request: ImportRequest, family: Family) -> tuple[Source, Source | None]:
+    if not family.uses_qformer:
+        if request.qformer is not None:
+            raise CheckpointError(f"{family.name} has no Q-Former: leave --qformer out.")
+        if request.vit is None:
+            raise CheckpointError("--vit is needed: eva_vit_g.pth, or a BLIP-2 folder or hub id.")
+        return open_vit(_encoder_path(request.vit)), None
+    if request.qformer is None:
+        raise CheckpointError(
+            f"{family.name} needs --qformer: blip2_pretrained_flant5xxl.pth, or a BLIP-2 folder or "
+            "hub id."
+        )
+    qformer_path = _encoder_path(request.qformer)
+    if request.vit is None and not qformer_path.is_dir():
+        raise CheckpointError("--vit is needed: eva_vit_g.pth, or a BLIP-2 folder or hub id.")
+    vit_path = qformer_path if request.vit is None else _encoder_path(request.vit)
+    return open_vit(vit_path), open_qformer(qformer_path)
+
+
+def _encoder_path(source: str) -> Path:
+    return hub.local_path(source) or hub.fetch_parts(source, blip2_hub.NEEDED_PREFIXES)
+
+
+def _check_lora(projection: Source, request: ImportRequest) -> None:
+    names = projection.checkpoint.tensors
+    trained_too = [
+        name
+        for name in projection.translation.unexpected
+        if name.startswith("llama_model.") and not name.endswith((".SCB", ".weight_format"))
+    ]
+    if trained_too:
+        raise CheckpointError(
+            f"{projection.path} also holds weights of the language model itself, which this importer "
+            f"does not merge: {', '.join(trained_too[:4])}, ... ({len(trained_too)} in all)."
+        )
+    has_lora = any(is_lora(name) for name in names)
+    if has_lora and request.family != "minigpt-v2":
+        raise CheckpointError(
+            f"{projection.path} holds LoRA weights for the language model: it is a MiniGPT-v2 "
+            "checkpoint. Import it with --family minigpt-v2."
+        )
+    if request.family == "minigpt-v2" and not has_lora and not request.merged_already:
+        raise CheckpointError(
+            f"{projection.path} holds no LoRA weights, so it is no MiniGPT-v2 checkpoint; one of "
+            "MiniGPT-4 with Llama-2 is imported with --family minigpt4-llama2. If the language model "
+            "you give already contains them, say so with --merged-already."
+        )
+
+
+def _updates(request: ImportRequest, projection: Source) -> Mapping[str, LoraUpdate]:
+    if request.family != "minigpt-v2" or request.merged_already:
+        return {}
+    stated = trained_option(projection.checkpoint.training, "lora_alpha")
+    alpha = request.lora_alpha or float(stated or DEFAULT_ALPHA)
+    return lora_updates(projection.checkpoint.tensors, alpha)
+
+
+def _open_language_model(request: ImportRequest, family: Family) -> LanguageModel:
+    source = request.language_model
+    path = hub.local_path(source)
+    merges = family.name == "minigpt-v2" and not request.merged_already
+    here = path is not None or merges or request.placement != "reference"
+    if path is None:
+        patterns = (*hub.CONFIGURATION, *hub.TOKENIZER, *(hub.WEIGHTS if here else ()))
+        folder = hub.fetch(source, patterns)
+    elif path.is_dir():
+        folder = path
+    else:
+        raise CheckpointError(f"{path} is a file; --llm takes a Hugging Face folder or a hub id.")
+    return open_language_model(
+        source, folder, family.name, is_hub_id=path is None, with_weights=here
+    )
+
+
+def _tokenizer_folder(request: ImportRequest, language_model: LanguageModel) -> Path:
+    if request.tokenizer is None:
+        return language_model.folder
+    path = hub.local_path(request.tokenizer)
+    return hub.fetch(request.tokenizer, TOKENIZER_FILES) if path is None else path
+
+
+def _width_mismatch(vision: VisionPlan, language_model: LanguageModel) -> str:
+    sizes = {4096: " (7B)", 5120: " (13B)"}
+    projected, hidden = vision.config.hidden_size, language_model.hidden_size
+    return (
+        f"The projection writes embeddings of width {projected}{sizes.get(projected, '')}, and "
+        f"{language_model.source} reads {hidden}{sizes.get(hidden, '')}: they are of different model "
+        "sizes. Take the checkpoint and the language model of the same size."
+    )
+
+
+def _unexpected(sources: list[Source]) -> Iterator[str]:
+    for source in sources:
+        names = source.translation.unexpected
+        if names:
+            shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+            yield (
+                f"{source.path.name} holds {len(names)} tensors that neither the original nor this "
+                f"importer knows, left out: {shown}"
+            )
+
+
+def describe(plan: ImportPlan) -> Iterator[str]:
+    """What the import does, in lines for people."""
+    config, request = plan.vision.config, plan.request
+    yield f"{request.target}: {plan.family.name}, {config.image_size} px, "
+    yield f"  {config.visual_tokens} embeddings of width {config.hidden_size} an image"
+    vit = config.vit
+    yield (
+        f"  ViT: {vit.num_hidden_layers} layers, width {vit.hidden_size}, "
+        f"{vit.num_attention_heads} heads"
+    )
+    if config.qformer:
+        yield (
+            f"  Q-Former: {config.qformer.num_hidden_layers} layers, width "
+            f"{config.qformer.hidden_size}, {config.qformer.query_tokens} query tokens"
+        )
+    total = sum(tensor.bytes for tensor in plan.vision.tensors)
+    yield f"  vision/{WEIGHTS_FILE}: {len(plan.vision.tensors)} tensors, {total / 2**20:.1f} MiB"
+    for source in plan.sources:
+        yield f"  {source.role}: {source.path}, {len(source.translation.tensors)} tensors known"
+        for why, names in source.translation.ignored.items():
+            yield f"    left out, as the original does: {len(names)} tensors ({why})"
+    how = (
+        f"merged with {len(plan.updates)} LoRA updates into a new language_model/"
+        if plan.updates
+        else {"reference": "referenced", "link": "hard-linked", "copy": "copied"}[request.placement]
+    )
+    yield f"  language model: {plan.language_model.source}, {how}"
+    yield f"  tokenizer: {plan.tokenizer_files[0]}, {plan.tokenizer.get_vocab_size()} pieces"
+    for warning in plan.warnings:
+        yield f"  warning: {warning}"
+
+
+def write_import(plan: ImportPlan, report: Report) -> None:
+    """Write the model folder of a plan.
+
+    Everything is built in a hidden folder beside the target and renamed at the end, so that the
+    target is whole whenever it is there. A killed import leaves the hidden folder, which can go.
+
+    Args:
+        report: Gets a line before each step that takes long.
+
+    Raises:
+        CheckpointError: a file changed or vanished meanwhile, or the disk is full.
+    """
+    target = plan.request.target
+    partial = target.absolute().parent / f".{target.name}.partial-{os.getpid()}"
+    try:
+        partial.mkdir(parents=True)
+        _write_parts(plan, partial, report)
+        if target.exists():
+            target.rmdir()
+        partial.rename(target)
+    except OSError as error:
+        raise CheckpointError(f"{target} could not be written: {error}") from error
+    finally:
+        if partial.exists():
+            shutil.rmtree(partial)
+
+
+def _write_parts(plan: ImportPlan, folder: Path, report: Report) -> None:
+    report("Writing the vision encoder")
+    vision = folder / "vision"
+    vision.mkdir()
+    write_safetensors(vision / WEIGHTS_FILE, plan.vision.tensors)
+    (vision / CONFIG_FILE).write_text(plan.vision.config.model_dump_json(indent=2) + "\n")
+    write_tokenizer(plan.tokenizer, plan.family, folder / "tokenizer")
+    if plan.updates:
+        report("Merging the LoRA weights into a new language model")
+        language_model = write_merged(plan.language_model, plan.updates, folder / "language_model")
+    else:
+        language_model = place(
+            plan.language_model, plan.request.placement, folder / "language_model"
+        )
+    index = ModelIndex(
+        family=plan.family.name,
+        image_size=plan.vision.config.image_size,
+        visual_tokens=plan.vision.config.visual_tokens,
+        language_model=language_model,
+        provenance=Provenance(
+            made_by=f"import {__version__}", sources=_hashes(plan, report), notes=plan.warnings
+        ),
+    )
+    write_index(folder, index)
+
+
+def _hashes(plan: ImportPlan, report: Report) -> dict[str, dict[str, str]]:
+    """SHA-256 of every file that was read, by role and name."""
+    files = {
+        (source.role, file): None for source in plan.sources for file in source.checkpoint.files
+    }
+    model = plan.language_model
+    weights = model.weights.files if model.weights else []
+    files |= {("language_model", file): None for file in [model.folder / "config.json", *weights]}
+    files |= {("tokenizer", file): None for file in plan.tokenizer_files}
+    sources: dict[str, dict[str, str]] = {}
+    if model.is_hub_id:
+        sources["language_model"] = {"hub_id": model.source}
+    for role, file in files:
+        report(f"Hashing {file.name} ({file.stat().st_size / 2**20:.0f} MiB)")
+        sources[f"{role}/{file.name}"] = {"path": str(file), "sha256": sha256(file)}
+    return sources

@@ -1,0 +1,79 @@
+"""BLIP-2's Q-Former and ln_vision, as published in ``blip2_pretrained_flant5xxl.pth``.
+
+Only the query branch is run (Li et al. 2023, arXiv:2301.12597, section 3.1): no text goes through it.
+"""
+
+from service.checkpoints.names import NameTable
+from service.checkpoints.reading import TensorEntry
+from service.errors import CheckpointError
+from service.vision.config import QFormerShape
+
+HEAD_WIDTH = 64
+"""Width of one attention head of BERT-base, which the Q-Former started from."""
+
+_LAYER, _RENAMED = "Qformer.bert.encoder.layer.*", "qformer.encoder.layer.*"
+_TEXT = "the Q-Former's text branch"
+QFORMER = NameTable(
+    renamed=[
+        ("query_tokens", "query_tokens"),
+        ("ln_vision.*", "ln_vision.*"),
+        ("Qformer.bert.embeddings.LayerNorm.*", "qformer.layernorm.*"),
+        (f"{_LAYER}.attention.self.*.*", f"{_RENAMED}.attention.attention.*.*"),
+        (f"{_LAYER}.attention.output.*.*", f"{_RENAMED}.attention.output.*.*"),
+        (f"{_LAYER}.crossattention.self.*.*", f"{_RENAMED}.crossattention.attention.*.*"),
+        (f"{_LAYER}.crossattention.output.*.*", f"{_RENAMED}.crossattention.output.*.*"),
+        (f"{_LAYER}.intermediate_query.dense.*", f"{_RENAMED}.intermediate_query.dense.*"),
+        (f"{_LAYER}.output_query.*.*", f"{_RENAMED}.output_query.*.*"),
+    ],
+    ignored=[
+        (f"{_LAYER}.intermediate.dense.*", _TEXT),
+        (f"{_LAYER}.output.*.*", _TEXT),
+        ("Qformer.bert.embeddings.word_embeddings.weight", _TEXT),
+        ("Qformer.bert.embeddings.position_embeddings.weight", _TEXT),
+        ("Qformer.bert.embeddings.position_ids", "a table of 0, 1, 2, ..."),
+        ("Qformer.cls.**", "the Q-Former's language-modelling head"),
+        ("t5_proj.*", "BLIP-2's projection into its own language model"),
+        ("opt_proj.*", "BLIP-2's projection into its own language model"),
+        ("t5_model.**", "BLIP-2's own language model"),
+        ("opt_model.**", "BLIP-2's own language model"),
+        ("vision_proj.*", "BLIP-2's image-text matching"),
+        ("text_proj.*", "BLIP-2's image-text matching"),
+        ("itm_head.*", "BLIP-2's image-text matching"),
+        ("temp", "BLIP-2's image-text matching"),
+    ],
+)
+
+
+def qformer_shape(tensors: dict[str, TensorEntry], heads: int | None) -> QFormerShape:
+    """Sizes of the Q-Former, from its tensors (named as in the model folder).
+
+    Raises:
+        CheckpointError: the tensors are no such Q-Former.
+    """
+    prefix = "qformer.encoder.layer."
+    try:
+        _, queries, width = tensors["query_tokens"].shape
+        intermediate = tensors[f"{prefix}0.intermediate_query.dense.weight"].shape[0]
+    except (KeyError, ValueError, IndexError):
+        raise CheckpointError(
+            "The file given for the Q-Former holds none of its tensors (query_tokens, Qformer.bert...)."
+            " It should be blip2_pretrained_flant5xxl.pth, or a Hugging Face BLIP-2 folder."
+        ) from None
+    layers = 1 + max(int(name.split(".")[3]) for name in tensors if name.startswith(prefix))
+    crossing = sorted({int(name.split(".")[3]) for name in tensors if ".crossattention." in name})
+    frequency = crossing[1] if len(crossing) > 1 else layers
+    if crossing != list(range(0, layers, frequency)):
+        raise CheckpointError(f"Cross-attention in layers {crossing} of {layers} is not regular.")
+    if heads is None and width % HEAD_WIDTH:
+        raise CheckpointError(
+            f"A Q-Former of width {width} cannot have heads of {HEAD_WIDTH}; say how many with "
+            "--qformer-heads."
+        )
+    return QFormerShape(
+        hidden_size=width,
+        intermediate_size=intermediate,
+        num_hidden_layers=layers,
+        num_attention_heads=heads or width // HEAD_WIDTH,
+        cross_attention_frequency=frequency,
+        query_tokens=queries,
+    )
