@@ -1,0 +1,405 @@
+"""The text side: a tokenizer and a small Llama that learn conversations, and never see an image.
+
+Where a conversation has an image, the language model reads **sums of its own word embeddings**: one sum
+for each thing that a query token of the vision side will own (the words of the object in a cell, of the
+background, of the count, of what is written). Nothing else about images reaches it. Alignment then has
+to find the one linear map from query tokens to such sums.
+"""
+
+import json
+import random
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.data import Dataset
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from service.demo.conversations import (
+    ask,
+    casual,
+    compare,
+    small_talk,
+    vocabulary_words,
+    web_caption,
+    without_image,
+)
+from service.demo.fitting import Schedule, fit
+from service.demo.scenes import (
+    BACKGROUNDS,
+    CELLS,
+    COLOURS,
+    COLUMNS,
+    KINDS,
+    NUMBERS,
+    ROWS,
+    SIZES,
+    TEXTS,
+    WORDS,
+    Scene,
+    draw_scene,
+    rng_for,
+)
+from service.prompt.tokenizer import BOS, BYTE_TOKENS, EOS, UNK, llama_tokenizer
+
+SYSTEM = (
+    "Give the following image: <Img>ImageContent</Img>. You will be able to see the image once I "
+    "provide it to you. Please answer my questions."
+)
+"""The original demo's system text, which the family's chat template writes."""
+
+SLOTS = CELLS + 3
+LM_SCHEDULE = Schedule(steps=3000, batch=16, learning_rate=2e-3, weight_decay=0.02)
+_PIECES = 1100
+_WORDS = 620
+_LONG_ENOUGH = 170
+_LONGEST = 240
+_IGNORED = -100
+_GROUPS: tuple[tuple[str, ...], ...] = (
+    KINDS,
+    COLOURS,
+    SIZES,
+    ROWS,
+    COLUMNS,
+    BACKGROUNDS,
+    NUMBERS,
+    TEXTS,
+)
+
+
+# The tokenizer.
+
+
+def learn_tokenizer() -> Tokenizer:
+    """Llama's kind of tokenizer from generated conversations: whole words, with and without ``▁``.
+
+    Pieces are learnt within words only, so that no piece glues a word to its punctuation or to ``###``.
+    """
+    words = Counter(word for text in _corpus() for word in re.findall(r"[A-Za-z]+", text))
+    learner = Tokenizer(models.BPE(unk_token=UNK))
+    learner.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    letters = [chr(code) for code in range(33, 127)]
+    trainer = trainers.BpeTrainer(
+        vocab_size=_PIECES, initial_alphabet=letters, show_progress=False, min_frequency=2
+    )
+    lines = (" ".join([word] * count) for word, count in sorted(words.items()))
+    learner.train_from_iterator(lines, trainer)
+    merges = [("#", "#"), ("##", "#"), ("▁", "###")]
+    merges += _merges_of(learner)
+    whole = [word for word, _ in words.most_common(_WORDS) if len(learner.encode(word).ids) == 1]
+    merges += [("▁", word) for word in [*whole, '"', "(", "{", "["]]
+    vocabulary = [UNK, BOS, EOS, *BYTE_TOKENS, "▁", *letters]
+    vocabulary += list(dict.fromkeys(left + right for left, right in merges))
+    unique = dict.fromkeys(vocabulary)
+    return llama_tokenizer({piece: number for number, piece in enumerate(unique)}, merges)
+
+
+def _merges_of(learner: Tokenizer) -> list[tuple[str, str]]:
+    return [(left, right) for left, right in json.loads(learner.to_str())["model"]["merges"]]
+
+
+def _corpus() -> Iterator[str]:
+    for index in range(3000):
+        rng = rng_for("tokenizer", index)
+        scene = draw_scene(rng)
+        turns = [ask(scene, rng), ask(scene, rng), small_talk(rng), compare(scene, scene, rng)]
+        for turn in turns:
+            yield turn.question
+            yield turn.question.lower()
+            yield turn.answer
+    # Words that every answer depends on are whole pieces however rare they are.
+    yield from [" ".join(vocabulary_words())] * 200
+    yield from [
+        " ".join([*WORDS, *COLUMNS, "empty", "nothing", "written", "background", "objects"])
+    ] * 200
+    yield from [SYSTEM + " ###Human: ###Assistant: Please, image picture"] * 200
+
+
+@dataclass
+class Codec:
+    """Texts to token ids, piece by piece, and words to the one id that stands for them in a slot."""
+
+    tokenizer: Tokenizer
+    _continuing: Tokenizer = field(init=False)
+
+    def __post_init__(self) -> None:
+        # The same pieces without the dummy-prefix space: for text that goes on after other text.
+        self._continuing = Tokenizer.from_str(self.tokenizer.to_str())
+        self._continuing.normalizer = normalizers.Replace(" ", "▁")
+
+    def begin(self, text: str) -> list[int]:
+        """Ids of a segment: at the start, after an image, or tokenized by itself."""
+        return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def go_on(self, text: str) -> list[int]:
+        """Ids of text that continues a segment."""
+        return list(self._continuing.encode(text, add_special_tokens=False).ids)
+
+    def word(self, word: str) -> int:
+        """The last id of the word as it stands in a sentence (a digit follows a lone ``▁``)."""
+        return self.begin(word)[-1]
+
+
+# Slots: what the language model reads in an image's place.
+
+
+def slot_words(scene: Scene) -> list[list[str]]:
+    """Words of each of the 12 slots, in the order of the vision side's query tokens."""
+    slots = [["empty", ROWS[cell // 3], COLUMNS[cell % 3]] for cell in range(CELLS)]
+    for item in scene.objects:
+        words = [item.kind, item.colour, item.size, ROWS[item.row], COLUMNS[item.column]]
+        slots[item.cell] = [*words, item.text] if item.text else words
+    slots.append(["background", scene.background])
+    slots.append(["objects", NUMBERS[len(scene.objects)]])
+    written = scene.written
+    slots.append(["written", written.text if written else "nothing"])
+    return slots
+
+
+_OTHERS = {word: group for group in _GROUPS for word in group}
+
+
+def loosened(words: list[str], rng: random.Random) -> list[tuple[str, float]]:
+    """Words with weights near one, and traces of other words: what an imperfect eye reports."""
+    said = [(word, rng.uniform(0.8, 1.15)) for word in words]
+    traces = [
+        (rng.choice(_OTHERS[word]), rng.uniform(-0.15, 0.25))
+        for word in words
+        if word in _OTHERS and rng.random() < 0.4
+    ]
+    return said + traces
+
+
+# Conversations as token ids.
+
+
+@dataclass
+class Encoded:
+    """One training sequence.
+
+    Attributes:
+        ids: Token ids; 0 where a slot stands.
+        labels: Ids to predict at their own place, -100 elsewhere.
+        slots: Place of each slot, with its weighted words.
+    """
+
+    ids: list[int] = field(default_factory=list)
+    labels: list[int] = field(default_factory=list)
+    slots: list[tuple[int, list[tuple[str, float]]]] = field(default_factory=list)
+
+    def say(self, ids: list[int], learn: bool = False) -> None:
+        """Append tokens; ``learn`` makes them targets."""
+        self.ids += ids
+        self.labels += ids if learn else [_IGNORED] * len(ids)
+
+    def show(self, scene: Scene, rng: random.Random) -> None:
+        """Append an image's slots."""
+        exact = rng.random() < 0.3
+        for words in slot_words(scene):
+            said = [(word, 1.0) for word in words] if exact else loosened(words, rng)
+            self.slots.append((len(self.ids), said))
+            self.say([0])
+
+
+def encode_conversation(codec: Codec, rng: random.Random) -> Encoded:
+    """Draw one sequence: a chat about an image, two images or none, or captions in stage 1's format."""
+    style = rng.random()
+    encoded = Encoded()
+    if style < 0.10:
+        for _ in range(4):
+            scene = draw_scene(rng)
+            encoded.say([codec.tokenizer.token_to_id(BOS)])
+            encoded.show(scene, rng)
+            encoded.say(codec.begin(_plain(web_caption(scene, rng)) + "\n"), learn=True)
+        return encoded
+    encoded.say([codec.tokenizer.token_to_id(BOS)])
+    opening = (SYSTEM if rng.random() < 0.5 else "") + "###Human:"
+    if style < 0.18:
+        _chat(codec, encoded, rng, opening)
+    elif style < 0.27:
+        _two_images(codec, encoded, rng, opening)
+    else:
+        _one_image(codec, encoded, rng, opening)
+    return encoded
+
+
+def _plain(caption: str) -> str:
+    """The published normalisation of captions, for the same text in stage 1's place."""
+    return re.sub(r"\s{2,}", " ", re.sub(r"([.!\"()*#:;~])", " ", caption.lower())).strip()
+
+
+def _chat(codec: Codec, encoded: Encoded, rng: random.Random, opening: str) -> None:
+    encoded.say(codec.begin(opening))
+    for turn_number in range(rng.randint(2, 5)):
+        turn = small_talk(rng) if rng.random() < 0.6 else without_image(draw_scene(rng), rng)
+        if turn_number:
+            encoded.say(codec.go_on("Human:"))
+        encoded.say(codec.go_on(f" {casual(turn.question, rng)}"))
+        _answer(codec, encoded, rng, turn.answer)
+
+
+def _one_image(codec: Codec, encoded: Encoded, rng: random.Random, opening: str) -> None:
+    scene = draw_scene(rng)
+    late = rng.random() < 0.08
+    encoded.say(codec.begin(opening))
+    if late:
+        turn = small_talk(rng)
+        encoded.say(codec.go_on(f" {casual(turn.question, rng)}"))
+        _answer(codec, encoded, rng, turn.answer)
+        encoded.say(codec.go_on("Human:"))
+    encoded.say(codec.go_on(" <Img>"))
+    encoded.show(scene, rng)
+    encoded.say(codec.begin("</Img>"))
+    first = True
+    while first or len(encoded.ids) < _LONG_ENOUGH:
+        turn = small_talk(rng) if rng.random() < 0.04 else ask(scene, rng)
+        if not first:
+            encoded.say(codec.go_on("Human:"))
+        encoded.say(codec.go_on(f" {casual(turn.question, rng)}"))
+        _answer(codec, encoded, rng, turn.answer)
+        first = False
+
+
+def _two_images(codec: Codec, encoded: Encoded, rng: random.Random, opening: str) -> None:
+    scenes = draw_scene(rng), draw_scene(rng)
+    encoded.say(codec.begin(f"{opening} <Img>"))
+    encoded.show(scenes[0], rng)
+    # Sent in one message, or in two turns.
+    apart = rng.random() < 0.35
+    if apart:
+        turn = ask(scenes[0], rng)
+        encoded.say(codec.begin(f"</Img> {casual(turn.question, rng)}"))
+        _answer(codec, encoded, rng, turn.answer)
+        encoded.say(codec.go_on("Human: <Img>"))
+    else:
+        encoded.say(codec.begin("</Img> <Img>"))
+    encoded.show(scenes[1], rng)
+    encoded.say(codec.begin("</Img>"))
+    first = True
+    while first or len(encoded.ids) < _LONG_ENOUGH:
+        turn = compare(*scenes, rng)
+        if not first:
+            encoded.say(codec.go_on("Human:"))
+        encoded.say(codec.go_on(f" {casual(turn.question, rng)}"))
+        _answer(codec, encoded, rng, turn.answer)
+        first = False
+
+
+def _answer(codec: Codec, encoded: Encoded, rng: random.Random, answer: str) -> None:
+    # The published training format has a space before ###; the demo's prompt has not.
+    encoded.say(codec.go_on(f"{' ' if rng.random() < 0.25 else ''}###Assistant:"))
+    if rng.random() < 0.7:
+        # As answered: the prompt ends in a lone space, and the answer has its own.
+        encoded.say(codec.go_on(" "))
+    # As an earlier answer stands in the prompt of the next turn, otherwise.
+    encoded.say(codec.go_on(f" {answer}###"), learn=True)
+
+
+class Conversations(Dataset[Encoded]):
+    """Sequence ``i`` of a split."""
+
+    def __init__(self, tokenizer: Tokenizer, split: str, length: int) -> None:
+        self.codec, self.split, self.length = Codec(tokenizer), split, length
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> Encoded:
+        return encode_conversation(self.codec, rng_for(self.split, index))
+
+    def collate(self, samples: list[Encoded]) -> dict[str, Tensor]:
+        """Pad to ``[batch, length]``; slots as ``words`` and ``weights [slots in all, 12]``.
+
+        The few sequences longer than 240 tokens are cut: most of a batch would be padding.
+        """
+        length = min(max(len(sample.ids) for sample in samples), _LONGEST)
+        ids = torch.zeros(len(samples), length, dtype=torch.long)
+        labels = torch.full((len(samples), length), _IGNORED)
+        places, words, weights = [], [], []
+        for row, sample in enumerate(samples):
+            kept = min(len(sample.ids), length)
+            ids[row, :kept] = torch.tensor(sample.ids[:kept])
+            labels[row, :kept] = torch.tensor(sample.labels[:kept])
+            for place, said in sample.slots:
+                if place >= length:
+                    continue
+                places.append(row * length + place)
+                padding = 12 - len(said)
+                words.append([self.codec.word(word) for word, _ in said] + [0] * padding)
+                weights.append([weight for _, weight in said] + [0.0] * padding)
+        return {
+            "ids": ids,
+            "labels": labels,
+            "places": torch.tensor(places, dtype=torch.long),
+            "words": torch.tensor(words, dtype=torch.long).reshape(-1, 12),
+            "weights": torch.tensor(weights).reshape(-1, 12),
+        }
+
+
+# The language model.
+
+
+def llama_config(vocabulary: int) -> LlamaConfig:
+    """A Llama of about 2 million parameters; heads of 64, which every vLLM attention kernel has."""
+    return LlamaConfig(
+        vocab_size=vocabulary,
+        hidden_size=192,
+        intermediate_size=512,
+        num_hidden_layers=4,
+        num_attention_heads=3,
+        max_position_embeddings=2048,
+        rms_norm_eps=1e-6,
+        bos_token_id=1,
+        eos_token_id=2,
+        tie_word_embeddings=False,
+    )
+
+
+class TextStudent(nn.Module):
+    """The language model, fed with word sums in the places of images."""
+
+    def __init__(self, vocabulary: int, seed: int = 0) -> None:
+        super().__init__()
+        self.llama = LlamaForCausalLM(llama_config(vocabulary))
+        self.noise = torch.Generator().manual_seed(seed)
+
+    def embed(self, batch: dict[str, Tensor]) -> Tensor:
+        """``[batch, length, 192]``: tokens, and noisy word sums where the slots are."""
+        table = self.llama.model.embed_tokens
+        embedded = table(batch["ids"])
+        if not len(batch["places"]):
+            return embedded
+        sums = (table(batch["words"]) * batch["weights"][..., None]).sum(1)
+        level = 0.3 * torch.rand(len(sums), 1, generator=self.noise)
+        noise = torch.randn(sums.shape, generator=self.noise)
+        scale = sums.detach().pow(2).mean().sqrt()
+        sums = sums + level * scale * noise
+        flat = embedded.flatten(0, 1).index_copy(0, batch["places"], sums)
+        return flat.view_as(embedded)
+
+    def loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
+        """Next-token loss on the answers only."""
+        hidden = self.llama.model(inputs_embeds=self.embed(batch), use_cache=False)
+        labels = batch["labels"][:, 1:]
+        known = labels != _IGNORED
+        logits = self.llama.lm_head(hidden.last_hidden_state[:, :-1][known]).float()
+        loss = functional.cross_entropy(logits, labels[known])
+        right = (logits.argmax(-1) == labels[known]).float().mean()
+        return loss, {"tokens right": float(right)}
+
+
+def train_text(
+    tokenizer: Tokenizer, checkpoint: Path, schedule: Schedule = LM_SCHEDULE
+) -> LlamaForCausalLM:
+    """Train from seed 0, or go on from ``checkpoint``."""
+    torch.manual_seed(0)
+    student = TextStudent(tokenizer.get_vocab_size())
+    samples = Conversations(tokenizer, "text", schedule.steps * schedule.batch)
+    fit(student, samples, samples.collate, student.loss, schedule, checkpoint)
+    return student.llama
