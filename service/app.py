@@ -1,30 +1,44 @@
-"""The HTTP application: vLLM's OpenAI and Anthropic routers, our errors and limits around them."""
+"""The HTTP application: vLLM's OpenAI and Anthropic routers, with our errors and limits around them."""
 
 import logging
 from argparse import Namespace
+from collections.abc import Callable
+from http import HTTPStatus
 
 from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 from vllm.engine.protocol import EngineClient
+from vllm.entrypoints.anthropic import api_router as messages
 from vllm.entrypoints.launchers.api_server.app_state import init_app_state
-from vllm.entrypoints.launchers.app import build_app
+from vllm.entrypoints.launchers.utils.server_utils import lifespan
+from vllm.entrypoints.openai.chat_completion import api_router as chat_completions
+from vllm.entrypoints.openai.completion import api_router as completions
+from vllm.entrypoints.openai.models import api_router as models
+from vllm.entrypoints.openai.responses import api_router as responses
+from vllm.entrypoints.serve.exception_handling.register import init_exception_handler
+from vllm.entrypoints.serve.instrumentator import basic, health, metrics
+from vllm.entrypoints.serve.middleware.register import init_entrypoints_middleware
+from vllm.entrypoints.serve.tokenize import api_router as tokenize
 
 from service import __version__
-from service.errors import EncoderOverloadedError, ImageError, ServiceError
 from service.families import DEFAULT_MAX_TOKENS
 from service.http.limits import BodyLimit, RetryAfter
-from service.http.openai_errors import error_body, status_and_type
+from service.http.openai_errors import error_body
 from service.settings import Settings
 
 logger = logging.getLogger("service.app")
 
-# Everything else that vLLM mounts (scaling, aborting others' requests, raw token input, cloud
-# vendors' aliases) is left out: a client must not be able to change or stop the engine.
+ROUTERS = (chat_completions, responses, messages, completions, models, tokenize)
+
+# The routers bring more: rendering without generating, raw token input, batches in one request, cache
+# and load internals. A client must not be able to change, stop or look into the engine.
 PATHS = frozenset(
     {
         "/openapi.json",
         "/docs",
+        "/docs/oauth2-redirect",
         "/health",
         "/metrics",
         "/version",
@@ -43,24 +57,39 @@ PATHS = frozenset(
 
 
 async def create_app(
-    engine: EngineClient, arguments: Namespace, settings: Settings
+    engine: EngineClient,
+    arguments: Namespace,
+    settings: Settings,
+    busy_seconds: Callable[[], int],
 ) -> tuple[FastAPI, ASGIApp]:
     """Compose the application.
 
+    Args:
+        busy_seconds: How long a client should stay away when it is refused for load.
+
     Returns:
-        vLLM's application, whose lifespan must be entered, and the same with our limits around it.
+        The FastAPI application, whose lifespan must be entered, and the same with our limits around
+        it, which is what serves.
     """
     tasks = await engine.get_supported_tasks()
-    app = build_app(arguments, tasks, engine.model_config)
-    await init_app_state(engine, app.state, arguments, tasks)
-    app.title, app.version = "MiniGPT-4 service", __version__
+    app = FastAPI(title="MiniGPT-4 service", version=__version__, lifespan=lifespan, redoc_url=None)
+    app.state.args = arguments
+    app.root_path = arguments.root_path or ""
+    for router in ROUTERS:
+        router.attach_router(app)
+    app.include_router(health.router)
+    app.include_router(basic.router)
+    metrics.attach_router(app)
     app.router.routes[:] = [
         route for route in app.router.routes if getattr(route, "path", None) in PATHS
     ]
-    app.add_exception_handler(ServiceError, _service_error)
+    init_exception_handler(app)
+    app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _unexpected_error)
+    init_entrypoints_middleware(arguments, app, tasks)
+    await init_app_state(engine, app.state, arguments, tasks)
     _default_answer_length(app)
-    return app, RetryAfter(BodyLimit(app, settings.request_max_bytes))
+    return app, RetryAfter(BodyLimit(app, settings.request_max_bytes), busy_seconds)
 
 
 def _default_answer_length(app: FastAPI) -> None:
@@ -77,25 +106,15 @@ def _default_answer_length(app: FastAPI) -> None:
         getattr(app.state, handler).default_sampling_params["max_tokens"] = DEFAULT_MAX_TOKENS
 
 
-async def _service_error(_: Request, error: ServiceError) -> Response:
-    status, error_type = status_and_type(error)
-    parameter = error.parameter if isinstance(error, ImageError) else None
-    headers = {}
-    if isinstance(error, EncoderOverloadedError):
-        headers["Retry-After"] = str(error.retry_after)
-    body = error_body(str(error), error_type, status, parameter)
-    return Response(body, status, headers, media_type="application/json")
+async def _http_error(_: Request, error: Exception) -> Response:
+    """Starlette's own refusals: no such route, no such method."""
+    assert isinstance(error, HTTPException)
+    body = error_body(error.detail, HTTPStatus(error.status_code).phrase, error.status_code)
+    return Response(body, error.status_code, error.headers, media_type="application/json")
 
 
-async def _unexpected_error(request: Request, error: Exception) -> JSONResponse:
+async def _unexpected_error(request: Request, error: Exception) -> Response:
     """What nobody foresaw: the log has the details, the client a general message."""
     logger.error("unexpected error on %s", request.url.path, exc_info=error)
-    content = {
-        "error": {
-            "message": "The service failed on this request.",
-            "type": "server_error",
-            "param": None,
-            "code": 500,
-        }
-    }
-    return JSONResponse(content, 500)
+    body = error_body("The service failed on this request.", "InternalServerError", 500)
+    return Response(body, 500, media_type="application/json")

@@ -22,15 +22,7 @@ class EncoderNotReadyError(ServiceError):
 
 
 class EncoderOverloadedError(ServiceError):
-    """The encoder's bounded queue is full; the client should come back later.
-
-    Attributes:
-        retry_after: Seconds after which a retry is worth it.
-    """
-
-    def __init__(self, queued: int, retry_after: int = 1) -> None:
-        super().__init__(f"{queued} images are waiting for the vision encoder; try again later.")
-        self.retry_after = retry_after
+    """The encoder's bounded queue is full; the client should come back later."""
 
 
 class EncodingError(ServiceError):
@@ -61,3 +53,15 @@ class ImageSourceError(ImageError):
 
 class ImageFetchError(ImageError):
     """The address does not answer with an image in time."""
+
+
+class AlignmentError(ServiceError):
+    """Training cannot start, go on or be saved; the message says why and what is still intact."""
+
+
+class DatasetError(AlignmentError):
+    """A data set cannot be used; the message names the file, and the line where there is one."""
+
+
+class EvaluationError(ServiceError):
+    """A running service cannot be evaluated: unreachable, or it refuses every question."""

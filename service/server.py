@@ -93,9 +93,13 @@ class Server:
             asyncio.to_thread(start_engine, self._arguments, self._folder.family.stop),
         )
         stack.callback(shared.stop_shared_runtime)
-        stack.callback(engine.shutdown, timeout=0)
+        stack.callback(engine.shutdown, timeout=5)
         await engine.reset_mm_cache()  # what profiling left there
-        app, limited = await create_app(engine, self._arguments, self._settings)
+
+        def busy_seconds() -> int:
+            return max(1, round(runtime.seconds_to_empty))
+
+        app, limited = await create_app(engine, self._arguments, self._settings, busy_seconds)
         app.state.server = http  # where vLLM's error handlers look for it
         await stack.enter_async_context(app.router.lifespan_context(app))
         self._gate.open(limited, lambda: runtime.ready and not engine.errored)

@@ -5,6 +5,7 @@ Everything that can be checked cheaply is checked here, before anything is loade
 
 import argparse
 import os
+import resource
 import socket
 import sys
 from collections.abc import Sequence
@@ -76,13 +77,16 @@ def parse_vllm_flags(
 ) -> argparse.Namespace:
     """All of vLLM's arguments; raises :class:`SettingsError` where they contradict each other."""
     from vllm.entrypoints.launchers.cli_args import make_arg_parser, validate_parsed_serve_args
+    from vllm.platforms import current_platform
     from vllm.utils.argparse_utils import FlexibleArgumentParser
 
     from service.engine.arguments import default_name, vllm_flags
 
     parser = make_arg_parser(FlexibleArgumentParser(prog="minigpt4-service serve"))
     parser.set_defaults(host="127.0.0.1")
-    arguments = parser.parse_args(vllm_flags(folder, settings, default_name(folder), flags))
+    name = default_name(folder)
+    cpu = current_platform.is_cpu()
+    arguments = parser.parse_args(vllm_flags(folder, settings, name, flags, cpu))
     try:
         validate_parsed_serve_args(arguments)
     except (ValueError, TypeError) as error:
@@ -95,12 +99,17 @@ def parse_vllm_flags(
 def _bind(arguments: argparse.Namespace) -> socket.socket:
     """Take the port before the minutes of loading, not after."""
     from vllm.entrypoints.launchers.launcher import create_server_socket
-    from vllm.utils.system_utils import set_ulimit
 
-    set_ulimit()
+    _raise_file_limit()
     try:
         return create_server_socket((arguments.host or "", arguments.port), reuse_port=False)
     except OSError as error:
         raise ServiceError(
             f"{arguments.host}:{arguments.port} cannot be listened on: {error.strerror}."
         ) from None
+
+
+def _raise_file_limit() -> None:
+    """Every connection is a file; take as many as the system allows."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -15,14 +15,24 @@ CONFIG_KEY = "minigpt4"
 """Attribute of the Hugging Face configuration by which engine processes find the model folder."""
 
 
+CPU_FLAGS = [
+    # Compiling takes half of the start-up and made decoding no faster (docs/performance.md).
+    "--enforce-eager",
+    # The default of 128 is longer than most of these prompts, so that no prefix would ever be reused.
+    "--block-size",
+    "32",
+]
+
+
 def vllm_flags(
-    folder: ModelFolder, settings: Settings, name: str, user_flags: Sequence[str]
+    folder: ModelFolder, settings: Settings, name: str, user_flags: Sequence[str], cpu: bool
 ) -> list[str]:
     """A whole ``vllm serve`` command line for a model folder.
 
     Args:
         name: Model name that clients use.
         user_flags: Flags from the command line, passed on as they are.
+        cpu: Whether the engine runs on a CPU.
     """
     flags = {
         **model_flags(folder),
@@ -41,7 +51,8 @@ def vllm_flags(
         "--disable-access-log-for-endpoints": "/health,/ready,/metrics",
     }
     switches = ["--enable-prompt-tokens-details", "--enable-request-id-headers"]
-    return [*_flatten(flags), *switches, *_merge_overrides(folder, user_flags)]
+    platform = CPU_FLAGS if cpu else []
+    return [*_flatten(flags), *switches, *platform, *_merge_overrides(folder, user_flags)]
 
 
 def model_flags(folder: ModelFolder) -> dict[str, str]:

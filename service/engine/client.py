@@ -10,6 +10,8 @@ from vllm.sampling_params import SamplingParams
 from vllm.usage.usage_lib import UsageContext
 from vllm.v1.engine.async_llm import AsyncLLM
 
+from service.engine.errors import translating_errors
+
 
 class Engine(AsyncLLM):
     """Ends every answer at the family's stop strings, on all routes alike.
@@ -58,4 +60,6 @@ def start_engine(arguments: Namespace, stop: tuple[str, ...]) -> Engine:
     )
     assert isinstance(engine, Engine)
     engine.family_stop = stop
+    # Every chat-like route renders its messages with this.
+    engine.renderer.render_chat_async = translating_errors(engine.renderer.render_chat_async)
     return engine

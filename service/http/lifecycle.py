@@ -105,7 +105,7 @@ class Gate:
 
     async def _unavailable(self, send: Send) -> None:
         state = self._lifecycle.state
-        body = error_body(f"The service is {state}.", "service_unavailable", 503)
+        body = error_body(f"The service is {state}.", "ServiceUnavailableError", 503)
         await respond(send, 503, body, retry_after=RETRY_AFTER)
 
 

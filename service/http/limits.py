@@ -1,5 +1,7 @@
 """ASGI middleware around vLLM's application: body size in, Retry-After out."""
 
+from collections.abc import Callable
+
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -46,7 +48,7 @@ class BodyLimit:
 
     async def _refuse(self, send: Send) -> None:
         message = f"The request's body has more than {self._max_bytes} bytes."
-        await respond(send, 413, error_body(message, "invalid_request_error", 413))
+        await respond(send, 413, error_body(message, "BadRequestError", 413))
 
 
 class _BodyTooLargeError(Exception):
@@ -56,7 +58,7 @@ class _BodyTooLargeError(Exception):
 class RetryAfter:
     """Adds Retry-After to every 429 and 503 that has none, vLLM's queue limits among them."""
 
-    def __init__(self, app: ASGIApp, seconds: int = 1) -> None:
+    def __init__(self, app: ASGIApp, seconds: Callable[[], int]) -> None:
         self._app = app
         self._seconds = seconds
 
@@ -65,7 +67,7 @@ class RetryAfter:
 
         async def with_header(message: Message) -> None:
             if message["type"] == "http.response.start" and message["status"] in (429, 503):
-                MutableHeaders(scope=message).setdefault("retry-after", str(self._seconds))
+                MutableHeaders(scope=message).setdefault("retry-after", str(self._seconds()))
             await send(message)
 
         await self._app(scope, receive, with_header)

@@ -86,11 +86,15 @@ class ImageQueue:
                 return waiter, None
             if self._queued >= self._limits.max_queue:
                 metrics.IMAGES.labels("rejected").inc()
-                wait = round(self._queued * self.seconds_per_image)
-                raise EncoderOverloadedError(self._queued, max(1, wait))
+                raise EncoderOverloadedError("Too many images are waiting; try again later.")
             job = self._jobs[digest] = Job(digest, [waiter])
             self._count_queued(+1)
             return waiter, job
+
+    @property
+    def seconds_to_empty(self) -> float:
+        """How long what is queued now will take, by the last batch's speed."""
+        return self._queued * self.seconds_per_image
 
     def pixels_ready(self, job: Job, pixels: Tensor) -> None:
         """The job can join a batch."""

@@ -44,6 +44,11 @@ class EncodingRuntime:
         """Whether images can be encoded now."""
         return self._decoding is not None and self._encoding.is_alive()
 
+    @property
+    def seconds_to_empty(self) -> float:
+        """How long the queued images will take, by the last batch's speed."""
+        return self._queue.seconds_to_empty
+
     def startup(self) -> None:
         """Load and warm up the encoder, then accept images; raises what the encoder raises."""
         self._encoding.start()

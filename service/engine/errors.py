@@ -1,0 +1,70 @@
+"""Our errors as vLLM's: the one table that decides what a client is told.
+
+vLLM's routers turn its own error classes into OpenAI's or Anthropic's shape and anything else into a
+500, so errors are translated where they enter its code.
+"""
+
+import functools
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from typing import ParamSpec, TypeVar
+
+from pydantic import ValidationError
+from vllm.exceptions import (
+    GracefulHTTPError,
+    VLLMError,
+    VLLMServerError,
+    VLLMUnprocessableEntityError,
+    VLLMValidationError,
+)
+
+from service import errors
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class BadRequestError(VLLMValidationError):
+    """400, with the message alone; vLLM's own text repeats parameter and value in it."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class UnprocessableError(VLLMUnprocessableEntityError):
+    """422, with the message alone."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+def as_vllm_error(error: errors.ServiceError) -> VLLMError:
+    """400 for an image that cannot be used, 422 for one that could not be fetched, 503 for load."""
+    match error:
+        case errors.ImageFetchError():
+            return UnprocessableError(str(error), parameter=error.parameter)
+        case errors.ImageError():
+            return BadRequestError(str(error), parameter=error.parameter)
+        case errors.EncoderOverloadedError() | errors.EncoderNotReadyError():
+            return GracefulHTTPError(str(error), HTTPStatus.SERVICE_UNAVAILABLE)
+        case _:
+            return VLLMServerError(str(error))
+
+
+def translating_errors(call: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
+    """``call``, raising vLLM's errors for ours, and for messages of a shape nobody knows."""
+
+    @functools.wraps(call)
+    async def translated(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return await call(*args, **kwargs)
+        except errors.ServiceError as error:
+            raise as_vllm_error(error) from error
+        except ValidationError as error:
+            # Content parts are validated only while they are read; pydantic's text is for developers.
+            raise BadRequestError(
+                "A message's content must be a string or a list of text and image_url parts.",
+                parameter="messages",
+            ) from error
+
+    return translated
