@@ -1,0 +1,52 @@
+"""Fixtures for all tests: model folders of every family, and one running service a session."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from service.families import FAMILIES
+from service.model_folder.initialise import init_model
+from service.model_folder.layout import ModelFolder
+from tests.server import ServerProcess
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], ModelFolder]:
+    """Random tiny model folders by family, made once a session."""
+    root = tmp_path_factory.mktemp("models")
+
+    def make(family: str) -> ModelFolder:
+        folder = root / family
+        if not folder.exists():
+            init_model(folder, family, "tiny")
+        return ModelFolder.open(folder)
+
+    return make
+
+
+@pytest.fixture(params=FAMILIES)
+def any_family(
+    request: pytest.FixtureRequest, tiny_model: Callable[[str], ModelFolder]
+) -> ModelFolder:
+    """A tiny model folder of each family in turn."""
+    return tiny_model(request.param)
+
+
+@pytest.fixture(scope="session")
+def server(tiny_model: Callable[[str], ModelFolder]) -> Iterator[ServerProcess]:
+    """The service with the tiny Vicuna-family model in float32; one engine for the whole session."""
+    folder: Path = tiny_model("minigpt4-vicuna").root
+    process = ServerProcess(
+        folder,
+        flags=["--dtype", "float32"],
+        environment={
+            "MINIGPT4_IMAGES_PER_PROMPT": "4",
+            "MINIGPT4_IMAGE_ALLOW_PRIVATE_ADDRESSES": "true",
+            "MINIGPT4_IMAGE_FETCH_TIMEOUT": "1",
+        },
+    )
+    try:
+        yield process.start()
+    finally:
+        process.stop()
