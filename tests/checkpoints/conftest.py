@@ -1,14 +1,24 @@
 """Published files of each family, made once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from service.cli import main
 from tests.checkpoints.published import Published, publish
 
 FAMILIES = ("minigpt4-vicuna", "minigpt4-llama2", "minigpt-v2")
+
+
+@pytest.fixture(scope="package", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Tensors here are so small that handing them to threads costs several times the work."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

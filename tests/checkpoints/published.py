@@ -231,10 +231,10 @@ def write_shards(folder: Path, tensors: Mapping[str, Tensor], binary: bool) -> N
 def write_sentencepiece(file: Path) -> None:
     """A small tokenizer of Llama's kind: BPE, byte fallback, spaces kept, no normalisation."""
     corpus = Path(__file__).parents[2] / "service" / "prompt" / "tiny_corpus.txt"
+    # Llama has pieces for runs of spaces and of other characters: overlapping merges, where ties matter.
+    runs = [character * length + "x" for character in " =-" for length in range(1, 18)]
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(
-            [*corpus.read_text("utf-8").splitlines(), "a  b   c    d     e"] * 2
-        ),
+        sentence_iterator=iter(corpus.read_text("utf-8").splitlines() + 5 * runs),
         model_prefix=str(file.with_suffix("")),
         model_type="bpe",
         vocab_size=VOCABULARY - 1,

@@ -1,0 +1,292 @@
+"""Writing the folder: whole or not at all, hashed, with the language model where it was asked for."""
+
+import hashlib
+import json
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+from transformers import LlamaForCausalLM
+
+from service import __version__
+from service.checkpoints import hub, importer
+from service.cli import main
+from service.errors import ModelFolderError
+from service.model_folder.layout import ModelFolder, ModelIndex
+from tests.checkpoints.published import (
+    LLAMA_LAYERS,
+    RANK,
+    Published,
+    training_checkpoint,
+    write_blip2_folder,
+    write_llama,
+)
+
+Get = Callable[[str], Published]
+ALPHA = 16
+
+
+def test_every_input_is_hashed(published: Get, imported: Callable[[str], Path]) -> None:
+    files = published("minigpt4-vicuna")
+    provenance = ModelFolder.open(imported("minigpt4-vicuna")).index.provenance
+    assert provenance is not None
+    assert provenance.made_by == f"import {__version__}"
+    recorded = {source["path"]: source["sha256"] for source in provenance.sources.values()}
+    inputs = [files.vit, files.qformer, files.projection, *files.language_model.iterdir()]
+    wanted = {
+        str(file): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in inputs
+        if file is not None and file.name != "generation_config.json"
+    }
+    assert recorded == wanted
+
+
+def test_the_language_model_is_referenced_linked_or_copied(
+    tmp_path: Path, published: Get, imported: Callable[[str], Path]
+) -> None:
+    files = published("minigpt4-vicuna")
+    referenced = ModelFolder.open(imported("minigpt4-vicuna"))
+    assert referenced.language_model == str(files.language_model)
+    assert not (referenced.root / "language_model").exists()
+    weights = "pytorch_model-00001-of-00002.bin"
+    # Hard links need one file system, so the source is put beside the target.
+    write_llama(tmp_path / "llm")
+    arguments = [*files.arguments[:-1], str(tmp_path / "llm")]
+    for placement, same_file in (("link", True), ("copy", False)):
+        target = tmp_path / placement
+        main(["import", str(target), *arguments, "--llm-files", placement])
+        placed = Path(ModelFolder.open(target).language_model)
+        assert placed == target / "language_model"
+        assert placed.joinpath(weights).samefile(tmp_path / "llm" / weights) == same_file
+        LlamaForCausalLM.from_pretrained(placed)
+
+
+def test_a_dry_run_describes_and_writes_nothing(
+    tmp_path: Path, published: Get, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = tmp_path / "model"
+    main(["import", str(target), *published("minigpt4-vicuna").arguments, "--dry-run"])
+    printed = capsys.readouterr().out
+    assert "ViT: 3 layers, width 176, 2 heads" in printed
+    assert "Q-Former: 3 layers, width 128, 32 query tokens" in printed
+    assert not list(tmp_path.iterdir())
+
+
+def test_parts_that_the_original_ignores_are_listed(
+    tmp_path: Path, published: Get, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["import", str(tmp_path / "m"), *published("minigpt4-vicuna").arguments, "--dry-run"])
+    printed = capsys.readouterr().out
+    for reason in ("classifier", "text branch", "language-modelling head", "rotary frequencies"):
+        assert reason in printed
+    assert "warning" not in printed
+
+
+def test_an_interrupted_import_leaves_nothing(
+    tmp_path: Path, published: Get, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(root: Path, index: ModelIndex) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(importer, "write_index", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        main(["import", str(tmp_path / "model"), *published("minigpt4-vicuna").arguments])
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_killed_import_leaves_nothing_that_looks_whole(tmp_path: Path, published: Get) -> None:
+    script = (
+        "import os, signal, sys\n"
+        "from service.checkpoints import importer\n"
+        "from service.cli import main\n"
+        "importer.write_index = lambda root, index: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "main(sys.argv[1:])\n"
+    )
+    target = tmp_path / "model"
+    command = [sys.executable, "-c", script, "import", str(target)]
+    done = subprocess.run([*command, *published("minigpt4-llama2").arguments], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert not target.exists()
+    (left_over,) = tmp_path.iterdir()
+    assert left_over.joinpath("vision").is_dir(), "it was killed before it had begun"
+    with pytest.raises(ModelFolderError):
+        ModelFolder.open(left_over)
+    main(["import", str(target), *published("minigpt4-llama2").arguments])
+    ModelFolder.open(target)
+
+
+def test_an_unwritable_place_is_said(tmp_path: Path, published: Get) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SystemExit, match="could not be written"):
+        main(["import", str(tmp_path / "file" / "m"), *published("minigpt4-llama2").arguments])
+
+
+@pytest.mark.parametrize("suffix", ["", ".default"])
+def test_minigpt_v2s_lora_is_merged(suffix: str, tmp_path: Path, published: Get) -> None:
+    """The merged model against the base with the update computed beside it, as peft does it."""
+    files = published("minigpt-v2")
+    trained = {
+        name.replace(".weight", f"{suffix}.weight") if "lora_" in name else name: tensor
+        for name, tensor in files.trained.items()
+    }
+    torch.save(training_checkpoint(trained), tmp_path / "v2.pth")
+    arguments = list(files.arguments)
+    arguments[arguments.index("--projection") + 1] = str(tmp_path / "v2.pth")
+    main(["import", str(tmp_path / "model"), *arguments])
+
+    merged = LlamaForCausalLM.from_pretrained(ModelFolder.open(tmp_path / "model").language_model)
+    base = LlamaForCausalLM.from_pretrained(files.language_model)
+    tokens = torch.arange(3, 40)[None]
+    with torch.inference_mode():
+        plain = base(tokens).logits
+        _add_lora(base, files.trained)
+        wanted, found = base(tokens).logits, merged(tokens).logits
+    assert (found - wanted).abs().max() / wanted.abs().max() < 1e-4
+    assert (plain - wanted).abs().max() / wanted.abs().max() > 1e-2
+
+
+def _add_lora(model: LlamaForCausalLM, trained: dict[str, Tensor]) -> None:
+    for layer in range(LLAMA_LAYERS):
+        attention = model.model.layers[layer].self_attn
+        for part in ("q_proj", "v_proj"):
+            name = f"llama_model.base_model.model.model.layers.{layer}.self_attn.{part}.lora_"
+            down, up = trained[f"{name}A.weight"], trained[f"{name}B.weight"]
+            getattr(attention, part).register_forward_hook(
+                lambda module, inputs, output, down=down, up=up: (
+                    output + ALPHA / RANK * (inputs[0] @ down.T @ up.T)
+                )
+            )
+
+
+def test_all_but_the_updated_weights_stay_as_they_are(
+    published: Get, imported: Callable[[str], Path]
+) -> None:
+    merged = LlamaForCausalLM.from_pretrained(
+        ModelFolder.open(imported("minigpt-v2")).language_model
+    ).state_dict()
+    base = LlamaForCausalLM.from_pretrained(published("minigpt-v2").language_model).state_dict()
+    changed = {name for name, tensor in base.items() if not torch.equal(tensor, merged[name])}
+    assert changed == {
+        f"model.layers.{layer}.self_attn.{part}.weight"
+        for layer in range(LLAMA_LAYERS)
+        for part in ("q_proj", "v_proj")
+    }
+
+
+def test_lora_of_another_model_is_refused(tmp_path: Path, published: Get) -> None:
+    files = published("minigpt-v2")
+    name = "llama_model.base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight"
+    for tensors, message in (
+        ({**files.trained, name: torch.ones(RANK, 65)}, "update \\(64, 65\\)"),
+        ({key: value for key, value in files.trained.items() if key != name}, "only half"),
+    ):
+        torch.save(training_checkpoint(tensors), tmp_path / "v2.pth")
+        arguments = list(files.arguments)
+        arguments[arguments.index("--projection") + 1] = str(tmp_path / "v2.pth")
+        with pytest.raises(SystemExit, match=message):
+            main(["import", str(tmp_path / "model"), *arguments])
+
+
+def test_hub_ids_fetch_only_what_is_read(
+    tmp_path: Path, published: Get, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ViT and Q-Former from one id, the language model by reference: its weights stay on the hub."""
+    files = published("minigpt4-vicuna")
+    write_blip2_folder(tmp_path / "blip2", files.eva, files.blip2)
+    index = tmp_path / "blip2" / "model.safetensors.index.json"
+    content = json.loads(index.read_text())
+    content["weight_map"]["language_model.block.weight"] = "model-00003-of-00003.safetensors"
+    index.write_text(json.dumps(content))
+    folders = {"Salesforce/blip2": tmp_path / "blip2", "lmsys/vicuna-7b": files.language_model}
+    asked: dict[str, list[str]] = {}
+
+    def snapshot_download(repository: str, allow_patterns: list[str]) -> str:
+        asked.setdefault(repository, []).extend(allow_patterns)
+        return str(folders[repository])
+
+    monkeypatch.setattr(hub, "snapshot_download", snapshot_download)
+    monkeypatch.setattr(hub, "hf_hub_download", lambda repository, name: folders[repository] / name)
+    arguments = ["--family", "minigpt4-vicuna", "--qformer", "Salesforce/blip2", "--projection"]
+    arguments += [str(files.projection), "--llm", "lmsys/vicuna-7b"]
+    main(["import", str(tmp_path / "model"), *arguments])
+    assert not [pattern for pattern in asked["lmsys/vicuna-7b"] if re.search("bin|safet", pattern)]
+    assert "model-00003-of-00003.safetensors" not in asked["Salesforce/blip2"]
+    assert "model-00002-of-00002.safetensors" in asked["Salesforce/blip2"]
+    assert ModelFolder.open(tmp_path / "model").index.language_model == "lmsys/vicuna-7b"
+
+    delta = [*arguments[:-1], "lmsys/vicuna-7b-delta-v0"]
+    folders["lmsys/vicuna-7b-delta-v0"] = files.language_model
+    with pytest.raises(SystemExit, match=r"delta weights \(by its name\)"):
+        main(["import", str(tmp_path / "another"), *delta])
+
+
+def test_without_a_network_a_hub_id_is_explained(
+    tmp_path: Path, published: Get, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> str:
+        raise ConnectionError("no route")
+
+    monkeypatch.setattr(hub, "snapshot_download", refuse)
+    arguments = [*published("minigpt4-vicuna").arguments[:-1], "lmsys/vicuna-7b"]
+    with pytest.raises(SystemExit, match="no path on this disk, and as a hub id"):
+        main(["import", str(tmp_path / "model"), *arguments])
+
+
+MEASURE = """
+import resource, sys
+from pathlib import Path
+from service.checkpoints.importer import ImportRequest, plan_import, write_import
+from service.vision.model import VisionEncoder
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+request = ImportRequest(Path(sys.argv[1]), *sys.argv[2:5], vit=sys.argv[5])
+write_import(plan_import(request), lambda line: None)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+def test_memory_stays_near_the_largest_tensor(tmp_path: Path, published: Get) -> None:
+    """A ViT file of about 250 MiB; its largest tensor has 17 MiB."""
+    width, mlp, layers = 1408, 6144, 5
+    shapes = {
+        "cls_token": (1, 1, width),
+        "pos_embed": (1, 257, width),
+        "patch_embed.proj.weight": (width, 3, 14, 14),
+        "patch_embed.proj.bias": (width,),
+    }
+    for layer in range(layers + 1):
+        shapes |= {
+            f"blocks.{layer}.norm{n}.{k}": (width,) for n in "12" for k in ("weight", "bias")
+        }
+        shapes |= {f"blocks.{layer}.attn.{k}_bias": (width,) for k in "qv"}
+        shapes |= {
+            f"blocks.{layer}.attn.qkv.weight": (3 * width, width),
+            f"blocks.{layer}.attn.proj.weight": (width, width),
+            f"blocks.{layer}.attn.proj.bias": (width,),
+            f"blocks.{layer}.mlp.fc1.weight": (mlp, width),
+            f"blocks.{layer}.mlp.fc1.bias": (mlp,),
+            f"blocks.{layer}.mlp.fc2.weight": (width, mlp),
+            f"blocks.{layer}.mlp.fc2.bias": (width,),
+        }
+    vit = tmp_path / "eva_vit_g.pth"
+    torch.save({name: torch.ones(shape).half() for name, shape in shapes.items()}, vit)
+    projection = {"llama_proj.weight": torch.ones(64, 4 * width), "llama_proj.bias": torch.ones(64)}
+    torch.save({"model": projection}, tmp_path / "p.pth")
+    target, llm = tmp_path / "model", published("minigpt4-llama2").language_model
+    parts = [target, "minigpt4-llama2", tmp_path / "p.pth", llm, vit]
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURE, *map(str, parts)],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    growth = int(done.stdout) * 1024
+    largest = mlp * width * 2
+    written = (target / "vision" / "model.safetensors").stat().st_size
+    assert written > 10 * largest
+    assert growth < 4 * largest
