@@ -15,6 +15,10 @@ COMMANDS = {
     "import": ("service.checkpoints.command", "make a model folder from published checkpoints"),
     "inspect": ("service.model_folder.inspect", "say what a model folder holds and needs"),
     "init-model": ("service.model_folder.command", "write a model folder with random weights"),
+    "align": ("service.alignment.command", "train the projection of a model folder"),
+    "curate": ("service.alignment.curate_command", "have a service write stage-2 descriptions"),
+    "evaluate": ("service.evaluation.command", "measure a running service's answers about scenes"),
+    "build-demo": ("service.demo.command", "make the demo model's weights from seed"),
 }
 
 

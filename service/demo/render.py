@@ -5,6 +5,7 @@ import math
 import random
 from dataclasses import dataclass, field
 from functools import cache
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
@@ -213,14 +214,14 @@ def _noise_fields() -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
 def _degrade(image: Image.Image, rng: random.Random, settings: RenderSettings) -> Image.Image:
     if rng.random() < 0.4:
         image = image.filter(ImageFilter.BoxBlur(rng.uniform(0.2, settings.blur)))
-    pixels = np.asarray(image, dtype=np.float32)
+    pixels: np.ndarray[Any, np.dtype[Any]] = np.asarray(image, dtype=np.float32)
     slope = rng.uniform(-settings.gradient, settings.gradient)
-    ramp = np.linspace(-slope, slope, SIDE, dtype=np.float32)
+    ramp = np.linspace(-slope, slope, SIDE).astype(np.float32)
     pixels = pixels + (ramp[:, None, None] if rng.random() < 0.5 else ramp[None, :, None])
     if rng.random() < 0.7:
         grain = _noise_fields()[rng.randrange(8)]
         grain = np.roll(grain, (rng.randrange(SIDE), rng.randrange(SIDE)), (0, 1))
-        pixels = pixels + rng.uniform(0, settings.noise) * (
+        pixels = pixels + np.float32(rng.uniform(0, settings.noise)) * (
             grain if rng.random() < 0.5 else grain[..., :1]
         )
     image = Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))

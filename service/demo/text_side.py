@@ -133,6 +133,11 @@ class Codec:
         self._continuing = Tokenizer.from_str(self.tokenizer.to_str())
         self._continuing.normalizer = normalizers.Replace(" ", "▁")
 
+    @property
+    def start(self) -> int:
+        """The id of ``<s>``."""
+        return int(self.tokenizer.token_to_id(BOS))  # type: ignore[arg-type]
+
     def begin(self, text: str) -> list[int]:
         """Ids of a segment: at the start, after an image, or tokenized by itself."""
         return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
@@ -214,11 +219,11 @@ def encode_conversation(codec: Codec, rng: random.Random) -> Encoded:
     if style < 0.10:
         for _ in range(4):
             scene = draw_scene(rng)
-            encoded.say([codec.tokenizer.token_to_id(BOS)])
+            encoded.say([codec.start])
             encoded.show(scene, rng)
             encoded.say(codec.begin(_plain(web_caption(scene, rng)) + "\n"), learn=True)
         return encoded
-    encoded.say([codec.tokenizer.token_to_id(BOS)])
+    encoded.say([codec.start])
     opening = (SYSTEM if rng.random() < 0.5 else "") + "###Human:"
     if style < 0.18:
         _chat(codec, encoded, rng, opening)

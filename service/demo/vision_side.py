@@ -43,7 +43,7 @@ FIELDS = {
 }
 """What a query token can say: field and number of classes."""
 
-VISION_SCHEDULE = Schedule(steps=5000, batch=48, learning_rate=1e-3, weight_decay=0.02)
+VISION_SCHEDULE = Schedule(steps=3400, batch=48, learning_rate=1e-3, weight_decay=0.02)
 _IGNORED = -100
 
 
@@ -197,9 +197,37 @@ def _initialise(student: VisionStudent) -> None:
     embeddings = student.encoder.vit.embeddings
     embeddings.patch_embedding.weight.copy_(_cosine_patches(28, 8))
     nn.init.zeros_(embeddings.patch_embedding.bias)
-    nn.init.trunc_normal_(embeddings.position_embedding, std=0.1)
-    nn.init.trunc_normal_(embeddings.class_embedding, std=0.1)
-    nn.init.trunc_normal_(student.encoder.query_tokens, std=1.0)
+    places = _smooth_places(8, embeddings.position_embedding.shape[-1])
+    nn.init.zeros_(embeddings.position_embedding)
+    embeddings.position_embedding[0, 1:] = places
+    nn.init.trunc_normal_(embeddings.class_embedding, std=0.5)
+    # A cell's query token starts as the place of its cell, and cross-attention as a comparison.
+    queries = student.encoder.query_tokens
+    nn.init.trunc_normal_(queries, std=0.5)
+    grid = places.unflatten(0, (8, 8))
+    for cell in range(CELLS):
+        rows, columns = (
+            slice(round(at * 8 / 3), round((at + 1) * 8 / 3)) for at in divmod(cell, 3)
+        )
+        queries[0, cell] += 2 * grid[rows, columns].mean((0, 1))
+    for layer in student.encoder.qformer.encoder.layer:
+        attention = layer.crossattention.attention
+        attention.query.weight.mul_(1.5)
+        attention.key.weight.copy_(attention.query.weight)
+
+
+def _smooth_places(side: int, width: int) -> Tensor:
+    """Position embeddings that start smooth and distinct: ``[side^2, width]``, deviation 0.7.
+
+    A cosine basis of the grid, low frequencies strongest, turned at random into the full width.
+    """
+    places = (torch.arange(side) + 0.5) / side
+    waves = torch.stack([torch.cos(torch.pi * step * places) for step in range(side)], dim=1)
+    gains = 1 / (1 + torch.arange(side)[:, None] + torch.arange(side)[None, :]).float()
+    basis = torch.einsum("ya,xb,ab->yxab", waves, waves, gains).flatten(2).flatten(0, 1)
+    basis = basis - basis.mean(0)
+    turned = basis @ torch.randn(basis.shape[1], width)
+    return 0.7 * turned / turned.std()
 
 
 def _cosine_patches(side: int, frequencies: int) -> Tensor:
@@ -217,4 +245,4 @@ def _cosine_patches(side: int, frequencies: int) -> Tensor:
     weight = torch.zeros(3, frequencies * frequencies, 3, side, side)
     for channel in range(3):
         weight[channel, :, channel] = planes.flatten(0, 1)
-    return weight.flatten(0, 1) / side * 2
+    return 1.8 * weight.flatten(0, 1) / side

@@ -1,0 +1,226 @@
+"""The model under alignment: a frozen encoder and language model, and the one part that learns."""
+
+import hashlib
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import AutoModelForCausalLM
+
+from service import __version__
+from service.alignment.formats import TokenizedSample
+from service.errors import AlignmentError
+from service.model_folder.layout import ModelFolder, Provenance, write_index
+from service.vision.config import VisionConfig
+from service.vision.model import VisionEncoder
+from service.vision.weights import load_vision_encoder, save_vision_encoder
+
+Variant = Literal["published", "no-qformer", "three-layers", "train-qformer"]
+"""What learns: one linear layer, or one of the three variants of the paper's ablation (section 4.3)."""
+
+IGNORED = -100
+
+
+@dataclass
+class AlignmentModel:
+    """Everything of a model folder, ready for training.
+
+    Attributes:
+        encoder: With the projection that learns, in float32.
+        language_model: Frozen.
+        trained: Names (in the encoder) and parameters that learn; what checkpoints hold.
+    """
+
+    folder: ModelFolder
+    encoder: VisionEncoder
+    language_model: nn.Module
+    tokenizer: Tokenizer
+    trained: dict[str, nn.Parameter]
+    device: torch.device
+
+    @classmethod
+    def load(
+        cls,
+        folder: ModelFolder,
+        variant: Variant = "published",
+        *,
+        fresh: bool = False,
+        seed: int = 0,
+        device: torch.device | None = None,
+    ) -> "AlignmentModel":
+        """Load a model folder for training.
+
+        Args:
+            variant: What learns, and the encoder's form for it. A form other than the folder's own
+                makes a new projection.
+            fresh: Start from a new random projection, as stage 1 does.
+
+        Raises:
+            AlignmentError: the language model cannot be loaded or the projection does not fit it.
+            ModelFolderError: the vision encoder cannot be loaded.
+        """
+        device = device or torch.device("cpu")
+        encoder = _shaped(load_vision_encoder(folder.vision), variant, fresh, seed)
+        encoder.projection.requires_grad_(True)
+        if variant == "train-qformer":
+            if encoder.config.qformer is None:
+                raise AlignmentError(f"{folder.root} has no Q-Former that could be trained.")
+            encoder.qformer.requires_grad_(True)
+            encoder.query_tokens.requires_grad_(True)
+        language_model = _load_language_model(folder, device)
+        width = language_model.get_input_embeddings().weight.shape[1]
+        if encoder.config.hidden_size != width:
+            raise AlignmentError(
+                f"The projection of {folder.vision} writes {encoder.config.hidden_size} values, but "
+                f"the language model {folder.language_model} has a width of {width}."
+            )
+        tokenizer = Tokenizer.from_file(str(folder.tokenizer / "tokenizer.json"))
+        encoder = encoder.to(device)
+        trained = {name: p for name, p in encoder.named_parameters() if p.requires_grad}
+        return cls(folder, encoder, language_model, tokenizer, trained, device)
+
+    def loss(self, pixels: Tensor, samples: list[TokenizedSample]) -> Tensor:
+        """Mean next-token loss over the targets' tokens, nothing else.
+
+        Args:
+            pixels: ``[samples, image_size, image_size, 3]`` uint8.
+        """
+        features = self.encoder.visual_features(pixels.to(self.device))
+        embedded = self.encoder.projection(features)
+        inputs, labels = self._sequences(embedded, samples)
+        hidden = self.language_model.model(inputs_embeds=inputs, use_cache=False).last_hidden_state
+        known = labels[:, 1:] != IGNORED
+        logits = self.language_model.lm_head(hidden[:, :-1][known])
+        return functional.cross_entropy(logits.float(), labels[:, 1:][known])
+
+    def _sequences(self, embedded: Tensor, samples: list[TokenizedSample]) -> tuple[Tensor, Tensor]:
+        """Inputs ``[samples, length, width]`` and labels ``[samples, length]``, padded at the right.
+
+        Attention is causal: what stands to the right of a sample changes nothing in it.
+        """
+        table = self.language_model.get_input_embeddings()
+        visual = embedded.shape[1]
+        length = max(len(s.before) + visual + len(s.after) + len(s.target) for s in samples)
+        ids = torch.zeros(len(samples), length, dtype=torch.long)
+        labels = torch.full((len(samples), length), IGNORED)
+        places = torch.zeros(len(samples), visual, dtype=torch.long)
+        for row, sample in enumerate(samples):
+            start = len(sample.before)
+            end = start + visual + len(sample.after)
+            ids[row, :start] = torch.tensor(sample.before)
+            ids[row, start + visual : end] = torch.tensor(sample.after, dtype=torch.long)
+            ids[row, end : end + len(sample.target)] = torch.tensor(sample.target)
+            labels[row, end : end + len(sample.target)] = torch.tensor(sample.target)
+            places[row] = torch.arange(start, start + visual)
+        inputs = table(ids.to(self.device))
+        places = places[..., None].expand(-1, -1, inputs.shape[-1]).to(self.device)
+        return inputs.scatter(1, places, embedded.to(inputs.dtype)), labels.to(self.device)
+
+    def load_projection(self, file: Path) -> None:
+        """Start from a projection that a training run saved.
+
+        Raises:
+            AlignmentError: no such file, or its tensors do not fit.
+        """
+        try:
+            tensors = load_file(file)
+        except (OSError, SafetensorError) as error:
+            raise AlignmentError(f"{file} cannot be read as safetensors: {error}") from error
+        wanted = {name: tuple(parameter.shape) for name, parameter in self.trained.items()}
+        found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+        if wanted != found:
+            raise AlignmentError(
+                f"{file} does not fit {self.folder.root}: it holds {found}, needed is {wanted}."
+            )
+        self.restore(tensors)
+
+    def state(self) -> dict[str, Tensor]:
+        """The trained tensors, on the CPU."""
+        return {name: p.detach().cpu().contiguous().clone() for name, p in self.trained.items()}
+
+    @torch.no_grad()
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """Put back what :meth:`state` gave."""
+        for name, parameter in self.trained.items():
+            parameter.copy_(tensors[name])
+
+    def save_folder(
+        self, target: Path, notes: list[str], *, copy: bool, dtype: torch.dtype | None = None
+    ) -> None:
+        """Write a complete model folder with the projection as it is now.
+
+        Args:
+            copy: Copy a language model that is on this disk; otherwise the index names it.
+            dtype: Of the vision weights; default is what the folder trained from holds.
+        """
+        root, index = self.folder.root, self.folder.index
+        target.mkdir(parents=True, exist_ok=True)
+        held = dtype or _stored_dtype(self.folder.vision / "model.safetensors")
+        encoder = VisionEncoder(self.encoder.config)
+        encoder.load_state_dict(self.encoder.state_dict())
+        save_vision_encoder(encoder.to(held), target / "vision")
+        shutil.copytree(self.folder.tokenizer, target / "tokenizer", dirs_exist_ok=True)
+        language_model = self.folder.language_model
+        if copy and self.folder.language_model_is_local:
+            shutil.copytree(language_model, target / "language_model", dirs_exist_ok=True)
+            language_model = "language_model"
+        digest = hashlib.sha256((target / "vision" / "model.safetensors").read_bytes()).hexdigest()
+        update = {
+            "visual_tokens": self.encoder.config.visual_tokens,
+            "vision": "vision",
+            "tokenizer": "tokenizer",
+            "language_model": language_model,
+            "provenance": Provenance(
+                made_by=f"align {__version__}",
+                sources={"trained from": {"name": root.name}, "vision": {"sha256": digest}},
+                notes=notes,
+            ),
+        }
+        write_index(target, index.model_copy(update=update))
+
+
+def _shaped(encoder: VisionEncoder, variant: Variant, fresh: bool, seed: int) -> VisionEncoder:
+    """The encoder in a variant's form, its projection new where the form or ``fresh`` asks for it."""
+    config = _variant_config(encoder.config, variant)
+    if config == encoder.config and not fresh:
+        return encoder
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        shaped = VisionEncoder(config)
+    kept = {
+        name: tensor
+        for name, tensor in encoder.state_dict().items()
+        if not name.startswith("projection.") and name in shaped.state_dict()
+    }
+    shaped.load_state_dict(kept, strict=False)
+    return shaped.requires_grad_(False)
+
+
+def _variant_config(config: VisionConfig, variant: Variant) -> VisionConfig:
+    if variant == "no-qformer":
+        return config.model_copy(update={"qformer": None})
+    if variant == "three-layers":
+        return config.model_copy(update={"projection_layers": 3})
+    return config
+
+
+def _load_language_model(folder: ModelFolder, device: torch.device) -> nn.Module:
+    dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
+    try:
+        model = AutoModelForCausalLM.from_pretrained(folder.language_model, dtype=dtype)
+    except (OSError, ValueError) as error:
+        raise AlignmentError(
+            f"The language model {folder.language_model} cannot be loaded: {error}"
+        ) from error
+    return model.to(device).eval().requires_grad_(False)
+
+
+def _stored_dtype(file: Path) -> torch.dtype:
+    return next(iter(load_file(file).values())).dtype

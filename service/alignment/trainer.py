@@ -1,0 +1,275 @@
+"""A training run from its first or its next step to a finished model folder."""
+
+import random
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.data import DataLoader
+
+from service.alignment.bar import ProgressBar
+from service.alignment.batches import Batch, Batches
+from service.alignment.checkpoint import (
+    Measured,
+    Progress,
+    load_checkpoint,
+    replace_file,
+    save_checkpoint,
+)
+from service.alignment.formats import INSTRUCTIONS, TokenizedSample, tokenize_sample
+from service.alignment.model import AlignmentModel, Variant
+from service.alignment.plot import Curve, draw_curves
+from service.alignment.presets import Stage
+from service.alignment.processes import Processes
+from service.alignment.sources import BadSample, Part, Source
+from service.errors import AlignmentError, DatasetError
+
+LOSS_PLOT = "loss.png"
+FINISHED = "model"
+"""Sub-folder of a run that holds the complete model folder."""
+
+_NAMED_SKIPS = 5
+_HISTORY_LINES = 400
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """What a run does besides its stage.
+
+    Attributes:
+        out: Folder of checkpoints, curves and the finished model folder.
+        seed: Of the data's order and the instructions.
+        workers: Processes that read and decode images; 0 does it in the training process.
+        checkpoint_steps: Steps between checkpoints, at most an epoch.
+        strict: Fail at the first bad sample.
+        copy_language_model: Copy the language model into the finished folder.
+        notes: Lines for the finished folder's provenance.
+    """
+
+    out: Path
+    seed: int = 0
+    workers: int = 2
+    checkpoint_steps: int = 500
+    strict: bool = False
+    copy_language_model: bool = False
+    notes: tuple[str, ...] = ()
+
+
+class Trainer:
+    """One run of one stage."""
+
+    def __init__(
+        self,
+        model: AlignmentModel,
+        stage: Stage,
+        sources: Sequence[Source],
+        ratios: Sequence[float],
+        settings: RunSettings,
+        processes: Processes,
+        variant: Variant = "published",
+    ) -> None:
+        self.model, self.stage, self.settings, self.processes = model, stage, settings, processes
+        self.sources, self.ratios = sources, ratios
+        self.described = _described(stage, variant, settings, processes)
+        self.optimiser = torch.optim.AdamW(
+            _groups(model.trained.values(), stage.weight_decay),
+            lr=stage.learning_rate,
+            betas=(0.9, 0.999),
+        )
+        self.history: list[Measured] = []
+        self.skipped = 0
+        self.reasons: Counter[str] = Counter()
+
+    def run(self) -> Path:
+        """Train to the last step and write the model folder; returns that folder.
+
+        Raises:
+            AlignmentError: nothing can be saved, the loss is no number, or the data set is unusable.
+        """
+        first = self._resume()
+        self.processes.share(self.model.trained.values())
+        if first < self.stage.steps:
+            self._train(first)
+        finished = self.settings.out / FINISHED
+        if self.processes.is_first:
+            self._finish(finished)
+        self.processes.barrier()
+        return finished
+
+    def _resume(self) -> int:
+        progress = load_checkpoint(self.settings.out, self.described)
+        if progress is None:
+            return 0
+        self.model.restore(progress.trained)
+        self.optimiser.load_state_dict(progress.optimiser)
+        self.history, self.skipped = progress.history, progress.skipped
+        self._say(
+            f"Going on from step {progress.step} of {self.stage.steps} ({self.settings.out})."
+        )
+        return progress.step
+
+    def _train(self, first: int) -> None:
+        stage, rank = self.stage, self.processes.rank
+        bar = ProgressBar(stage.steps, first, shown=self.processes.is_first)
+        every = max(stage.steps // _HISTORY_LINES, 1)
+        losses: list[float] = []
+        started = time.monotonic()
+        for step, batch in enumerate(self._batches(first), start=first):
+            self._note(batch.skipped)
+            rate = stage.rate(step)
+            loss = self._step(batch, rate, step * self.processes.world + rank)
+            losses.append(loss)
+            done = step + 1
+            seconds = max(time.monotonic() - started, 1e-9)
+            per_second = stage.batch * self.processes.world * (done - first) / seconds
+            if done % every == 0 or done == stage.steps:
+                mean = self.processes.mean(sum(losses) / len(losses))
+                self.history.append(Measured(done, mean, rate, per_second))
+                losses.clear()
+            bar.show(done, loss, rate, per_second, force=done == stage.steps)
+            if self._checkpoint_is_due(done):
+                self._save(done)
+            if done == stage.steps:
+                break
+
+    def _step(self, batch: Batch, rate: float, draw: int) -> float:
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        loss = self._loss(batch.pixels, self._tokenized(batch, draw))
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        self.processes.average_gradients(self.model.trained.values())
+        value = float(loss.detach())
+        if value != value or value in (float("inf"), float("-inf")):
+            raise AlignmentError(
+                "The loss is not a number any more; the last checkpoint is intact. A lower learning "
+                "rate may help."
+            )
+        self.optimiser.step()
+        return value
+
+    def _loss(self, pixels: Tensor, samples: list[TokenizedSample]) -> Tensor:
+        device = self.processes.device.type
+        if device != "cpu":
+            with torch.autocast(device, torch.bfloat16):
+                return self.model.loss(pixels, samples)
+        # The fused attention's backward pass is slow on CPUs.
+        with sdpa_kernel(SDPBackend.MATH), torch.autocast(device, torch.bfloat16):
+            return self.model.loss(pixels, samples)
+
+    def _tokenized(self, batch: Batch, draw: int) -> list[TokenizedSample]:
+        rng = random.Random(f"{self.settings.seed}/{draw}")  # noqa: S311 - reproducible
+        # One instruction for a whole batch, as in the original.
+        instruction = rng.choice(INSTRUCTIONS)
+        model = self.model
+        return [
+            tokenize_sample(model.tokenizer, model.folder.family, self.stage, text, instruction)
+            for text in batch.texts
+        ]
+
+    def _batches(self, first: int) -> Iterator[Batch]:
+        batches = Batches(
+            self.sources,
+            self.ratios,
+            self.stage.batch,
+            self.model.encoder.config.image_size,
+            self.settings.seed,
+            Part(self.processes.rank, self.processes.world),
+            first,
+        )
+        workers = self.settings.workers
+        # Worker w makes every workers-th batch: a resumed run must begin at the worker whose turn it is,
+        # so checkpoints fall on multiples of the number of workers.
+        return iter(DataLoader(batches, batch_size=None, num_workers=workers))
+
+    def _note(self, skipped: list[BadSample]) -> None:
+        for sample in skipped:
+            if self.settings.strict:
+                raise DatasetError(f"{sample.where}: {sample.why}")
+            self.skipped += 1
+            if self.skipped <= _NAMED_SKIPS:
+                self._say(f"Skipped {sample.where}: {sample.why}")
+            elif self.skipped == _NAMED_SKIPS + 1:
+                self._say("More samples are skipped; they are counted and reported at the end.")
+            self.reasons[sample.why.split(":")[0]] += 1
+
+    def _checkpoint_is_due(self, done: int) -> bool:
+        every = min(self.settings.checkpoint_steps, self.stage.steps_per_epoch)
+        every += -every % max(self.settings.workers, 1)
+        return done % every == 0 or done == self.stage.steps
+
+    def _save(self, step: int) -> None:
+        # The others wait: none may be ahead of a checkpoint that could not be written.
+        skipped = self.processes.total(self.skipped)
+        if self.processes.is_first:
+            progress = Progress(
+                step,
+                self.model.state(),
+                self.optimiser.state_dict(),
+                self.described,
+                self.history,
+                skipped,
+            )
+            save_checkpoint(self.settings.out, progress)
+            self._plot()
+        self.processes.barrier()
+
+    def _plot(self) -> None:
+        points = [(float(line.step), line.loss) for line in self.history]
+        curve = Curve(f"{self.stage.name} loss", points)
+        try:
+            picture = draw_curves("Alignment loss on target tokens", "step", [curve])
+            replace_file(self.settings.out / LOSS_PLOT, picture)
+        except OSError as error:
+            self._say(f"{LOSS_PLOT} cannot be written: {error.strerror}")
+
+    def _finish(self, finished: Path) -> None:
+        last = self.history[-1] if self.history else None
+        notes = [
+            f"{self.stage.name}: {self.stage.steps} steps of {self.stage.batch} x "
+            f"{self.processes.world} samples" + (f", last loss {last.loss:.4f}." if last else "."),
+            *self.settings.notes,
+        ]
+        try:
+            self.model.save_folder(finished, notes, copy=self.settings.copy_language_model)
+        except OSError as error:
+            raise AlignmentError(
+                f"{finished} cannot be written: {error}. The checkpoint in {self.settings.out} is intact: "
+                "run again to write the folder."
+            ) from error
+        if self.skipped:
+            reasons = ", ".join(f"{why}: {number}" for why, number in self.reasons.most_common(8))
+            self._say(f"Skipped {self.skipped} bad samples ({reasons or 'before this run'}).")
+        if last:
+            self._say(f"Done: loss {last.loss:.4f}, {last.samples_per_second:.1f} samples/s.")
+
+    def _say(self, text: str) -> None:
+        if self.processes.is_first:
+            print(text, file=sys.stderr, flush=True)
+
+
+def _groups(parameters: Iterable[nn.Parameter], decay: float) -> list[dict[str, object]]:
+    known = list(parameters)
+    return [
+        {"params": [p for p in known if p.ndim >= 2], "weight_decay": decay},
+        {"params": [p for p in known if p.ndim < 2], "weight_decay": 0.0},
+    ]
+
+
+def _described(
+    stage: Stage, variant: Variant, settings: RunSettings, processes: Processes
+) -> dict[str, str]:
+    """What must be the same for a run to go on from a checkpoint."""
+    facts = {name: str(value) for name, value in asdict(stage).items()}
+    return facts | {
+        "variant": variant,
+        "seed": str(settings.seed),
+        "processes": str(processes.world),
+        "workers": str(settings.workers),
+    }

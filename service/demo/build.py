@@ -1,0 +1,155 @@
+"""The demo model from seed: text side, vision side, stage 1, stage 2, one model folder."""
+
+import shutil
+import sys
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from transformers import GenerationConfig, LlamaForCausalLM
+
+from service import __version__
+from service.alignment.model import AlignmentModel, Variant
+from service.alignment.presets import PRESETS, Stage
+from service.alignment.processes import Processes
+from service.alignment.sources import Source, open_source
+from service.alignment.trainer import RunSettings, Trainer
+from service.demo.card import model_card
+from service.demo.datasets import write_captions, write_descriptions, write_examples
+from service.demo.fitting import Schedule
+from service.demo.text_side import LM_SCHEDULE, learn_tokenizer, train_text
+from service.demo.vision_side import VISION_SCHEDULE, train_vision, vision_config
+from service.families import FAMILIES
+from service.model_folder.layout import ModelFolder, ModelIndex, Provenance, write_index
+from service.prompt.tokenizer import write_tokenizer
+from service.vision.model import VisionEncoder
+from service.vision.weights import save_vision_encoder
+
+FAMILY = FAMILIES["minigpt4-vicuna"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How much of everything: the real one, or a short one that only shows that it runs.
+
+    Attributes:
+        captions, descriptions: Images of the two stages' data sets.
+    """
+
+    text: Schedule = LM_SCHEDULE
+    vision: Schedule = VISION_SCHEDULE
+    captions: int = 12_000
+    descriptions: int = 4_000
+    stage1: Stage = PRESETS["demo-stage1"]
+    stage2: Stage = PRESETS["demo-stage2"]
+
+
+FULL = Recipe()
+QUICK = Recipe(
+    text=replace(LM_SCHEDULE, steps=2, batch=2, warmup=1),
+    vision=replace(VISION_SCHEDULE, steps=2, batch=2, warmup=1),
+    captions=8,
+    descriptions=8,
+    stage1=replace(PRESETS["demo-stage1"], batch=2, epochs=1, steps_per_epoch=2),
+    stage2=replace(PRESETS["demo-stage2"], batch=2, epochs=1, steps_per_epoch=2),
+)
+
+
+def build_demo(
+    out: Path,
+    work: Path,
+    recipe: Recipe = FULL,
+    variant: Variant = "published",
+    stages: tuple[str, ...] = ("stage1", "stage2"),
+) -> Path:
+    """Make the demo model; goes on from what ``work`` already holds.
+
+    Args:
+        out: Folder of the finished model.
+        work: Folder for checkpoints and data sets; a few hundred MB.
+        variant, stages: For the ablation: another projection, or stage 1 only.
+    """
+    started = time.monotonic()
+    base = work / "base"
+    if not (base / "model_index.json").exists():
+        _write_base(base, work, recipe)
+    _write_data(work, recipe)
+    folder = base
+    for name in stages:
+        folder = _align(name, folder, work, recipe, variant)
+    _copy(folder, out)
+    write_examples(out / "examples")
+    (out / "MODEL_CARD.md").write_text(model_card(out))
+    _say(f"{out} is ready after {time.monotonic() - started:.0f} s in this run.")
+    return out
+
+
+def _write_base(base: Path, work: Path, recipe: Recipe) -> None:
+    """The two sides, trained apart, with a projection that means nothing yet."""
+    tokenizer = learn_tokenizer()
+    _say("Text side: a language model that never sees an image.")
+    llama = train_text(tokenizer, work / "text.pt", recipe.text)
+    _say("Vision side: an encoder that never sees the language model.")
+    seeing = train_vision(work / "vision.pt", recipe.vision)
+    _write_language_model(llama, base / "language_model")
+    write_tokenizer(tokenizer, FAMILY, base / "tokenizer")
+    config = vision_config(llama.config.hidden_size)
+    torch.manual_seed(0)
+    encoder = VisionEncoder(config)
+    kept = {k: v for k, v in seeing.state_dict().items() if not k.startswith("projection.")}
+    encoder.load_state_dict(kept, strict=False)
+    save_vision_encoder(encoder.to(torch.bfloat16), base / "vision")
+    index = ModelIndex(
+        family=FAMILY.name,
+        image_size=config.image_size,
+        visual_tokens=config.visual_tokens,
+        provenance=Provenance(
+            made_by=f"build-demo {__version__}",
+            notes=["Two sides that have not met: the projection is random."],
+        ),
+    )
+    write_index(base, index)
+
+
+def _write_language_model(llama: LlamaForCausalLM, folder: Path) -> None:
+    llama = llama.to(torch.bfloat16)
+    llama.config.dtype = torch.bfloat16
+    llama.generation_config = GenerationConfig(bos_token_id=1, eos_token_id=2)
+    llama.save_pretrained(folder)
+
+
+def _write_data(work: Path, recipe: Recipe) -> None:
+    done = work / "data" / "done"
+    if not done.exists():
+        write_captions(work / "data" / "captions", recipe.captions)
+        write_descriptions(work / "data" / "descriptions", recipe.descriptions)
+        done.write_text("")
+
+
+def _align(name: str, folder: Path, work: Path, recipe: Recipe, variant: Variant) -> Path:
+    stage = recipe.stage1 if name == "stage1" else recipe.stage2
+    data = work / "data" / ("captions" if name == "stage1" else "descriptions")
+    suffix = "" if variant == "published" else f"-{variant}"
+    settings = RunSettings(
+        out=work / f"{name}{suffix}",
+        workers=1,
+        checkpoint_steps=100,
+        copy_language_model=True,
+        notes=("Synthetic scenes only; see MODEL_CARD.md.",),
+    )
+    _say(f"{name}{suffix}: only the projection learns.")
+    model = AlignmentModel.load(ModelFolder.open(folder), variant, fresh=name == "stage1")
+    sources: list[Source] = [open_source(str(data))]
+    alone = Processes(0, 1, torch.device("cpu"))
+    return Trainer(model, stage, sources, [1.0], settings, alone, variant).run()
+
+
+def _copy(folder: Path, out: Path) -> None:
+    for part in ("vision", "tokenizer", "language_model"):
+        shutil.copytree(folder / part, out / part, dirs_exist_ok=True)
+    shutil.copy(folder / "model_index.json", out / "model_index.json")
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

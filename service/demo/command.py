@@ -1,0 +1,34 @@
+"""``build-demo``: see :mod:`service.demo.build`."""
+
+import argparse
+from pathlib import Path
+from typing import get_args
+
+import torch
+
+from service.alignment.model import Variant
+from service.demo.build import FULL, QUICK, build_demo
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line."""
+    parser.description = "Make the demo model's weights from seed, on the CPU; run again to resume."
+    parser.add_argument("--out", type=Path, required=True, help="folder of the finished model")
+    parser.add_argument("--work", type=Path, required=True, help="folder for checkpoints and data")
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: all cores")
+    parser.add_argument("--variant", choices=get_args(Variant), default="published")
+    parser.add_argument(
+        "--stage", choices=("1", "2"), default="2", help="stop after stage 1, or do both"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="a few steps only, to see that it runs"
+    )
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Build."""
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    stages = ("stage1",) if arguments.stage == "1" else ("stage1", "stage2")
+    recipe = QUICK if arguments.quick else FULL
+    print(build_demo(arguments.out, arguments.work, recipe, arguments.variant, stages))

@@ -1,0 +1,90 @@
+"""The demo's data sets on disk, in the layouts that the trainer reads from anybody."""
+
+import io
+import json
+import random
+import tarfile
+from pathlib import Path
+
+from service.demo.conversations import description, web_caption
+from service.demo.render import render
+from service.demo.scenes import CELLS, Scene, SceneObject, cell_name, draw_scene, rng_for
+
+_SHARD = 2000
+
+
+def write_captions(folder: Path, samples: int) -> None:
+    """Stage 1: WebDataset shards of images with short captions that leave most things out."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for start in range(0, samples, _SHARD):
+        with tarfile.open(folder / f"{start // _SHARD:05}.tar", "w") as shard:
+            for index in range(start, min(start + _SHARD, samples)):
+                rng = rng_for("captions", index)
+                scene = draw_scene(rng)
+                _add(shard, f"{index:08}.jpg", _jpeg(scene, rng))
+                caption = {"caption": web_caption(scene, rng)}
+                _add(shard, f"{index:08}.json", json.dumps(caption).encode())
+
+
+def write_descriptions(folder: Path, samples: int) -> None:
+    """Stage 2: the published cc_sbu_align layout, with detailed descriptions."""
+    (folder / "image").mkdir(parents=True, exist_ok=True)
+    annotations = []
+    for index in range(samples):
+        rng = rng_for("descriptions", index)
+        scene = draw_scene(rng)
+        (folder / "image" / f"{index}.jpg").write_bytes(_jpeg(scene, rng))
+        annotations.append({"image_id": str(index), "caption": description(scene, rng)})
+    (folder / "filter_cap.json").write_text(json.dumps({"annotations": annotations}))
+
+
+def write_examples(folder: Path, number: int = 12) -> None:
+    """PNG pictures that no training set holds, and ``scenes.json`` with what each shows."""
+    folder.mkdir(parents=True, exist_ok=True)
+    shown = {}
+    for index in range(number):
+        rng = rng_for("examples", index)
+        scene = draw_scene(rng)
+        name = f"scene-{index + 1:02}.png"
+        render(scene, rng).save(folder / name, optimize=True)
+        shown[name] = {
+            "background": scene.background,
+            "objects": [
+                {
+                    "kind": item.kind,
+                    "colour": item.colour,
+                    "size": item.size,
+                    "place": item.place,
+                    "text": item.text,
+                }
+                for item in scene.objects
+            ],
+        }
+    (folder / "scenes.json").write_text(json.dumps(shown, indent=2) + "\n")
+
+
+def read_examples(folder: Path) -> dict[str, Scene]:
+    """The scenes of :func:`write_examples` by file name."""
+    cells = {cell_name(cell): cell for cell in range(CELLS)}
+    scenes = {}
+    for name, shown in json.loads((folder / "scenes.json").read_text()).items():
+        objects = tuple(
+            SceneObject(
+                item["kind"], item["colour"], item["size"], cells[item["place"]], item["text"]
+            )
+            for item in shown["objects"]
+        )
+        scenes[name] = Scene(shown["background"], objects)
+    return scenes
+
+
+def _jpeg(scene: Scene, rng: random.Random) -> bytes:
+    buffer = io.BytesIO()
+    render(scene, rng).save(buffer, "JPEG", quality=92)
+    return buffer.getvalue()
+
+
+def _add(shard: tarfile.TarFile, name: str, content: bytes) -> None:
+    member = tarfile.TarInfo(name)
+    member.size = len(content)
+    shard.addfile(member, io.BytesIO(content))
