@@ -60,6 +60,9 @@ _PIECES = 1100
 _WORDS = 620
 _LONG_ENOUGH = 170
 _LONGEST = 240
+# Few different shapes: the CPU's matrix kernels are compiled anew for each one.
+_STEP = 40
+_TARGET_STEP = 256
 _IGNORED = -100
 _GROUPS: tuple[tuple[str, ...], ...] = (
     KINDS,
@@ -323,7 +326,8 @@ class Conversations(Dataset[Encoded]):
 
         The few sequences longer than 240 tokens are cut: most of a batch would be padding.
         """
-        length = min(max(len(sample.ids) for sample in samples), _LONGEST)
+        longest = max(len(sample.ids) for sample in samples)
+        length = min(longest + -longest % _STEP, _LONGEST)
         ids = torch.zeros(len(samples), length, dtype=torch.long)
         labels = torch.full((len(samples), length), _IGNORED)
         places, words, weights = [], [], []
@@ -392,10 +396,16 @@ class TextStudent(nn.Module):
         """Next-token loss on the answers only."""
         hidden = self.llama.model(inputs_embeds=self.embed(batch), use_cache=False)
         labels = batch["labels"][:, 1:]
-        known = labels != _IGNORED
-        logits = self.llama.lm_head(hidden.last_hidden_state[:, :-1][known]).float()
-        loss = functional.cross_entropy(logits, labels[known])
-        right = (logits.argmax(-1) == labels[known]).float().mean()
+        places = (labels.flatten() != _IGNORED).nonzero().flatten()
+        number = len(places)
+        places = functional.pad(places, (0, -number % _TARGET_STEP))
+        states = hidden.last_hidden_state[:, :-1].flatten(0, 1)[places]
+        logits, wanted = (
+            self.llama.lm_head(states).float()[:number],
+            labels.flatten()[places[:number]],
+        )
+        loss = functional.cross_entropy(logits, wanted)
+        right = (logits.argmax(-1) == wanted).float().mean()
         return loss, {"tokens right": float(right)}
 
 

@@ -1,0 +1,35 @@
+"""``curate``: see :mod:`service.alignment.curate`."""
+
+import argparse
+import os
+from pathlib import Path
+
+from service.alignment.curate import Endpoint, curate
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line."""
+    parser.description = (
+        "Have a running stage-1 service describe a folder of images and another service clean the "
+        "descriptions up; writes a JSONL that `align` reads once a person has looked through it. "
+        "Run again to go on. API keys come from CURATE_API_KEY and CURATE_FIXER_API_KEY."
+    )
+    parser.add_argument("--images", type=Path, required=True, help="folder of images")
+    parser.add_argument("--out", type=Path, required=True, help="the JSONL to write or continue")
+    parser.add_argument("--url", default="http://127.0.0.1:8000", help="the stage-1 service")
+    parser.add_argument(
+        "--fixer-url", required=True, help="OpenAI-compatible service that cleans up"
+    )
+    parser.add_argument("--fixer-model", default="", help="its model; default: the first it lists")
+    parser.add_argument("--concurrency", type=int, default=4)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Curate."""
+    describer = Endpoint(arguments.url, api_key=os.environ.get("CURATE_API_KEY", "none"))
+    fixer_key = os.environ.get("CURATE_FIXER_API_KEY", "none")
+    fixer = Endpoint(arguments.fixer_url, arguments.fixer_model, fixer_key)
+    written, kept = curate(
+        arguments.images, arguments.out, describer, fixer, concurrency=max(arguments.concurrency, 1)
+    )
+    print(f"{arguments.out}: {written} lines written, {kept} of them kept by the filters")

@@ -1,0 +1,91 @@
+"""The test sets: seeded scenes that no training set holds, with one question each and its true answer."""
+
+import io
+from dataclasses import dataclass
+
+from PIL import Image
+
+from service.demo.conversations import ALIGNMENT_INSTRUCTIONS, Turn, ask, compare
+from service.demo.render import SHIFTED_STYLE, TRAINING_STYLE, RenderSettings, render
+from service.demo.scenes import Scene, draw_scene, rng_for
+from service.errors import EvaluationError
+
+SETS: dict[str, RenderSettings] = {"held-out": TRAINING_STYLE, "shifted": SHIFTED_STYLE}
+"""Test sets: drawn as the training pictures are, and drawn differently."""
+
+KINDS = (
+    "colour",
+    "shape",
+    "count",
+    "exists",
+    "relation",
+    "where",
+    "size",
+    "place",
+    "background",
+    "written",
+    "compare",
+    "describe",
+    "poem",
+)
+"""Question kinds in the order of the report."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """One request and what a true answer to it says.
+
+    Attributes:
+        turn: Kind, question and canonical answer.
+        scenes: What the images show.
+        images: PNG bytes, one for each scene.
+    """
+
+    turn: Turn
+    scenes: tuple[Scene, ...]
+    images: tuple[bytes, ...]
+
+
+def questions(set_name: str, kind: str, number: int) -> list[Question]:
+    """The first ``number`` questions of a kind: the same on every machine.
+
+    Raises:
+        EvaluationError: there is no such set or kind.
+    """
+    if set_name not in SETS:
+        raise EvaluationError(f"There is no test set {set_name}; there are {', '.join(SETS)}.")
+    if kind not in KINDS:
+        raise EvaluationError(f"There is no question kind {kind}; there are {', '.join(KINDS)}.")
+    found: list[Question] = []
+    index = 0
+    while len(found) < number:
+        question = _question(set_name, kind, index)
+        index += 1
+        if question is not None:
+            found.append(question)
+    return found
+
+
+def _question(set_name: str, kind: str, index: int) -> Question | None:
+    rng = rng_for(f"{set_name}/{kind}", index)
+    scenes = tuple(draw_scene(rng) for _ in range(2 if kind == "compare" else 1))
+    if kind == "compare":
+        turn = compare(scenes[0], scenes[1], rng)
+        if not turn.expected:
+            return None
+    elif kind == "describe":
+        turn = Turn("describe", rng.choice(ALIGNMENT_INSTRUCTIONS), "")
+    elif kind == "count":
+        turn = ask(scenes[0], rng, "count" if rng.random() < 0.3 else "count_some")
+    else:
+        turn = ask(scenes[0], rng, kind)
+    if turn.kind != kind:
+        return None  # the scene allows no such question
+    images = tuple(_png(render(scene, rng, SETS[set_name])) for scene in scenes)
+    return Question(turn, scenes, images)
+
+
+def _png(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()

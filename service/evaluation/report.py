@@ -1,0 +1,81 @@
+"""Figures of several models as one Markdown table and one plot."""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont
+
+from service.evaluation.figures import Figures
+from service.evaluation.questions import KINDS
+
+_ROW, _LABEL, _BAR, _SCALE = 16, 150, 420, 2
+_COLOURS = ("#1f5fbf", "#d9622b", "#2f8f4e", "#8a4fbf", "#b8992e", "#c23b5a")
+
+
+def table(results: Sequence[Figures]) -> str:
+    """One column a model and set, one row a figure, in percent."""
+    heads = [f"{result.label}, {result.test_set}" for result in results]
+    rows = [["", *heads], ["---"] * (len(results) + 1)]
+    for kind in KINDS:
+        if any(kind in result.accuracy for result in results):
+            name = "yes/no (is there a ...)" if kind == "exists" else kind
+            rows.append([name, *(_percent(result.accuracy.get(kind)) for result in results)])
+    rows.append(["answers yes (50 is unbiased)", *(_percent(r.yes_share) for r in results)])
+    rows.append(["hallucinated objects", *(_percent(r.hallucinated) for r in results)])
+    rows.append(["missed objects", *(_percent(r.missed) for r in results)])
+    for kind, name in (("describe", "descriptions"), ("poem", "poems")):
+        for reason in ("any", "repeated", "fragment", "unfinished"):
+            label = f"failed {name}" if reason == "any" else f"... {reason}"
+            shares = [result.failures.get(kind, {}).get(reason) for result in results]
+            rows.append([label, *(_percent(share) for share in shares)])
+    rows.append(["requests without an answer", *(str(result.errors) for result in results)])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
+
+
+def bars(results: Sequence[Figures]) -> bytes:
+    """Accuracy by kind as horizontal bars, grouped by kind; PNG bytes."""
+    kinds = [kind for kind in KINDS if any(kind in result.accuracy for result in results)]
+    group = _ROW * len(results) + 10
+    height = 40 + _ROW * len(results) + group * len(kinds)
+    width = _LABEL + _BAR + 80
+    canvas = Image.new("RGB", (width * _SCALE, height * _SCALE), "white")
+    draw = ImageDraw.Draw(canvas)
+    font, top = ImageFont.load_default(11 * _SCALE), 10
+    for number, result in enumerate(results):
+        colour = _COLOURS[number % len(_COLOURS)]
+        _rectangle(draw, _LABEL, top + 3, _LABEL + 20, top + _ROW - 3, colour)
+        text = f"{result.label}, {result.test_set}"
+        draw.text(((_LABEL + 28) * _SCALE, top * _SCALE), text, "#222222", font)
+        top += _ROW
+    top += 16
+    for kind in kinds:
+        draw.text((10 * _SCALE, top * _SCALE), kind, "#222222", font)
+        for number, result in enumerate(results):
+            share = result.accuracy.get(kind, 0.0)
+            colour = _COLOURS[number % len(_COLOURS)]
+            _rectangle(draw, _LABEL, top + 2, _LABEL + max(_BAR * share, 1), top + _ROW - 2, colour)
+            place = ((_LABEL + _BAR * share + 6) * _SCALE, top * _SCALE)
+            draw.text(place, f"{100 * share:.1f}", "#555555", font)
+            top += _ROW
+        top += 10
+    buffer = io.BytesIO()
+    canvas.save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def write_report(results: Sequence[Figures], folder: Path) -> None:
+    """Write ``evaluation-table.md`` and ``evaluation.png`` into ``folder`` (created)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "evaluation-table.md").write_text(table(results))
+    (folder / "evaluation.png").write_bytes(bars(results))
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{100 * share:.1f}"
+
+
+def _rectangle(
+    draw: ImageDraw.ImageDraw, left: float, top: float, right: float, bottom: float, colour: str
+) -> None:
+    draw.rectangle(tuple(edge * _SCALE for edge in (left, top, right, bottom)), colour)
