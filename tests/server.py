@@ -47,7 +47,8 @@ class ServerProcess:
             text=True,
             start_new_session=True,
         )
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
 
     def start(self) -> "ServerProcess":
         """Start and wait until it says that it is ready."""
@@ -62,7 +63,8 @@ class ServerProcess:
                 lambda: any(text in line for line in self.log) or self._ended(), seconds
             )
             printed = any(text in line for line in self.log)
-        assert found and printed, f"{text!r} was not printed:\n" + "".join(self.log)
+        assert found, f"waited {seconds} s for {text!r}:\n" + "".join(self.log)
+        assert printed, f"{text!r} was not printed:\n" + "".join(self.log)
 
     def signal(self, number: int) -> None:
         """Send a signal to the service's main process."""
@@ -85,6 +87,7 @@ class ServerProcess:
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
+        self._reader.join()
 
     def openai(self, **options: object) -> OpenAI:
         """An OpenAI client that does not hide errors by retrying."""
@@ -97,7 +100,9 @@ class ServerProcess:
         for line in httpx.get(f"{self.url}/metrics").text.splitlines():
             sample, _, value = line.rpartition(" ")
             series, _, pairs = sample.partition("{")
-            if series == name and all(f'{key}="{value_}"' in pairs for key, value_ in labels.items()):
+            if series == name and all(
+                f'{key}="{value_}"' in pairs for key, value_ in labels.items()
+            ):
                 total += float(value)
         return total
 
@@ -107,10 +112,11 @@ class ServerProcess:
     def _read(self) -> None:
         assert self.process is not None
         assert self.process.stdout is not None
-        for line in self.process.stdout:
-            with self._changed:
-                self.log.append(line)
-                self._changed.notify_all()
+        with self.process.stdout:
+            for line in self.process.stdout:
+                with self._changed:
+                    self.log.append(line)
+                    self._changed.notify_all()
         self.process.wait()
         with self._changed:
             self._changed.notify_all()

@@ -1,7 +1,8 @@
 """The engine as the API process sees it: vLLM's AsyncLLM with the family's stop strings."""
 
 from argparse import Namespace
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 from vllm.engine.arg_utils import AsyncEngineArgs
@@ -61,5 +62,19 @@ def start_engine(arguments: Namespace, stop: tuple[str, ...]) -> Engine:
     assert isinstance(engine, Engine)
     engine.family_stop = stop
     # Every chat-like route renders its messages with this.
-    engine.renderer.render_chat_async = translating_errors(engine.renderer.render_chat_async)
+    render = engine.renderer.render_chat_async
+    engine.renderer.render_chat_async = translating_errors(without_second_start(render))
     return engine
+
+
+def without_second_start(render: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    """``render``, never adding ``<s>``: the chat templates write it, and /v1/responses would repeat it."""
+
+    async def rendered(
+        conversations: Any, chat_params: Any, tok_params: Any = None, **options: Any
+    ) -> Any:
+        if tok_params is not None:
+            tok_params = replace(tok_params, add_special_tokens=False)
+        return await render(conversations, chat_params, tok_params, **options)
+
+    return rendered

@@ -32,6 +32,7 @@ from vllm.multimodal.processing import (
     PromptUpdate,
 )
 from vllm.multimodal.processing.inputs import ProcessorInputs
+from vllm.renderers import TokenizeParams
 
 from service.engine.arguments import CONFIG_KEY
 from service.families import IMAGE_TOKEN
@@ -97,6 +98,10 @@ class ModelInfo(BaseProcessingInfo):
     def get_data_parser(self) -> MultiModalDataParser:
         """Ours: see :class:`ImageParser`."""
         return ImageParser(expected_hidden_size=self._get_expected_hidden_size())
+
+    def get_default_tok_params(self) -> TokenizeParams:
+        """The chat template writes ``<s>`` itself; a route that sets nothing must not add another."""
+        return replace(super().get_default_tok_params(), add_special_tokens=False)
 
     def get_supported_mm_limits(self) -> Mapping[str, int | None]:
         """Images only, as many as ``--limit-mm-per-prompt`` allows."""

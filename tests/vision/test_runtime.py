@@ -1,0 +1,287 @@
+"""The encoding runtime with an encoder that does what it is told."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import pytest
+import torch
+from torch import Tensor
+
+from service.errors import (
+    EncoderNotReadyError,
+    EncoderOverloadedError,
+    EncodingError,
+    ImageFormatError,
+)
+from service.vision.config import QFormerShape, VisionConfig, ViTShape
+from service.vision.image_queue import EncodingLimits
+from service.vision.runtime import EncodingRuntime
+
+CONFIG = VisionConfig(
+    image_size=14,
+    vit=ViTShape(hidden_size=4, intermediate_size=4, num_hidden_layers=1, num_attention_heads=1),
+    qformer=QFormerShape(
+        hidden_size=4,
+        intermediate_size=4,
+        num_hidden_layers=1,
+        num_attention_heads=1,
+        query_tokens=2,
+    ),
+    hidden_size=3,
+)
+POISON, NAN = 255, 254
+
+
+class FakeEncoder:
+    """Embeds an image as its first pixel; can be held, and fails on poison."""
+
+    config = CONFIG
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+        self.go = threading.Event()
+        self.go.set()
+        self.busy = threading.Event()
+        self.started = 0
+
+    def startup(self) -> None:
+        self.started += 1
+
+    def encode(self, pixels: Tensor) -> Tensor:
+        values = pixels[:, 0, 0, 0].tolist()
+        self.batches.append(values)
+        self.busy.set()
+        assert self.go.wait(30)
+        if POISON in values:
+            raise RuntimeError("CUDA error: secret details")
+        embeddings = pixels[:, 0, 0, 0].float()[:, None, None].expand(-1, 2, 3).clone()
+        embeddings[embeddings == NAN] = float("nan")
+        return embeddings
+
+
+@pytest.fixture
+def encoder() -> FakeEncoder:
+    return FakeEncoder()
+
+
+@pytest.fixture
+def make(encoder: FakeEncoder) -> Iterator[Callable[..., EncodingRuntime]]:
+    runtimes = []
+
+    def start(**limits: object) -> EncodingRuntime:
+        runtime = EncodingRuntime(encoder, EncodingLimits(**{"decode_threads": 4, **limits}))
+        runtime.startup()
+        runtimes.append(runtime)
+        return runtime
+
+    yield start
+    encoder.go.set()
+    for runtime in runtimes:
+        runtime.shutdown()
+
+
+def pixels(value: int) -> Callable[[], Tensor]:
+    return lambda: torch.full((14, 14, 3), value, dtype=torch.uint8)
+
+
+def submit(runtime: EncodingRuntime, value: int, digest: str | None = None) -> Future:
+    return runtime.submit(digest or str(value), pixels(value))
+
+
+def value_of(future: Future) -> float:
+    return future.result(10).embeddings[0, 0].item()
+
+
+def hold_busy(runtime: EncodingRuntime, encoder: FakeEncoder, value: int = 9) -> Future:
+    """Keep the encoder busy with one image until ``encoder.go`` is set."""
+    encoder.go.clear()
+    encoder.busy.clear()
+    future = submit(runtime, value)
+    assert encoder.busy.wait(10)
+    return future
+
+
+def ready_jobs(runtime: EncodingRuntime, count: int) -> None:
+    """Wait until ``count`` decoded images wait for the next batch."""
+    queue = runtime._queue
+    with queue._changed:
+        assert queue._changed.wait_for(lambda: len(queue._ready) == count, 10)
+
+
+def test_images_that_come_during_an_encoding_share_the_next_batch(make, encoder) -> None:
+    runtime = make(max_batch=8)
+    first = hold_busy(runtime, encoder)
+    others = [submit(runtime, value) for value in (1, 2, 3)]
+    ready_jobs(runtime, 3)
+    encoder.go.set()
+    assert [value_of(future) for future in (first, *others)] == [9, 1, 2, 3]
+    assert [sorted(batch) for batch in encoder.batches] == [[9], [1, 2, 3]]
+
+
+def test_a_batch_is_never_larger_than_allowed(make, encoder) -> None:
+    runtime = make(max_batch=2)
+    hold_busy(runtime, encoder)
+    futures = [submit(runtime, value) for value in range(5)]
+    ready_jobs(runtime, 5)
+    encoder.go.set()
+    assert [value_of(future) for future in futures] == [0, 1, 2, 3, 4]
+    assert [len(batch) for batch in encoder.batches] == [1, 2, 2, 1]
+
+
+def test_an_idle_encoder_does_not_wait(make, encoder) -> None:
+    runtime = make(max_batch=8, max_wait=3600)
+    assert value_of(submit(runtime, 1)) == 1
+
+
+def test_after_an_encoding_a_batch_waits_to_fill(make, encoder) -> None:
+    runtime = make(max_batch=2, max_wait=3600)
+    hold_busy(runtime, encoder)
+    early = submit(runtime, 1)
+    ready_jobs(runtime, 1)
+    encoder.go.set()
+    late = submit(runtime, 2)
+    assert [value_of(early), value_of(late)] == [1, 2]
+    assert encoder.batches == [[9], [1, 2]]
+
+
+def test_the_same_image_is_encoded_once_for_everybody(make, encoder) -> None:
+    runtime = make()
+    hold_busy(runtime, encoder)
+    futures = [submit(runtime, 5) for _ in range(10)]
+    encoder.go.set()
+    assert {value_of(future) for future in futures} == {5}
+    assert encoder.batches == [[9], [5]]
+    assert value_of(submit(runtime, 5)) == 5
+    assert encoder.batches == [[9], [5]], "the embeddings are kept"
+
+
+def test_the_cache_is_bounded_in_bytes(make, encoder) -> None:
+    size = 2 * 3 * 4
+    runtime = make(cache_bytes=2 * size)
+    for value in (1, 2, 3, 1):
+        value_of(submit(runtime, value))
+    assert encoder.batches == [[1], [2], [3], [1]]
+    value_of(submit(runtime, 3))
+    assert len(encoder.batches) == 4
+
+
+def test_without_a_cache_every_image_is_encoded(make, encoder) -> None:
+    runtime = make(cache_bytes=0)
+    assert [value_of(submit(runtime, 1)) for _ in range(2)] == [1, 1]
+    assert encoder.batches == [[1], [1]]
+
+
+def test_a_full_queue_refuses_at_once(make, encoder) -> None:
+    runtime = make(max_queue=2)
+    held = hold_busy(runtime, encoder)
+    accepted = [submit(runtime, value) for value in (1, 2)]
+    with pytest.raises(EncoderOverloadedError):
+        submit(runtime, 3)
+    assert submit(runtime, 1) is not None, "joining costs nothing and is always possible"
+    encoder.go.set()
+    assert [value_of(future) for future in (held, *accepted)] == [9, 1, 2]
+    assert value_of(submit(runtime, 3)) == 3
+
+
+def test_a_poisoned_image_fails_alone(make, encoder) -> None:
+    runtime = make()
+    hold_busy(runtime, encoder)
+    good, bad, also_good = submit(runtime, 1), submit(runtime, POISON), submit(runtime, 2)
+    ready_jobs(runtime, 3)
+    encoder.go.set()
+    assert [value_of(good), value_of(also_good)] == [1, 2]
+    with pytest.raises(EncodingError, match="failed on this image") as failure:
+        bad.result(10)
+    assert "secret" not in str(failure.value)
+    assert value_of(submit(runtime, 3)) == 3
+
+
+def test_embeddings_that_are_not_finite_are_an_error(make, encoder) -> None:
+    runtime = make()
+    with pytest.raises(EncodingError):
+        value_of(submit(runtime, NAN))
+
+
+def test_an_undecodable_image_fails_everybody_who_waits_and_frees_its_place(make, encoder) -> None:
+    runtime = make(max_queue=1)
+
+    def load() -> Tensor:
+        raise ImageFormatError("broken")
+
+    for _ in range(3):
+        with pytest.raises(ImageFormatError):
+            runtime.submit("broken", load).result(10)
+    assert value_of(submit(runtime, 1)) == 1
+
+
+def test_an_abandoned_image_is_dropped_before_its_batch(make, encoder) -> None:
+    runtime = make(max_queue=2)
+    hold_busy(runtime, encoder)
+    abandoned, wanted = submit(runtime, 1), submit(runtime, 2)
+    ready_jobs(runtime, 2)
+    assert abandoned.cancel()
+    encoder.go.set()
+    assert value_of(wanted) == 2
+    assert encoder.batches == [[9], [2]]
+    assert value_of(submit(runtime, 1)) == 1
+
+
+def test_one_of_several_waiters_may_leave(make, encoder) -> None:
+    runtime = make()
+    hold_busy(runtime, encoder)
+    leaver, stayer = submit(runtime, 1), submit(runtime, 1)
+    leaver.cancel()
+    encoder.go.set()
+    assert value_of(stayer) == 1
+
+
+async def test_cancelling_a_request_task_gives_up_its_image(make, encoder) -> None:
+    runtime = make()
+    hold_busy(runtime, encoder)
+    task = asyncio.create_task(runtime.encode("1", pixels(1)))
+    await asyncio.to_thread(ready_jobs, runtime, 1)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    encoder.go.set()
+    assert (await runtime.encode("2", pixels(2))).embeddings[0, 0] == 2
+    assert encoder.batches == [[9], [2]]
+
+
+def test_shutdown_finishes_the_batch_and_fails_the_rest(make, encoder) -> None:
+    runtime = make()
+    held = hold_busy(runtime, encoder)
+    waiting = submit(runtime, 1)
+    ready_jobs(runtime, 1)
+    with ThreadPoolExecutor(1) as thread:
+        stopping = thread.submit(runtime.shutdown)
+        with pytest.raises(EncoderNotReadyError):
+            waiting.result(10)
+        encoder.go.set()
+        stopping.result(10)
+    assert value_of(held) == 9
+    assert not runtime.ready
+    with pytest.raises(EncoderNotReadyError):
+        submit(runtime, 2)
+
+
+def test_an_encoder_that_cannot_start_is_not_ready(encoder) -> None:
+    def fail() -> None:
+        raise MemoryError("no room")
+
+    encoder.startup = fail  # type: ignore[method-assign]
+    runtime = EncodingRuntime(encoder, EncodingLimits())
+    with pytest.raises(MemoryError):
+        runtime.startup()
+    assert not runtime.ready
+
+
+def test_many_threads_and_few_images_agree(make, encoder) -> None:
+    runtime = make(max_batch=4, cache_bytes=100)
+    values = [index % 7 for index in range(300)]
+    with ThreadPoolExecutor(16) as threads:
+        results = list(threads.map(lambda value: value_of(submit(runtime, value)), values))
+    assert results == values
+    assert all(len(batch) == len(set(batch)) for batch in encoder.batches)
