@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--llm-files",
         choices=get_args(Placement),
         default="reference",
-        help="how the language model becomes part of the folder (default: %(default)s)",
+        help="how a language model in safetensors becomes part of the folder (default: %(default)s)",
     )
     parser.add_argument("--tokenizer", help="folder or hub id, where it is not that of --llm")
     parser.add_argument("--lora-alpha", type=float, help="default: as trained, 16")

@@ -16,7 +16,7 @@ from service.checkpoints.language_model import (
     check_mergeable,
     open_language_model,
     place,
-    write_merged,
+    write_anew,
 )
 from service.checkpoints.lora import DEFAULT_ALPHA, LoraUpdate, is_lora, lora_updates
 from service.checkpoints.projection import is_first_stage, trained_option
@@ -80,6 +80,11 @@ class ImportPlan:
     tokenizer: Tokenizer
     tokenizer_files: list[Path]
     warnings: list[str]
+
+    @property
+    def writes_language_model(self) -> bool:
+        """Whether the folder gets a language model of its own, whatever placement was asked for."""
+        return bool(self.updates) or self.language_model.is_pickled
 
 
 def plan_import(request: ImportRequest) -> ImportPlan:
@@ -251,15 +256,22 @@ def describe(plan: ImportPlan) -> Iterator[str]:
         yield f"  {source.role}: {source.path}, {len(source.translation.tensors)} tensors known"
         for why, names in source.translation.ignored.items():
             yield f"    left out, as the original does: {len(names)} tensors ({why})"
-    how = (
-        f"merged with {len(plan.updates)} LoRA updates into a new language_model/"
-        if plan.updates
-        else {"reference": "referenced", "link": "hard-linked", "copy": "copied"}[request.placement]
-    )
-    yield f"  language model: {plan.language_model.source}, {how}"
+    yield f"  language model: {plan.language_model.source}, {_treatment(plan)}"
     yield f"  tokenizer: {plan.tokenizer_files[0]}, {plan.tokenizer.get_vocab_size()} pieces"
     for warning in plan.warnings:
         yield f"  warning: {warning}"
+
+
+def _treatment(plan: ImportPlan) -> str:
+    if plan.updates:
+        return f"merged with {len(plan.updates)} LoRA updates into a new language_model/"
+    if plan.language_model.is_pickled:
+        return (
+            "converted to safetensors in a new language_model/, as the service loads no .bin files"
+        )
+    return {"reference": "referenced", "link": "hard-linked", "copy": "copied"}[
+        plan.request.placement
+    ]
 
 
 def write_import(plan: ImportPlan, report: Report) -> None:
@@ -296,13 +308,12 @@ def _write_parts(plan: ImportPlan, folder: Path, report: Report) -> None:
     write_safetensors(vision / WEIGHTS_FILE, plan.vision.tensors)
     (vision / CONFIG_FILE).write_text(plan.vision.config.model_dump_json(indent=2) + "\n")
     write_tokenizer(plan.tokenizer, plan.family, folder / "tokenizer")
-    if plan.updates:
-        report("Merging the LoRA weights into a new language model")
-        language_model = write_merged(plan.language_model, plan.updates, folder / "language_model")
+    own = folder / "language_model"
+    if plan.writes_language_model:
+        report("Writing the language model")
+        language_model = write_anew(plan.language_model, plan.updates, own)
     else:
-        language_model = place(
-            plan.language_model, plan.request.placement, folder / "language_model"
-        )
+        language_model = place(plan.language_model, plan.request.placement, own)
     index = ModelIndex(
         family=plan.family.name,
         image_size=plan.vision.config.image_size,

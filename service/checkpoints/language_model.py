@@ -60,6 +60,12 @@ class LanguageModel:
         return int(self.config["hidden_size"])
 
     @property
+    def is_pickled(self) -> bool:
+        """Whether its weights are in ``.bin`` files, which the service does not load."""
+        files = self.weights.files if self.weights else []
+        return any(file.suffix == ".bin" for file in files)
+
+    @property
     def vocabulary(self) -> int:
         """Rows of its embedding table."""
         return int(self.config["vocab_size"])
@@ -216,10 +222,14 @@ def place(model: LanguageModel, placement: Placement, target: Path) -> str:
     return target.name
 
 
-def write_merged(model: LanguageModel, updates: Mapping[str, LoraUpdate], target: Path) -> str:
-    """Write the language model with its updates added; returns what the index says."""
+def write_anew(model: LanguageModel, updates: Mapping[str, LoraUpdate], target: Path) -> str:
+    """Write the language model as safetensors, its updates added; returns what the index says.
+
+    Args:
+        target: ``language_model/`` of the new folder; created.
+    """
     if model.weights is None:
-        raise AssertionError("merging into a language model without weights: a bug")
+        raise AssertionError("writing a language model whose weights were not fetched: a bug")
     target.mkdir()
     for file in _config_files(model):
         shutil.copyfile(file, target / file.name)
@@ -240,7 +250,7 @@ def write_merged(model: LanguageModel, updates: Mapping[str, LoraUpdate], target
 
 
 def check_mergeable(model: LanguageModel, updates: Mapping[str, LoraUpdate]) -> None:
-    """Refuse what :func:`write_merged` could not do; raises :class:`CheckpointError`."""
+    """Refuse what merging could not do; raises :class:`CheckpointError`."""
     if "quantization_config" in model.config:
         raise CheckpointError(
             f"{model.source} is quantised; MiniGPT-v2's LoRA weights can be added to unquantised "

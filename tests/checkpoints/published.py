@@ -18,10 +18,29 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 Tensors = dict[str, Tensor]
 
-VIT_WIDTH, VIT_HEADS, VIT_MLP, VIT_LAYERS = 176, 2, 380, 3
-QFORMER_WIDTH, QFORMER_HEADS, QFORMER_MLP, QFORMER_LAYERS, QUERIES = 128, 2, 192, 3, 32
+VIT_WIDTH, VIT_HEADS, VIT_LAYERS = 176, 2, 3
+QFORMER_WIDTH, QFORMER_HEADS = 128, 2
 LLAMA_WIDTH, LLAMA_LAYERS, VOCABULARY = 64, 2, 700
-RANK = 4
+RANK, QUERIES = 4, 32
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Widths and depths of the files; the ViT's file has one block more than ``vit_layers``."""
+
+    vit_width: int = VIT_WIDTH
+    vit_mlp: int = 380
+    vit_layers: int = VIT_LAYERS
+    qformer_width: int = QFORMER_WIDTH
+    qformer_mlp: int = 192
+    qformer_layers: int = 3
+    words: int = 30
+    llama_width: int = LLAMA_WIDTH
+    llama_layers: int = LLAMA_LAYERS
+    llama_heads: int = 2
+
+
+SMALL = Sizes()
 
 
 class Weights:
@@ -46,16 +65,16 @@ class Weights:
         tensors[f"{name}.bias"] = self.vector(width)
 
 
-def eva_vit(seed: int = 1) -> Tensors:
+def eva_vit(sizes: Sizes = SMALL, seed: int = 1) -> Tensors:
     """``eva_vit_g.pth``: one block more than is run, a head, norms, no key bias."""
-    weights, width = Weights(seed), VIT_WIDTH
+    weights, width = Weights(seed), sizes.vit_width
     tensors: Tensors = {
         "cls_token": weights.vector(width).reshape(1, 1, width),
         "pos_embed": weights.vector(257 * width, 0.5).reshape(1, 257, width),
         "patch_embed.proj.weight": weights.matrix(width, 3, 14, 14),
         "patch_embed.proj.bias": weights.vector(width),
     }
-    for layer in range(VIT_LAYERS + 1):
+    for layer in range(sizes.vit_layers + 1):
         block = f"blocks.{layer}"
         weights.norm(tensors, f"{block}.norm1", width)
         tensors[f"{block}.attn.q_bias"] = weights.vector(width)
@@ -63,59 +82,61 @@ def eva_vit(seed: int = 1) -> Tensors:
         tensors[f"{block}.attn.qkv.weight"] = weights.matrix(3 * width, width)
         weights.linear(tensors, f"{block}.attn.proj", width, width)
         weights.norm(tensors, f"{block}.norm2", width)
-        weights.linear(tensors, f"{block}.mlp.fc1", VIT_MLP, width)
-        weights.linear(tensors, f"{block}.mlp.fc2", width, VIT_MLP)
+        weights.linear(tensors, f"{block}.mlp.fc1", sizes.vit_mlp, width)
+        weights.linear(tensors, f"{block}.mlp.fc2", width, sizes.vit_mlp)
     weights.norm(tensors, "norm", width)
     weights.linear(tensors, "head", 10, width)
     return {name: tensor.half() for name, tensor in tensors.items()}
 
 
-def blip2_model(seed: int = 2) -> Tensors:
+def blip2_model(sizes: Sizes = SMALL, seed: int = 2) -> Tensors:
     """The ``model`` of ``blip2_pretrained_flant5xxl.pth``: with a text branch, head and t5_proj."""
-    weights, width = Weights(seed), QFORMER_WIDTH
+    weights, width = Weights(seed), sizes.qformer_width
     tensors: Tensors = {"query_tokens": weights.vector(QUERIES * width).reshape(1, QUERIES, width)}
-    weights.norm(tensors, "ln_vision", VIT_WIDTH)
+    weights.norm(tensors, "ln_vision", sizes.vit_width)
     bert = "Qformer.bert"
     tensors[f"{bert}.embeddings.position_ids"] = torch.arange(20).reshape(1, 20)
-    tensors[f"{bert}.embeddings.word_embeddings.weight"] = weights.matrix(30, width)
+    tensors[f"{bert}.embeddings.word_embeddings.weight"] = weights.matrix(sizes.words, width)
     tensors[f"{bert}.embeddings.position_embeddings.weight"] = weights.matrix(20, width)
     weights.norm(tensors, f"{bert}.embeddings.LayerNorm", width)
-    for number in range(QFORMER_LAYERS):
+    for number in range(sizes.qformer_layers):
         layer = f"{bert}.encoder.layer.{number}"
         kinds = ("attention", "crossattention") if number % 2 == 0 else ("attention",)
         for kind in kinds:
             weights.linear(tensors, f"{layer}.{kind}.self.query", width, width)
             for part in ("key", "value"):
-                inputs = VIT_WIDTH if kind == "crossattention" else width
+                inputs = sizes.vit_width if kind == "crossattention" else width
                 weights.linear(tensors, f"{layer}.{kind}.self.{part}", width, inputs)
             weights.linear(tensors, f"{layer}.{kind}.output.dense", width, width)
             weights.norm(tensors, f"{layer}.{kind}.output.LayerNorm", width)
         for suffix in ("", "_query"):
-            weights.linear(tensors, f"{layer}.intermediate{suffix}.dense", QFORMER_MLP, width)
-            weights.linear(tensors, f"{layer}.output{suffix}.dense", width, QFORMER_MLP)
+            weights.linear(tensors, f"{layer}.intermediate{suffix}.dense", sizes.qformer_mlp, width)
+            weights.linear(tensors, f"{layer}.output{suffix}.dense", width, sizes.qformer_mlp)
             weights.norm(tensors, f"{layer}.output{suffix}.LayerNorm", width)
     weights.linear(tensors, "Qformer.cls.predictions.transform.dense", width, width)
-    tensors["Qformer.cls.predictions.bias"] = weights.vector(30)
+    tensors["Qformer.cls.predictions.bias"] = weights.vector(sizes.words)
     weights.linear(tensors, "t5_proj", 48, width)
     return tensors
 
 
-def trained_model(family: str, seed: int = 3) -> Tensors:
+def trained_model(family: str, sizes: Sizes = SMALL, seed: int = 3) -> Tensors:
     """The ``model`` of a MiniGPT-4 checkpoint: the projection and, by accident, every buffer."""
     weights = Weights(seed)
-    inputs = QFORMER_WIDTH if family == "minigpt4-vicuna" else 4 * VIT_WIDTH
+    has_qformer = family == "minigpt4-vicuna"
+    inputs = sizes.qformer_width if has_qformer else 4 * sizes.vit_width
+    width = sizes.llama_width
     tensors: Tensors = {}
     base = "llama_model.base_model.model" if family == "minigpt-v2" else "llama_model"
-    for layer in range(LLAMA_LAYERS):
+    for layer in range(sizes.llama_layers):
         attention = f"{base}.model.layers.{layer}.self_attn"
         tensors[f"{attention}.rotary_emb.inv_freq"] = torch.ones(8)
         if family == "minigpt-v2":
             for part in ("q_proj", "v_proj"):
-                tensors[f"{attention}.{part}.lora_A.weight"] = weights.matrix(RANK, LLAMA_WIDTH)
-                tensors[f"{attention}.{part}.lora_B.weight"] = weights.matrix(LLAMA_WIDTH, RANK)
-    if family == "minigpt4-vicuna":
+                tensors[f"{attention}.{part}.lora_A.weight"] = weights.matrix(RANK, width)
+                tensors[f"{attention}.{part}.lora_B.weight"] = weights.matrix(width, RANK)
+    if has_qformer:
         tensors["Qformer.bert.embeddings.position_ids"] = torch.arange(20).reshape(1, 20)
-    weights.linear(tensors, "llama_proj", LLAMA_WIDTH, inputs)
+    weights.linear(tensors, "llama_proj", width, inputs)
     return tensors
 
 
@@ -151,10 +172,11 @@ class Published:
         return [*parts, "--projection", str(self.projection), "--llm", str(self.language_model)]
 
 
-def publish(folder: Path, family: str) -> Published:
+def publish(folder: Path, family: str, sizes: Sizes = SMALL) -> Published:
     """Write all files of a family into ``folder`` (created)."""
     folder.mkdir(parents=True, exist_ok=True)
-    eva, blip2, trained = eva_vit(), blip2_model(), trained_model(family)
+    eva, blip2 = eva_vit(sizes), blip2_model(sizes)
+    trained = trained_model(family, sizes)
     files = Published(
         family,
         folder / "eva_vit_g.pth",
@@ -169,16 +191,17 @@ def publish(folder: Path, family: str) -> Published:
     if files.qformer:
         torch.save({"model": blip2}, files.qformer)
     torch.save(training_checkpoint(trained), files.projection)
-    write_llama(files.language_model, llama2=family != "minigpt4-vicuna")
+    llama2 = family != "minigpt4-vicuna"
+    write_llama(files.language_model, llama2, sizes, binary=not llama2)
     return files
 
 
 def write_llama(
-    folder: Path, llama2: bool = False, width: int = LLAMA_WIDTH, binary: bool = True
+    folder: Path, llama2: bool = False, sizes: Sizes = SMALL, binary: bool = True
 ) -> Tensors:
-    """A language model's folder of 2023: two ``.bin`` shards, ``tokenizer.model`` only."""
+    """A language model's folder of 2023: two shards, ``tokenizer.model`` only."""
     folder.mkdir(parents=True, exist_ok=True)
-    config = llama_config(llama2, width)
+    config = llama_config(llama2, sizes)
     with torch.random.fork_rng():
         torch.manual_seed(5)
         model = LlamaForCausalLM(config)
@@ -196,13 +219,13 @@ def write_llama(
     return tensors
 
 
-def llama_config(llama2: bool, width: int = LLAMA_WIDTH) -> LlamaConfig:
+def llama_config(llama2: bool, sizes: Sizes = SMALL) -> LlamaConfig:
     return LlamaConfig(
         vocab_size=VOCABULARY,
-        hidden_size=width,
+        hidden_size=sizes.llama_width,
         intermediate_size=96,
-        num_hidden_layers=LLAMA_LAYERS,
-        num_attention_heads=4,
+        num_hidden_layers=sizes.llama_layers,
+        num_attention_heads=sizes.llama_heads,
         max_position_embeddings=4096 if llama2 else 2048,
         rms_norm_eps=1e-5 if llama2 else 1e-6,
         bos_token_id=1,

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 from torch.nn.functional import gelu, interpolate, layer_norm, linear
+from transformers import LlamaForCausalLM
 
 from tests.checkpoints.published import Published, Tensors
 
@@ -110,3 +111,17 @@ def _linear(values: Tensor, tensors: Tensors, name: str) -> Tensor:
 def _norm(values: Tensor, tensors: Tensors, name: str, eps: float) -> Tensor:
     weight, bias = tensors[f"{name}.weight"], tensors[f"{name}.bias"]
     return layer_norm(values, values.shape[-1:], weight, bias, eps)
+
+
+def add_lora(model: LlamaForCausalLM, trained: Tensors) -> None:
+    """MiniGPT-v2's updates beside the base weights, as peft computes them: alpha 16 over the rank."""
+    for layer in range(model.config.num_hidden_layers):
+        attention = model.model.layers[layer].self_attn
+        for part in ("q_proj", "v_proj"):
+            name = f"llama_model.base_model.model.model.layers.{layer}.self_attn.{part}.lora_"
+            down, up = trained[f"{name}A.weight"], trained[f"{name}B.weight"]
+            getattr(attention, part).register_forward_hook(
+                lambda module, inputs, output, down=down, up=up: (
+                    output + 16 / len(down) * (inputs[0] @ down.T @ up.T)
+                )
+            )

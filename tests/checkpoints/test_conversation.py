@@ -65,7 +65,7 @@ class OriginalChat:
 Message = dict[str, Any]
 
 
-def _played(style: Format, messages: list[Message]) -> str:
+def played(style: Format, messages: list[Message]) -> str:
     chat = OriginalChat(style)
     for message in messages:
         content = message["content"]
@@ -136,7 +136,7 @@ def test_prompts_are_the_originals(
     tokenizer = AutoTokenizer.from_pretrained(ModelFolder.open(imported(family)).tokenizer)
     messages = CONVERSATIONS[name]
     rendered = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-    wanted = _played(FORMATS[family], messages)
+    wanted = played(FORMATS[family], messages)
     assert rendered == f"<s>{wanted}"
 
     model = published(family).language_model / "tokenizer.model"

@@ -22,12 +22,12 @@ TOLERANCE = 1e-4
 """Largest difference, relative to the largest value, in float32."""
 
 
-def _noise(*shape: int, dtype: type = np.uint8) -> np.ndarray:
+def noise(*shape: int, dtype: type = np.uint8) -> np.ndarray:
     generator = np.random.default_rng(7)
     return generator.integers(0, np.iinfo(dtype).max, shape, dtype=dtype, endpoint=True)
 
 
-def _saved(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
+def saved(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
     buffer = BytesIO()
     image.save(buffer, kind, **options)
     return buffer.getvalue()
@@ -36,23 +36,23 @@ def _saved(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
 def _rotated_by_exif() -> bytes:
     exif = Image.Exif()
     exif[0x0112] = 6  # orientation: turn by a quarter
-    return _saved(Image.fromarray(_noise(120, 90, 3)), "JPEG", exif=exif, quality=95)
+    return saved(Image.fromarray(noise(120, 90, 3)), "JPEG", exif=exif, quality=95)
 
 
 IMAGES: dict[str, Callable[[], bytes]] = {
-    "RGB": lambda: _saved(Image.fromarray(_noise(97, 203, 3))),
-    "RGBA": lambda: _saved(Image.fromarray(_noise(64, 300, 4))),
-    "grayscale": lambda: _saved(Image.fromarray(_noise(224, 224))),
-    "grayscale with alpha": lambda: _saved(Image.fromarray(_noise(50, 60, 2), "LA")),
-    "bilevel": lambda: _saved(Image.fromarray(_noise(90, 70)).convert("1")),
-    "palette": lambda: _saved(Image.fromarray(_noise(500, 100, 3)).quantize(32)),
-    "palette with transparency": lambda: _saved(
-        Image.fromarray(_noise(60, 60, 3)).quantize(16), transparency=3
+    "RGB": lambda: saved(Image.fromarray(noise(97, 203, 3))),
+    "RGBA": lambda: saved(Image.fromarray(noise(64, 300, 4))),
+    "grayscale": lambda: saved(Image.fromarray(noise(224, 224))),
+    "grayscale with alpha": lambda: saved(Image.fromarray(noise(50, 60, 2), "LA")),
+    "bilevel": lambda: saved(Image.fromarray(noise(90, 70)).convert("1")),
+    "palette": lambda: saved(Image.fromarray(noise(500, 100, 3)).quantize(32)),
+    "palette with transparency": lambda: saved(
+        Image.fromarray(noise(60, 60, 3)).quantize(16), transparency=3
     ),
-    "CMYK": lambda: _saved(Image.fromarray(_noise(130, 80, 4), "CMYK"), "JPEG", quality=95),
-    "16-bit": lambda: _saved(Image.fromarray(_noise(40, 40, dtype=np.uint16) >> 7)),
+    "CMYK": lambda: saved(Image.fromarray(noise(130, 80, 4), "CMYK"), "JPEG", quality=95),
+    "16-bit": lambda: saved(Image.fromarray(noise(40, 40, dtype=np.uint16) >> 7)),
     "EXIF-rotated": _rotated_by_exif,
-    "larger than the input": lambda: _saved(Image.fromarray(_noise(700, 900, 3))),
+    "larger than the input": lambda: saved(Image.fromarray(noise(700, 900, 3))),
 }
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
 from transformers import LlamaForCausalLM
 
 from service import __version__
@@ -19,6 +18,8 @@ from service.checkpoints import hub, importer
 from service.cli import main
 from service.errors import ModelFolderError
 from service.model_folder.layout import ModelFolder, ModelIndex
+from service.model_folder.validation import validate
+from tests.checkpoints.conftest import FAMILIES
 from tests.checkpoints.published import (
     LLAMA_LAYERS,
     RANK,
@@ -27,9 +28,9 @@ from tests.checkpoints.published import (
     write_blip2_folder,
     write_llama,
 )
+from tests.checkpoints.reference import add_lora
 
 Get = Callable[[str], Published]
-ALPHA = 16
 
 
 def test_every_input_is_hashed(published: Get, imported: Callable[[str], Path]) -> None:
@@ -50,13 +51,13 @@ def test_every_input_is_hashed(published: Get, imported: Callable[[str], Path]) 
 def test_the_language_model_is_referenced_linked_or_copied(
     tmp_path: Path, published: Get, imported: Callable[[str], Path]
 ) -> None:
-    files = published("minigpt4-vicuna")
-    referenced = ModelFolder.open(imported("minigpt4-vicuna"))
+    files = published("minigpt4-llama2")
+    referenced = ModelFolder.open(imported("minigpt4-llama2"))
     assert referenced.language_model == str(files.language_model)
     assert not (referenced.root / "language_model").exists()
-    weights = "pytorch_model-00001-of-00002.bin"
+    weights = "model-00001-of-00002.safetensors"
     # Hard links need one file system, so the source is put beside the target.
-    write_llama(tmp_path / "llm")
+    write_llama(tmp_path / "llm", llama2=True, binary=False)
     arguments = [*files.arguments[:-1], str(tmp_path / "llm")]
     for placement, same_file in (("link", True), ("copy", False)):
         target = tmp_path / placement
@@ -65,6 +66,24 @@ def test_the_language_model_is_referenced_linked_or_copied(
         assert placed == target / "language_model"
         assert placed.joinpath(weights).samefile(tmp_path / "llm" / weights) == same_file
         LlamaForCausalLM.from_pretrained(placed)
+
+
+def test_a_pickled_language_model_becomes_safetensors(
+    published: Get, imported: Callable[[str], Path]
+) -> None:
+    folder = ModelFolder.open(imported("minigpt4-vicuna"))
+    own = Path(folder.language_model)
+    assert own == folder.root / "language_model"
+    assert not list(own.glob("*.bin"))
+    new = LlamaForCausalLM.from_pretrained(own).state_dict()
+    old = LlamaForCausalLM.from_pretrained(published("minigpt4-vicuna").language_model).state_dict()
+    assert new.keys() == old.keys()
+    assert all(torch.equal(tensor, old[name]) for name, tensor in new.items())
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_folder_is_one_that_serve_takes(family: str, imported: Callable[[str], Path]) -> None:
+    validate(ModelFolder.open(imported(family)))
 
 
 def test_a_dry_run_describes_and_writes_nothing(
@@ -145,23 +164,10 @@ def test_minigpt_v2s_lora_is_merged(suffix: str, tmp_path: Path, published: Get)
     tokens = torch.arange(3, 40)[None]
     with torch.inference_mode():
         plain = base(tokens).logits
-        _add_lora(base, files.trained)
+        add_lora(base, files.trained)
         wanted, found = base(tokens).logits, merged(tokens).logits
     assert (found - wanted).abs().max() / wanted.abs().max() < 1e-4
     assert (plain - wanted).abs().max() / wanted.abs().max() > 1e-2
-
-
-def _add_lora(model: LlamaForCausalLM, trained: dict[str, Tensor]) -> None:
-    for layer in range(LLAMA_LAYERS):
-        attention = model.model.layers[layer].self_attn
-        for part in ("q_proj", "v_proj"):
-            name = f"llama_model.base_model.model.model.layers.{layer}.self_attn.{part}.lora_"
-            down, up = trained[f"{name}A.weight"], trained[f"{name}B.weight"]
-            getattr(attention, part).register_forward_hook(
-                lambda module, inputs, output, down=down, up=up: (
-                    output + ALPHA / RANK * (inputs[0] @ down.T @ up.T)
-                )
-            )
 
 
 def test_all_but_the_updated_weights_stay_as_they_are(
