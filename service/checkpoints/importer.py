@@ -238,8 +238,10 @@ def _unexpected(sources: list[Source]) -> Iterator[str]:
 def describe(plan: ImportPlan) -> Iterator[str]:
     """What the import does, in lines for people."""
     config, request = plan.vision.config, plan.request
-    yield f"{request.target}: {plan.family.name}, {config.image_size} px, "
-    yield f"  {config.visual_tokens} embeddings of width {config.hidden_size} an image"
+    yield (
+        f"{request.target}: {plan.family.name}, {config.image_size} px, {config.visual_tokens} "
+        f"embeddings of width {config.hidden_size} an image"
+    )
     vit = config.vit
     yield (
         f"  ViT: {vit.num_hidden_layers} layers, width {vit.hidden_size}, "
@@ -255,7 +257,7 @@ def describe(plan: ImportPlan) -> Iterator[str]:
     for source in plan.sources:
         yield f"  {source.role}: {source.path}, {len(source.translation.tensors)} tensors known"
         for why, names in source.translation.ignored.items():
-            yield f"    left out, as the original does: {len(names)} tensors ({why})"
+            yield f"    left out, as the original does: {why} ({len(names)} tensors)"
     yield f"  language model: {plan.language_model.source}, {_treatment(plan)}"
     yield f"  tokenizer: {plan.tokenizer_files[0]}, {plan.tokenizer.get_vocab_size()} pieces"
     for warning in plan.warnings:

@@ -72,7 +72,7 @@ def inspect(root: Path) -> Inspection:
             language_model = json.loads((path / "config.json").read_text())
             parts.append(_part("language model", read_checkpoint(path).tensors))
             cache = _cache_bytes_per_token(language_model)
-        elif "/" in folder.index.language_model and Path(folder.index.language_model).is_absolute():
+        elif Path(folder.index.language_model).is_absolute():
             raise ModelFolderError(
                 f"The language model {folder.index.language_model} is not there any more."
             )

@@ -8,20 +8,22 @@ process of its own. Prints seconds and peak memory. The language model is one la
 import argparse
 import subprocess
 import sys
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 from service.families import FAMILIES
-from tests.checkpoints.published import Published, Sizes, publish
+from tests.checkpoints.published import Sizes, publish
 
 IMPORT = """
-import resource, sys, time
+import sys, time
 from service.cli import main
 start = time.perf_counter()
 main(sys.argv[1:])
 print(f"import: {time.perf_counter() - start:.1f} s")
 """
 ENCODE = """
-import resource, sys, time
+import sys, time
 from pathlib import Path
 import torch
 from service.vision.weights import load_vision_encoder
@@ -39,7 +41,14 @@ with torch.inference_mode():
     assert embeddings.isfinite().all()
     print(f"{dtype}: embeddings {tuple(embeddings.shape)}, std {embeddings.float().std():.2f}")
 """
-PEAK = "\nprint(f'  peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB')\n"
+PEAK = """
+from tests.checkpoints.memory import peak_bytes
+print(f"  peak memory {peak_bytes() / 2**30:.2f} GiB")
+"""
+
+
+def _written(folder: Path, family: str, sizes: Sizes) -> list[str]:
+    return publish(folder, family, sizes).arguments
 
 
 def run() -> None:
@@ -61,9 +70,11 @@ def run() -> None:
         llama_layers=1,
         llama_heads=arguments.llm_width // 128,
     )
-    files: Published = publish(arguments.folder / "files", arguments.family, sizes)
-    command = files.arguments
-    del files  # the tensors
+    # In a process of its own, so that its memory is not the next one's.
+    with ProcessPoolExecutor(1, get_context("spawn")) as writer:
+        command = writer.submit(
+            _written, arguments.folder / "files", arguments.family, sizes
+        ).result()
     model = str(arguments.folder / "model")
     for script, words in (
         (IMPORT, ["import", model, *command]),
