@@ -10,6 +10,11 @@ from torch import Tensor
 
 from service.errors import ImageFormatError, ImageTooLargeError
 
+# About clients' files, not about us; our own limit on pixels is below Pillow's. Set once: filters are
+# not safe to change while decoding threads run.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+warnings.filterwarnings("ignore", "Palette images with Transparency", UserWarning, "PIL")
+
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 """Accepted formats; of animations and multi-page files the first frame is used."""
 
@@ -27,10 +32,7 @@ def decode_pixels(data: bytes, image_size: int, max_pixels: int) -> Tensor:
         ImageFormatError: no accepted image, or a broken one.
         ImageTooLargeError: more pixels than ``max_pixels``, by its header, before decoding.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is checked
-        image = _open(data, max_pixels)
-        return resize_to_pixels(_decode(image), image_size)
+    return resize_to_pixels(_decode(_open(data, max_pixels)), image_size)
 
 
 def resize_to_pixels(image: Image.Image, image_size: int) -> Tensor:

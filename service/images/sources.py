@@ -14,6 +14,7 @@ from yarl import URL
 from service.errors import ImageFetchError, ImageFormatError, ImageSourceError, ImageTooLargeError
 
 MAX_REDIRECTS = 3
+IPV4_IN_LAST_BITS = (ipaddress.IPv6Network("::/96"), ipaddress.IPv6Network("64:ff9b::/96"))
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
@@ -166,10 +167,10 @@ def _check_address(host: str, policy: FetchPolicy) -> None:
 def _embedded(
     address: ipaddress.IPv4Address | ipaddress.IPv6Address,
 ) -> list[ipaddress.IPv4Address]:
-    """IPv4 addresses that an IPv6 address stands for: mapped, 6to4, Teredo, NAT64."""
+    """IPv4 addresses that an IPv6 address stands for: mapped, compatible, NAT64, 6to4, Teredo."""
     if isinstance(address, ipaddress.IPv4Address):
         return []
     found = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
-    if address in ipaddress.ip_network("64:ff9b::/96"):
+    if any(address in network for network in IPV4_IN_LAST_BITS):
         found.append(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
     return [candidate for candidate in found if candidate is not None]

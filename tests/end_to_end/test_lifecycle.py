@@ -1,0 +1,120 @@
+"""From start to stop: what probes and clients see, and how the process ends."""
+
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from service.model_folder.layout import ModelFolder
+from tests.server import ServerProcess
+
+LONG_ANSWER = {
+    "messages": [{"role": "user", "content": "Hello."}],
+    "max_tokens": 400,
+    "ignore_eos": True,
+    "stream": True,
+}
+
+
+@pytest.fixture
+def own_server(
+    tiny_model: Callable[[str], ModelFolder], server: ServerProcess
+) -> Iterator[ServerProcess]:
+    """A service that a test may stop or break. The shared one stays: it only idles meanwhile."""
+    process = ServerProcess(tiny_model("minigpt4-vicuna").root, ["--dtype", "float32"])
+    try:
+        yield process
+    finally:
+        process.stop()
+
+
+def test_starting_draining_and_the_end(own_server: ServerProcess) -> None:
+    own_server.spawn()
+    own_server.wait_for("Loading minigpt4-vicuna", 120)
+    for path in ("/ready", "/health", "/v1/models"):
+        starting = httpx.get(own_server.url + path)
+        assert starting.status_code == 503
+        assert "starting" in starting.text
+    assert starting.headers["retry-after"]
+
+    own_server.wait_for("Ready: ", 240)
+    assert httpx.get(f"{own_server.url}/ready").status_code == 200
+
+    url = f"{own_server.url}/v1/chat/completions"
+    with httpx.stream("POST", url, json=LONG_ANSWER, timeout=60) as stream:
+        lines = stream.iter_lines()
+        next(lines)
+        own_server.signal(signal.SIGTERM)
+        own_server.wait_for("Draining", 20)
+        assert httpx.get(f"{own_server.url}/ready").json() == {"status": "draining"}
+        refused = httpx.post(url, json=LONG_ANSWER)
+        assert refused.status_code == 503
+        assert refused.headers["retry-after"]
+        assert refused.json()["error"]["type"] == "ServiceUnavailableError"
+        assert httpx.get(f"{own_server.url}/health").status_code == 200
+        rest = [line for line in lines if line]
+    assert rest[-1] == "data: [DONE]", "the running stream was cut"
+    assert '"finish_reason":"length"' in rest[-2]
+    assert own_server.wait() == 0
+    assert not any("Traceback" in line for line in own_server.log)
+
+
+def test_a_dead_engine_ends_the_service(own_server: ServerProcess) -> None:
+    own_server.start()
+    url = f"{own_server.url}/v1/chat/completions"
+    with httpx.stream("POST", url, json=LONG_ANSWER, timeout=60) as stream:
+        lines = stream.iter_lines()
+        next(lines)
+        for child in psutil.Process(own_server.process.pid).children(recursive=True):
+            if "VLLM" in child.name() or "VLLM" in "".join(child.cmdline()[:1]):
+                child.kill()
+        rest = ""
+        with suppress(httpx.HTTPError):
+            rest = "\n".join(lines)
+    assert "error" in rest or "[DONE]" not in rest
+    assert own_server.wait(30) == 1
+    assert any("engine has died" in line for line in own_server.log)
+
+
+def run_serve(*flags: str) -> subprocess.CompletedProcess[str]:
+    """Run ``serve`` where it must fail at once."""
+    command = [sys.executable, "-m", "service", "serve", *flags]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+def assert_one_line(result: subprocess.CompletedProcess[str], *words: str) -> None:
+    assert result.returncode != 0
+    last = result.stderr.strip().splitlines()[-1]
+    assert last.startswith("minigpt4-service: ")
+    assert all(word in last for word in words), last
+    assert "Traceback" not in result.stderr
+
+
+def test_a_port_in_use_is_one_clear_line(tiny_model: Callable[[str], ModelFolder]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        folder = str(tiny_model("minigpt4-vicuna").root)
+        assert_one_line(run_serve("--model", folder, "--port", port), port, "in use")
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--model", "/nonexistent"], ["/nonexistent", "no folder"]),
+        (["--encoder-queue", "many"], ["encoder_queue"]),
+        (["--settings", "/nonexistent.toml"], ["/nonexistent.toml"]),
+    ],
+)
+def test_wrong_settings_are_one_clear_line(flags: list[str], words: list[str]) -> None:
+    assert_one_line(run_serve(*flags), *words)
+
+
+def test_a_folder_that_is_no_model_is_one_clear_line(tmp_path: Path) -> None:
+    assert_one_line(run_serve("--model", str(tmp_path)), "model_index.json", "init-model")

@@ -1,0 +1,114 @@
+"""Decoding of untrusted bytes: the original's pixels, or a refusal in our words."""
+
+import random
+from io import BytesIO
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from service.errors import ImageFormatError, ImageTooLargeError
+from service.images.decoding import FORMATS, decode_pixels
+from tests.pictures import encoded, picture
+
+LIMIT = 1_000_000
+
+
+def as_the_original(image: Image.Image, size: int) -> np.ndarray:
+    """RGB, then torchvision's Resize((size, size), BICUBIC) on a PIL image, which is Pillow's."""
+    return np.asarray(image.convert("RGB").resize((size, size), Image.BICUBIC))
+
+
+@pytest.mark.parametrize("image_format", FORMATS)
+def test_every_accepted_format_decodes(image_format: str) -> None:
+    data = encoded(picture("red", (50, 30)), image_format)
+    pixels = decode_pixels(data, 28, LIMIT)
+    assert pixels.shape == (28, 28, 3)
+    assert pixels.dtype == torch.uint8
+    assert np.array_equal(pixels, as_the_original(Image.open(BytesIO(data)), 28))
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "L", "P", "1"])
+def test_every_mode_is_converted_as_the_original_does(mode: str) -> None:
+    image = picture("blue", (40, 60)).convert("RGBA")
+    image.putalpha(Image.linear_gradient("L").resize(image.size))
+    data = encoded(image.convert(mode))
+    assert np.array_equal(decode_pixels(data, 14, LIMIT), as_the_original(image.convert(mode), 14))
+
+
+def test_alpha_is_dropped_not_composited() -> None:
+    data = encoded(Image.new("RGBA", (8, 8), (200, 10, 10, 0)))
+    assert decode_pixels(data, 8, LIMIT)[0, 0].tolist() == [200, 10, 10]
+
+
+def test_exif_orientation_is_not_applied() -> None:
+    """Pillow itself turns TIFF files by their orientation; the others stay as they are stored."""
+    image = Image.new("RGB", (16, 16), "white")
+    image.paste("black", (0, 0, 16, 8))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    buffer = BytesIO()
+    image.save(buffer, "JPEG", exif=exif)
+    pixels = decode_pixels(buffer.getvalue(), 16, LIMIT)
+    assert pixels[0].max() < 50
+    assert pixels[15].min() > 200
+
+
+@pytest.mark.parametrize("image_format", ["GIF", "TIFF", "WEBP"])
+def test_the_first_frame_counts(image_format: str) -> None:
+    buffer = BytesIO()
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
+    options = {"lossless": True} if image_format == "WEBP" else {}
+    frames[0].save(buffer, image_format, save_all=True, append_images=frames[1:], **options)
+    red, green, blue = decode_pixels(buffer.getvalue(), 8, LIMIT)[0, 0].tolist()
+    assert red > 200
+    assert green < 60
+    assert blue < 60
+
+
+def test_pixels_are_counted_before_decoding() -> None:
+    buffer = BytesIO()
+    Image.new("1", (1001, 1000)).save(buffer, "PNG")
+    with pytest.raises(ImageTooLargeError, match="1000000 pixels"):
+        decode_pixels(buffer.getvalue(), 14, LIMIT)
+
+
+def test_a_decompression_bomb_is_refused_by_its_header() -> None:
+    buffer = BytesIO()
+    Image.new("1", (20_000, 20_000)).save(buffer, "PNG")
+    with pytest.raises(ImageTooLargeError):
+        decode_pixels(buffer.getvalue(), 14, 10**9)
+
+
+@pytest.mark.parametrize("other", ["PPM", "ICO", "EPS", "TGA"])
+def test_other_formats_are_refused(other: str) -> None:
+    with pytest.raises(ImageFormatError, match="accepted format"):
+        decode_pixels(encoded(picture(), other), 14, LIMIT)
+
+
+@pytest.mark.parametrize("image_format", FORMATS)
+def test_mutated_files_decode_or_are_refused(image_format: str) -> None:
+    """Nothing but our own errors comes out, and the message is ours."""
+    generator = random.Random(f"mutations of {image_format}")
+    original = encoded(picture("green", (24, 24)), image_format)
+    refused = 0
+    for _ in range(350):
+        data = bytearray(original)
+        for _ in range(generator.randint(1, 8)):
+            data[generator.randrange(len(data))] = generator.randrange(256)
+        if generator.random() < 0.3:
+            del data[generator.randrange(len(data)) :]
+        message = refusal(bytes(data))
+        refused += message is not None
+        assert message is None or message.startswith(("This is no image", "The image"))
+    assert refused > 20, "the mutations must reach the decoder's limits"
+
+
+def refusal(data: bytes) -> str | None:
+    """Our message where the bytes are refused; anything else that is raised fails the test."""
+    try:
+        assert decode_pixels(data, 14, LIMIT).shape == (14, 14, 3)
+    except (ImageFormatError, ImageTooLargeError) as error:
+        return str(error)
+    return None

@@ -1,0 +1,180 @@
+"""What may be fetched, and what may not."""
+
+import asyncio
+import socket
+
+import pytest
+
+from service.errors import (
+    ImageError,
+    ImageFetchError,
+    ImageFormatError,
+    ImageSourceError,
+    ImageTooLargeError,
+)
+from service.images.sources import CheckedResolver, FetchPolicy, check_url, read_source
+from tests.pictures import data_uri
+
+PUBLIC_ONLY = FetchPolicy(timeout=2, max_bytes=1000)
+
+HOSTILE_URLS = [
+    "http://127.0.0.1/",
+    "http://127.0.0.1:8000/metrics",
+    "http://127.1/",
+    "http://127.0.1/",
+    "http://0/",
+    "http://0.0.0.0/",
+    "http://2130706433/",
+    "http://017700000001/",
+    "http://0x7f000001/",
+    "http://0x7f.0.0.1/",
+    "http://0177.0.0.1/",
+    "http://localhost/",
+    "http://LOCALHOST./",
+    "http://[::1]/",
+    "http://[::]/",
+    "http://[0:0:0:0:0:0:0:1]/",
+    "http://[::ffff:127.0.0.1]/",
+    "http://[::ffff:7f00:1]/",
+    "http://[::127.0.0.1]/",
+    "http://[64:ff9b::7f00:1]/",
+    "http://[64:ff9b::a9fe:a9fe]/",
+    "http://[2002:7f00:1::]/",
+    "http://[2002:a9fe:a9fe::1]/",
+    "http://[fe80::1]/",
+    "http://[fe80::1%25lo]/",
+    "http://[fc00::1]/",
+    "http://[fd00:ec2::254]/",
+    "http://[ff02::1]/",
+    "http://169.254.169.254/latest/meta-data/",
+    "http://169.254.170.2/",
+    "http://100.100.100.200/",
+    "http://10.0.0.1/",
+    "http://172.16.0.1/",
+    "http://172.31.255.255/",
+    "http://192.168.1.1/",
+    "http://192.0.0.1/",
+    "http://198.18.0.1/",
+    "http://224.0.0.1/",
+    "http://239.255.255.250/",
+    "http://240.0.0.1/",
+    "http://255.255.255.255/",
+    "http://user@127.0.0.1/",
+    "http://example.com@127.0.0.1/",
+    "http://user:password@example.com/",
+    "http://example.com\\@127.0.0.1/",
+    "http://127.0.0.1\\.example.com/",
+    "http:\\\\127.0.0.1/",
+    "http://127.0.0.1 .example.com/",
+    "http://example.com\t/",
+    "http://example.com\r\nHost: internal/",
+    "http://example.com:99999/",
+    "http://[::1/",
+    "http:///etc/passwd",
+    "http:127.0.0.1",
+    "https://",
+    "HTTP://127.0.0.1/",
+    "ftp://example.com/a.png",
+    "file:///etc/passwd",
+    "gopher://127.0.0.1:6379/_INFO",
+    "//127.0.0.1/a.png",
+    "",
+]
+
+
+@pytest.fixture
+def connections(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """The addresses that a fetch tried to connect to; every attempt fails."""
+    attempted: list[object] = []
+
+    async def connect(addr_infos: list[tuple[object, ...]], **_: object) -> None:
+        attempted.extend(info[4][0] for info in addr_infos)
+        raise OSError("not in a test")
+
+    monkeypatch.setattr("aiohttp.connector.aiohappyeyeballs.start_connection", connect)
+    return attempted
+
+
+@pytest.mark.parametrize("url", HOSTILE_URLS)
+async def test_hostile_addresses_are_refused_before_a_connection(
+    url: str, connections: list[object]
+) -> None:
+    with pytest.raises((ImageSourceError, ImageFetchError)) as refusal:
+        await read_source(url, PUBLIC_ONLY)
+    assert connections == []
+    assert "127.0.0.1" not in str(refusal.value)
+
+
+def answering(monkeypatch: pytest.MonkeyPatch, *answers: list[str]) -> list[str]:
+    """Make the system's resolver give these answers in turn; returns the names it was asked for."""
+    asked: list[str] = []
+    remaining = list(answers)
+
+    async def getaddrinfo(_: object, host: str, port: int, **__: object) -> list[object]:
+        asked.append(host)
+        addresses = remaining.pop(0) if len(remaining) > 1 else remaining[0]
+        return [
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in addresses
+        ]
+
+    monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", getaddrinfo)
+    return asked
+
+
+@pytest.mark.parametrize(
+    "addresses", [["127.0.0.1"], ["10.1.2.3"], ["93.184.216.34", "127.0.0.1"], ["169.254.169.254"]]
+)
+async def test_a_name_that_leads_inside_is_refused(
+    monkeypatch: pytest.MonkeyPatch, addresses: list[str]
+) -> None:
+    answering(monkeypatch, addresses)
+    with pytest.raises(ImageSourceError):
+        await CheckedResolver(PUBLIC_ONLY).resolve("images.example.com", 80, socket.AF_INET)
+
+
+async def test_a_name_is_resolved_once_and_that_answer_is_connected_to(
+    monkeypatch: pytest.MonkeyPatch, connections: list[object]
+) -> None:
+    """DNS rebinding: a second, different answer must never be asked for."""
+    asked = answering(monkeypatch, ["93.184.216.34"], ["127.0.0.1"])
+    with pytest.raises(ImageFetchError, match="reached"):
+        await read_source("http://rebinding.example.com/a.png", PUBLIC_ONLY)
+    assert asked == ["rebinding.example.com"]
+    assert set(connections) == {"93.184.216.34"}
+
+
+def test_an_allow_list_is_the_only_way_out() -> None:
+    policy = FetchPolicy(allowed_hosts=frozenset({"images.example.com"}))
+    assert check_url("https://images.example.com/a.png", policy).host == "images.example.com"
+    assert check_url("https://IMAGES.example.com./a.png", policy)
+    for url in (
+        "https://example.com/",
+        "https://images.example.com.evil.net/",
+        "https://evil.net/images.example.com",
+        "https://93.184.216.34/",
+    ):
+        with pytest.raises(ImageSourceError):
+            check_url(url, policy)
+
+
+async def test_data_uris() -> None:
+    assert await read_source(data_uri(b"abc"), PUBLIC_ONLY) == b"abc"
+    assert await read_source("DATA:;charset=x;BASE64,YWJj", PUBLIC_ONLY) == b"abc"
+    assert await read_source("data:image/png;base64,YWJj%3D"[:-3], PUBLIC_ONLY) == b"abc"
+
+
+@pytest.mark.parametrize(
+    ("uri", "error"),
+    [
+        ("data:image/png;base64", ImageSourceError),
+        ("data:image/png,abc", ImageSourceError),
+        ("data:image/png;base64,ab*d", ImageFormatError),
+        ("data:image/png;base64,abc", ImageFormatError),
+        ("data:image/png;base64,äöü=", ImageFormatError),
+        (data_uri(b"x" * 1001), ImageTooLargeError),
+        (data_uri(b"x" * 100_000), ImageTooLargeError),
+    ],
+)
+async def test_bad_data_uris(uri: str, error: type[ImageError]) -> None:
+    with pytest.raises(error):
+        await read_source(uri, PUBLIC_ONLY)
