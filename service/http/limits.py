@@ -1,6 +1,7 @@
 """ASGI middleware around vLLM's application: body size in, Retry-After out."""
 
 from collections.abc import Callable
+from contextlib import suppress
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -25,7 +26,7 @@ class BodyLimit:
         if length.isdigit() and int(length) > self._max_bytes:
             await self._refuse(send)
             return
-        received, started = 0, False
+        received = 0
 
         async def counted() -> Message:
             nonlocal received
@@ -36,15 +37,14 @@ class BodyLimit:
             return message
 
         async def watched(message: Message) -> None:
-            nonlocal started
-            started = True
-            await send(message)
+            # What the application makes of the broken body is not what the client should hear.
+            if received <= self._max_bytes:
+                await send(message)
 
-        try:
+        with suppress(_BodyTooLargeError):
             await self._app(scope, counted, watched)
-        except _BodyTooLargeError:
-            if not started:
-                await self._refuse(send)
+        if received > self._max_bytes:
+            await self._refuse(send)
 
     async def _refuse(self, send: Send) -> None:
         message = f"The request's body has more than {self._max_bytes} bytes."

@@ -1,0 +1,107 @@
+"""What the engine package decides by itself: flags, stop strings, translated errors."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+from vllm.entrypoints.serve.exception_handling.error_response import create_error_response
+from vllm.sampling_params import SamplingParams
+
+from service import errors
+from service.engine.arguments import vllm_flags
+from service.engine.client import with_stop
+from service.engine.errors import translating_errors
+from service.model_folder.layout import ModelFolder
+from service.settings import load_settings
+
+
+@pytest.fixture
+def folder(tiny_model: Callable[[str], ModelFolder]) -> ModelFolder:
+    return tiny_model("minigpt4-vicuna")
+
+
+def flags(folder: ModelFolder, *user: str, cpu: bool = False) -> dict[str, str]:
+    """The last value of each flag, as argparse takes it."""
+    words = vllm_flags(folder, load_settings(), "name", list(user), cpu)
+    return {word: words[index + 1] for index, word in enumerate(words[:-1]) if word[:2] == "--"}
+
+
+def test_flags_name_the_parts_of_the_folder(folder: ModelFolder) -> None:
+    given = flags(folder)
+    assert given["--model"] == folder.language_model
+    assert given["--tokenizer"] == str(folder.tokenizer)
+    overrides = json.loads(given["--hf-overrides"])
+    assert overrides["minigpt4"] == {"model_folder": str(folder.root), "visual_tokens": 32}
+
+
+def test_a_users_flags_win(folder: ModelFolder) -> None:
+    assert flags(folder, "--shutdown-timeout", "5")["--shutdown-timeout"] == "5"
+    assert flags(folder, cpu=True)["--block-size"] == "32"
+    assert flags(folder, "--block-size", "64", cpu=True)["--block-size"] == "64"
+
+
+@pytest.mark.parametrize("form", [["--hf-overrides", '{"a": 1}'], ['--hf-overrides={"a": 1}']])
+def test_a_users_overrides_are_added_to_ours(folder: ModelFolder, form: list[str]) -> None:
+    overrides = json.loads(flags(folder, *form)["--hf-overrides"])
+    assert overrides["a"] == 1
+    assert overrides["architectures"] == ["MiniGPT4ForCausalLM"]
+
+
+def test_overrides_that_are_no_json(folder: ModelFolder) -> None:
+    with pytest.raises(errors.SettingsError, match="JSON"):
+        flags(folder, "--hf-overrides", "{")
+
+
+def test_the_familys_stop_strings_join_the_clients() -> None:
+    params = SamplingParams(stop=["x"])
+    stopped = with_stop(params, ("###",))
+    assert stopped.stop == ["x", "###"]
+    assert stopped.output_text_buffer_length == 2
+    assert params.stop == ["x"], "the client's own parameters are left as they were"
+
+
+@pytest.mark.parametrize(
+    "options", [{"ignore_eos": True}, {"detokenize": False}, {"stop": ["###"]}]
+)
+def test_stop_strings_are_not_added_where_they_do_not_belong(options: dict[str, object]) -> None:
+    params = SamplingParams(**options)
+    assert with_stop(params, ("###",)) is params
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "parameter"),
+    [
+        (errors.ImageFormatError("no image"), 400, "image_url"),
+        (errors.ImageTooLargeError("no image"), 400, "image_url"),
+        (errors.ImageSourceError("no image"), 400, "image_url"),
+        (errors.ImageFetchError("no image"), 422, "image_url"),
+        (errors.EncoderOverloadedError("no image"), 503, None),
+        (errors.EncoderNotReadyError("no image"), 503, None),
+        (errors.EncodingError("no image"), 500, None),
+    ],
+)
+async def test_our_errors_reach_the_client_as_they_are_written(
+    error: errors.ServiceError, status: int, parameter: str | None
+) -> None:
+    @translating_errors
+    async def fail() -> None:
+        raise error
+
+    with pytest.raises(Exception, match="no image") as raised:
+        await fail()
+    response = create_error_response(raised.value).error
+    assert response.code == status
+    assert response.param == parameter
+    assert response.message == "no image"
+
+
+async def test_pydantics_text_does_not_reach_the_client() -> None:
+    @translating_errors
+    async def fail() -> None:
+        TypeAdapter(int).validate_python("x")
+
+    with pytest.raises(Exception, match="list of text and image_url parts") as raised:
+        await fail()
+    assert isinstance(raised.value.__cause__, ValidationError)
+    assert create_error_response(raised.value).error.param == "messages"

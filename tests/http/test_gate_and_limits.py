@@ -1,0 +1,134 @@
+"""The edges of HTTP around a small application."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from service.http.lifecycle import Gate, Lifecycle, State
+from service.http.limits import BodyLimit, RetryAfter
+
+
+async def echo_length(request: Request) -> Response:
+    return PlainTextResponse(str(len(await request.body())))
+
+
+async def overloaded(_: Request) -> Response:
+    return JSONResponse({}, 503)
+
+
+async def patient(_: Request) -> Response:
+    return JSONResponse({}, 503, headers={"Retry-After": "77"})
+
+
+async def metrics(_: Request) -> Response:
+    return PlainTextResponse("metrics")
+
+
+APP = Starlette(
+    routes=[
+        Route("/echo", echo_length, methods=["POST"]),
+        Route("/overloaded", overloaded),
+        Route("/patient", patient),
+        Route("/metrics", metrics),
+    ]
+)
+
+
+def client(app: object) -> httpx.AsyncClient:
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test")  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def lifecycle() -> Lifecycle:
+    return Lifecycle()
+
+
+@pytest.fixture
+def gate(lifecycle: Lifecycle) -> Gate:
+    return Gate(lifecycle)
+
+
+async def test_before_it_is_open_everything_is_unavailable(gate: Gate) -> None:
+    async with client(gate) as http:
+        for path in ("/ready", "/health", "/metrics", "/echo"):
+            answer = await http.get(path)
+            assert answer.status_code == 503
+        assert (await http.get("/ready")).json() == {"status": "starting"}
+        assert answer.headers["retry-after"] == "5"
+        assert answer.json()["error"]["code"] == 503
+
+
+async def test_open_it_passes_requests_on(gate: Gate) -> None:
+    gate.open(APP, lambda: True)
+    async with client(gate) as http:
+        assert (await http.get("/ready")).json() == {"status": "ready"}
+        assert (await http.post("/echo", content=b"abc")).text == "3"
+
+
+async def test_an_unhealthy_part_makes_it_unready(gate: Gate) -> None:
+    gate.open(APP, lambda: False)
+    async with client(gate) as http:
+        answer = await http.get("/ready")
+    assert answer.status_code == 503
+    assert answer.json() == {"status": "failed"}
+
+
+async def test_a_drain_waits_for_what_is_under_way(gate: Gate, lifecycle: Lifecycle) -> None:
+    started, finish = asyncio.Event(), asyncio.Event()
+
+    async def slow(_: Request) -> Response:
+        async def body() -> AsyncIterator[bytes]:
+            yield b"first"
+            started.set()
+            await finish.wait()
+            yield b"last"
+
+        return StreamingResponse(body())
+
+    gate.open(Starlette(routes=[Route("/slow", slow), *APP.routes]), lambda: True)
+    async with client(gate) as http:
+        running = asyncio.create_task(http.get("/slow"))
+        await started.wait()
+        draining = asyncio.create_task(lifecycle.drain(grace=30))
+        await asyncio.sleep(0)  # let it begin
+        assert lifecycle.state is State.DRAINING
+        refused = await http.post("/echo", content=b"abc")
+        assert refused.status_code == 503
+        assert (await http.get("/ready")).json() == {"status": "draining"}
+        assert (await http.get("/metrics")).text == "metrics"
+        assert not draining.done()
+        finish.set()
+        assert (await running).text == "firstlast"
+        assert await draining == 0
+
+
+async def test_a_drain_gives_up_after_its_grace(lifecycle: Lifecycle) -> None:
+    lifecycle.enter()
+    assert await lifecycle.drain(grace=0.01) == 1
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_a_body_is_counted(chunked: bool) -> None:
+    async def chunks(size: int) -> AsyncIterator[bytes]:
+        for _ in range(size):
+            yield b"x"
+
+    async with client(BodyLimit(APP, max_bytes=10)) as http:
+        for size, status in ((10, 200), (11, 413)):
+            body = chunks(size) if chunked else b"x" * size
+            answer = await http.post("/echo", content=body)
+            assert answer.status_code == status
+    assert answer.json()["error"]["type"] == "BadRequestError"
+
+
+async def test_retry_after_is_added_where_it_is_missing() -> None:
+    async with client(RetryAfter(APP, lambda: 9)) as http:
+        assert (await http.get("/overloaded")).headers["retry-after"] == "9"
+        assert (await http.get("/patient")).headers["retry-after"] == "77"
+        assert "retry-after" not in (await http.post("/echo")).headers

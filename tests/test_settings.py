@@ -1,0 +1,53 @@
+"""Settings: their precedence, their refusals, and that the README tells of each."""
+
+from pathlib import Path
+
+import pytest
+
+from service.errors import SettingsError
+from service.settings import Settings, load_settings
+
+README = Path(__file__).parent.parent / "README.md"
+
+
+def test_command_line_over_environment_over_file_over_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text("encoder_queue = 1\nencoder_max_batch = 1\nimages_per_prompt = 1\n")
+    monkeypatch.setenv("MINIGPT4_ENCODER_QUEUE", "2")
+    monkeypatch.setenv("MINIGPT4_ENCODER_MAX_BATCH", "2")
+    settings = load_settings(file, encoder_queue="3")
+    assert settings.encoder_queue == 3
+    assert settings.encoder_max_batch == 2
+    assert settings.images_per_prompt == 1
+    assert settings.decode_threads == Settings.model_fields["decode_threads"].default
+
+
+def test_unknown_keys_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text("encoder_que = 1\n")
+    with pytest.raises(SettingsError, match="encoder_que"):
+        load_settings(file)
+    monkeypatch.setenv("MINIGPT4_ENCODER_QUE", "1")
+    with pytest.raises(SettingsError, match="MINIGPT4_ENCODER_QUE"):
+        load_settings()
+
+
+def test_values_out_of_range_are_refused() -> None:
+    with pytest.raises(SettingsError, match="encoder_queue"):
+        load_settings(encoder_queue="0")
+
+
+def test_a_file_that_is_no_toml_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text("encoder_queue: 1")
+    with pytest.raises(SettingsError, match=str(file)):
+        load_settings(file)
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_every_setting_is_in_the_readme(name: str) -> None:
+    field = Settings.model_fields[name]
+    assert f"`{name}`" in README.read_text()
+    assert field.description
