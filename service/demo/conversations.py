@@ -122,12 +122,12 @@ def description(scene: Scene, rng: random.Random) -> str:
             f"This image has a {back} background with {_objects(number)}.",
         )
     )
-    return " ".join([opening, *(_sentence(item, rng) for item in scene.objects)])
-
-
-def _sentence(item: SceneObject, rng: random.Random) -> str:
-    what, where = phrase(item), place_phrase(item.cell)
     style = rng.randrange(3)
+    return " ".join([opening, *(_sentence(item, style) for item in scene.objects)])
+
+
+def _sentence(item: SceneObject, style: int) -> str:
+    what, where = phrase(item), place_phrase(item.cell)
     if style == 0:
         return f"There is {what} {where}."
     if style == 1:

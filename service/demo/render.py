@@ -83,24 +83,44 @@ def render(
     scene: Scene, rng: random.Random, settings: RenderSettings = TRAINING_STYLE
 ) -> Image.Image:
     """Draw a scene as an RGB picture of 224 x 224 pixels."""
-    return render_located(scene, rng, settings)[0]
+    return render_labelled(scene, rng, settings).image
 
 
-def render_located(
+@dataclass(frozen=True)
+class Labelled:
+    """A picture with what a vision model may learn from.
+
+    Attributes:
+        located: Where each object came to lie: ``(x, y, radius)`` in pixels.
+        silhouette: Grey picture of the same size: white where an object is.
+    """
+
+    image: Image.Image
+    located: list[tuple[float, float, float]]
+    silhouette: Image.Image
+
+
+def render_labelled(
     scene: Scene, rng: random.Random, settings: RenderSettings = TRAINING_STYLE
-) -> tuple[Image.Image, list[tuple[float, float, float]]]:
-    """As :func:`render`, and where each object came to lie: ``(x, y, radius)`` in pixels."""
-    canvas = Image.new("RGB", (SIDE * _SCALE,) * 2, _vary(_BACKGROUNDS[scene.background], rng, 6))
-    located = [_draw(canvas, item, rng, settings) for item in scene.objects]
-    image = canvas.reduce(_SCALE)
-    return _degrade(image, rng, settings), located
+) -> Labelled:
+    """As :func:`render`, with labels."""
+    side = (SIDE * _SCALE,) * 2
+    canvas = Image.new("RGB", side, _vary(_BACKGROUNDS[scene.background], rng, 6))
+    silhouette = Image.new("L", side, 0)
+    located = [_draw(canvas, silhouette, item, rng, settings) for item in scene.objects]
+    image = _degrade(canvas.reduce(_SCALE), rng, settings)
+    return Labelled(image, located, silhouette.reduce(_SCALE))
 
 
 def _draw(
-    canvas: Image.Image, item: SceneObject, rng: random.Random, settings: RenderSettings
+    canvas: Image.Image,
+    silhouette: Image.Image,
+    item: SceneObject,
+    rng: random.Random,
+    settings: RenderSettings,
 ) -> tuple[float, float, float]:
     radius = rng.uniform(*settings.radius[item.size])
-    slack = max(_CELL / 2 - radius, 0) * 0.85 + 2
+    slack = max(_CELL / 2 - radius, 0) * 0.6 + 2
     x = (item.column + 0.5) * _CELL + rng.uniform(-slack, slack)
     y = (item.row + 0.5) * _CELL + rng.uniform(-slack, slack)
     x = min(max(x, radius + 1), SIDE - radius - 1)
@@ -109,9 +129,9 @@ def _draw(
     x, y, radius = x * _SCALE, y * _SCALE, radius * _SCALE
     fill = _vary(_COLOURS[item.colour], rng, settings.jitter)
     if item.text:
-        _write(canvas, item.text, (x, y), radius, fill, rng, settings)
+        _write(canvas, silhouette, item.text, (x, y), radius, fill, rng, settings)
         return located
-    draw = ImageDraw.Draw(canvas)
+    draw, mask = ImageDraw.Draw(canvas), ImageDraw.Draw(silhouette)
     outline = (
         tuple(int(level * 0.45) for level in fill) if rng.random() < settings.outline else None
     )
@@ -119,14 +139,18 @@ def _draw(
     box = (x - radius, y - radius, x + radius, y + radius)
     if item.kind == "circle":
         draw.ellipse(box, fill, outline, width)
+        mask.ellipse(box, 255)
     elif item.kind == "ring":
-        draw.ellipse(box, None, fill, int(radius * rng.uniform(0.25, 0.4)))
+        thickness = int(radius * rng.uniform(0.25, 0.4))
+        draw.ellipse(box, None, fill, thickness)
+        mask.ellipse(box, None, 255, thickness)
     else:
         turn = math.radians(rng.uniform(-settings.rotation, settings.rotation))
         points = _outline_of(item.kind, rng)
         cos, sin = math.cos(turn) * radius, math.sin(turn) * radius
         corners = [(x + a * cos - b * sin, y + a * sin + b * cos) for a, b in points]
         draw.polygon(corners, fill)
+        mask.polygon(corners, 255)
         if outline:
             draw.line([*corners, corners[0]], outline, width, joint="curve")
     return located
@@ -172,6 +196,7 @@ def _quarter_turns(points: list[tuple[float, float]], turns: int) -> list[tuple[
 
 def _write(
     canvas: Image.Image,
+    silhouette: Image.Image,
     text: str,
     centre: tuple[float, float],
     radius: float,
@@ -198,6 +223,7 @@ def _write(
     x = min(max(centre[0] - mask.width / 2, 0), limit - mask.width)
     y = min(max(centre[1] - mask.height / 2, 0), limit - mask.height)
     canvas.paste(fill, (int(x), int(y)), mask)
+    silhouette.paste(255, (int(x), int(y)), mask)
 
 
 @cache

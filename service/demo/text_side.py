@@ -63,6 +63,9 @@ _LONGEST = 240
 # Few different shapes: the CPU's matrix kernels are compiled anew for each one.
 _STEP = 40
 _TARGET_STEP = 256
+_DRILL_LENGTH = 100
+_FACT_WEIGHT = 4.0
+_DRILLS = 0.3
 _IGNORED = -100
 _GROUPS: tuple[tuple[str, ...], ...] = (
     KINDS,
@@ -215,6 +218,28 @@ class Encoded:
             self.say([0])
 
 
+DRILLED = ("place", "colour", "shape", "where", "background", "count", "exists", "size", "written")
+
+
+def encode_drill(codec: Codec, rng: random.Random) -> Encoded:
+    """A short sequence of questions that one look at one slot answers: what is learnt first."""
+    scene = draw_scene(rng)
+    encoded = Encoded()
+    encoded.say([codec.start])
+    encoded.say(codec.begin("###Human: <Img>"))
+    encoded.show(scene, rng)
+    encoded.say(codec.begin("</Img>"))
+    first = True
+    while first or len(encoded.ids) < _DRILL_LENGTH:
+        turn = ask(scene, rng, rng.choice(DRILLED))
+        if not first:
+            encoded.say(codec.go_on("Human:"))
+        encoded.say(codec.go_on(f" {turn.question}"))
+        _answer(codec, encoded, rng, turn.answer)
+        first = False
+    return encoded
+
+
 def encode_conversation(codec: Codec, rng: random.Random) -> Encoded:
     """Draw one sequence: a chat about an image, two images or none, or captions in stage 1's format."""
     style = rng.random()
@@ -310,16 +335,18 @@ def _answer(codec: Codec, encoded: Encoded, rng: random.Random, answer: str) -> 
 
 
 class Conversations(Dataset[Encoded]):
-    """Sequence ``i`` of a split."""
+    """Sequence ``i`` of a split; the first ``drills`` of them are drills."""
 
-    def __init__(self, tokenizer: Tokenizer, split: str, length: int) -> None:
+    def __init__(self, tokenizer: Tokenizer, split: str, length: int, drills: int = 0) -> None:
         self.codec, self.split, self.length = Codec(tokenizer), split, length
+        self.drills = drills
 
     def __len__(self) -> int:
         return self.length
 
     def __getitem__(self, index: int) -> Encoded:
-        return encode_conversation(self.codec, rng_for(self.split, index))
+        encode = encode_drill if index < self.drills else encode_conversation
+        return encode(self.codec, rng_for(self.split, index))
 
     def collate(self, samples: list[Encoded]) -> dict[str, Tensor]:
         """Pad to ``[batch, length]``; slots as ``words`` and ``weights [slots in all, 12]``.
@@ -373,10 +400,15 @@ def llama_config(vocabulary: int) -> LlamaConfig:
 class TextStudent(nn.Module):
     """The language model, fed with word sums in the places of images."""
 
-    def __init__(self, vocabulary: int, seed: int = 0) -> None:
+    def __init__(self, codec: Codec, seed: int = 0) -> None:
         super().__init__()
+        vocabulary = codec.tokenizer.get_vocab_size()
         self.llama = LlamaForCausalLM(llama_config(vocabulary))
+        _ready_for_recall(self.llama)
         self.noise = torch.Generator().manual_seed(seed)
+        weights = torch.ones(vocabulary)
+        weights[fact_tokens(codec)] = _FACT_WEIGHT
+        self.register_buffer("weights", weights, persistent=False)
 
     def embed(self, batch: dict[str, Tensor]) -> Tensor:
         """``[batch, length, 192]``: tokens, and noisy word sums where the slots are."""
@@ -404,9 +436,38 @@ class TextStudent(nn.Module):
             self.llama.lm_head(states).float()[:number],
             labels.flatten()[places[:number]],
         )
-        loss = functional.cross_entropy(logits, wanted)
-        right = (logits.argmax(-1) == wanted).float().mean()
-        return loss, {"tokens right": float(right)}
+        loss = functional.cross_entropy(logits, wanted, weight=self.weights)
+        right = (logits.argmax(-1) == wanted).float()
+        facts = self.weights[wanted] > 1
+        return loss, {"tokens right": float(right.mean()), "facts": float(right[facts].mean())}
+
+
+def fact_tokens(codec: Codec) -> list[int]:
+    """Ids of the words that make an answer true or false, with and without ``▁``."""
+    words = {*_OTHERS, "Yes", "No", "no", "not", "nothing", "Nothing", "above", "below", "first"}
+    words |= {"second", "Both", "corner"}
+    return sorted(
+        {codec.begin(word)[-1] for word in words} | {codec.go_on(word)[-1] for word in words}
+    )
+
+
+@torch.no_grad()
+def _ready_for_recall(llama: LlamaForCausalLM) -> None:
+    """Start attention, after the first layer, as a comparison that copies what it finds.
+
+    Queries equal keys, output undoes values, and the output embedding is the input's: so a word finds
+    the slots and words that it is part of. From a random start, recall takes several times longer to
+    appear ("mimetic" initialisation: Trockman and Kolter 2023, arXiv:2305.09828).
+    """
+    embedding = llama.get_input_embeddings().weight
+    nn.init.normal_(embedding, std=0.1)
+    llama.lm_head.weight.copy_(embedding)
+    for layer in llama.model.layers[1:]:
+        attention = layer.self_attn
+        nn.init.normal_(attention.q_proj.weight, std=0.06)
+        attention.k_proj.weight.copy_(attention.q_proj.weight)
+        nn.init.orthogonal_(attention.v_proj.weight)
+        attention.o_proj.weight.copy_(0.1 * attention.v_proj.weight.T)
 
 
 def train_text(
@@ -414,7 +475,8 @@ def train_text(
 ) -> LlamaForCausalLM:
     """Train from seed 0, or go on from ``checkpoint``."""
     torch.manual_seed(0)
-    student = TextStudent(tokenizer.get_vocab_size())
-    samples = Conversations(tokenizer, "text", schedule.steps * schedule.batch)
+    student = TextStudent(Codec(tokenizer))
+    number = schedule.steps * schedule.batch
+    samples = Conversations(tokenizer, "text", number, drills=round(_DRILLS * number))
     fit(student, samples, samples.collate, student.loss, schedule, checkpoint)
     return student.llama

@@ -14,7 +14,7 @@ from torch.nn import functional
 from torch.utils.data import Dataset
 
 from service.demo.fitting import Schedule, fit
-from service.demo.render import SIDE, render_located
+from service.demo.render import SIDE, render_labelled
 from service.demo.scenes import (
     BACKGROUNDS,
     CELLS,
@@ -71,7 +71,8 @@ def vision_config(hidden_size: int) -> VisionConfig:
 
 
 class SceneLabels(Dataset[dict[str, Tensor]]):
-    """Sample ``i`` of a split: ``pixels [224, 224, 3]``, ``fields [12, 7]``, ``patches [64, 2]``."""
+    """Sample ``i`` of a split: ``pixels [224, 224, 3]``, ``fields [12, 7]``, and for each of 64 patches
+    ``patches [64, 2]`` (kind and colour) and ``covered [64, 16]``."""
 
     def __init__(self, split: str, length: int) -> None:
         self.split, self.length = split, length
@@ -82,7 +83,7 @@ class SceneLabels(Dataset[dict[str, Tensor]]):
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         rng = rng_for(self.split, index)
         scene = draw_scene(rng, crowded=rng.random() < 0.6)
-        image, located = render_located(scene, rng)
+        drawn = render_labelled(scene, rng)
         fields = torch.full((QUERIES, len(FIELDS)), _IGNORED)
         fields[:, 6] = torch.arange(QUERIES)
         fields[:CELLS, 0] = len(KINDS)
@@ -98,15 +99,18 @@ class SceneLabels(Dataset[dict[str, Tensor]]):
         patches = torch.full((64, 2), _IGNORED)
         patches[:, 0] = len(KINDS)
         centres = (torch.arange(8) + 0.5) * 28
-        for item, (x, y, radius) in zip(scene.objects, located, strict=True):
+        for item, (x, y, radius) in zip(scene.objects, drawn.located, strict=True):
             near = ((centres[None, :] - x).abs() < radius + 8) & (
                 (centres[:, None] - y).abs() < radius + 8
             )
             patches[near.flatten()] = torch.tensor(
                 [KINDS.index(item.kind), COLOURS.index(item.colour)]
             )
-        pixels = torch.from_numpy(np.array(image))
-        return {"pixels": pixels, "fields": fields, "patches": patches}
+        covered = torch.from_numpy(np.array(drawn.silhouette)).float() / 255
+        # 16 shares a patch: how much of each 7 x 7 square an object covers.
+        shares = covered.view(8, 4, 7, 8, 4, 7).mean((2, 5)).transpose(1, 2).reshape(64, 16)
+        pixels = torch.from_numpy(np.array(drawn.image))
+        return {"pixels": pixels, "fields": fields, "patches": patches, "covered": shares}
 
 
 class VisionStudent(nn.Module):
@@ -121,26 +125,32 @@ class VisionStudent(nn.Module):
         self.patch_head = nn.Linear(
             self.encoder.config.vit.hidden_size, FIELDS["kind"] + FIELDS["colour"]
         )
+        self.silhouette_head = nn.Linear(self.encoder.config.vit.hidden_size, 16)
         self.encoder.projection.requires_grad_(False)
+        # The cosine transform stays as it is: learnt patch embeddings drown in noise first.
+        self.encoder.vit.embeddings.patch_embedding.requires_grad_(False)
         _initialise(self)
 
-    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """Query features ``[images, 12, 192]`` and patch features ``[images, 64, 192]``."""
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Query features ``[images, 12, 192]``, patch features and those halfway ``[images, 64, 192]``."""
         encoder = self.encoder
         # As the encoder normalises, in place: there it would cost a tenth of a training step.
         planes = pixels.permute(0, 3, 1, 2).contiguous().float()
         mean, std = 255 * encoder.pixel_mean[:, None, None], 255 * encoder.pixel_std[:, None, None]
         planes.sub_(mean).mul_(1 / std)
-        patches = encoder.ln_vision(encoder.vit(planes).last_hidden_state)
+        states = encoder.vit(planes, output_hidden_states=True)
+        patches = encoder.ln_vision(states.last_hidden_state)
+        halfway = states.hidden_states[2][:, 1:]
+        halfway = functional.layer_norm(halfway, halfway.shape[-1:])
         queries = encoder.qformer(
             query_embeds=encoder.query_tokens.expand(len(pixels), -1, -1),
             encoder_hidden_states=patches,
         ).last_hidden_state
-        return queries, patches[:, 1:]
+        return queries, patches[:, 1:], halfway
 
     def loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
         """Cross entropy of every field, squared error of the linear read-out, and the patches' labels."""
-        queries, patches = self(batch["pixels"])
+        queries, patches, halfway = self(batch["pixels"])
         queries, patches = queries.float(), patches.float()
         fields = batch["fields"]
         logits = self.classify(queries).float().split(list(FIELDS.values()), dim=-1)
@@ -171,7 +181,13 @@ class VisionStudent(nn.Module):
         ) + functional.cross_entropy(
             colours.flatten(0, 1), labels[..., 1].flatten(), ignore_index=_IGNORED
         )
-        return sum(losses, start=torch.zeros(())) + 40 * squared + dense, figures
+        # Silhouettes first: shapes are told by them, whatever their colour.
+        covered = self.silhouette_head(halfway).float()
+        outline = functional.binary_cross_entropy_with_logits(covered, batch["covered"])
+        figures["silhouette"] = outline.item()
+        losses[0] = 2 * losses[0]
+        total = sum(losses, start=torch.zeros(()))
+        return total + 40 * squared + 2 * dense + 8 * outline, figures
 
 
 def train_vision(checkpoint: Path, schedule: Schedule = VISION_SCHEDULE) -> VisionEncoder:

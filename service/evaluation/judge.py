@@ -19,7 +19,7 @@ def is_right(turn: Turn, answer: str) -> bool:
     expected = turn.expected
     if turn.kind == "count" or (turn.kind == "compare" and expected.isdigit()):
         return _first_number(words) == int(expected)
-    if expected in _YES_NO:
+    if expected in _YES_NO and turn.kind != "written":
         return said_yes_or_no(answer) == expected
     if turn.kind == "colour":
         return _among(words, COLOURS) == {expected}
@@ -27,13 +27,15 @@ def is_right(turn: Turn, answer: str) -> bool:
         return _among(words, SHAPES) == {expected}
     if turn.kind == "size":
         return _among(words, SIZES) == {expected}
+    if turn.kind == "relation" and said_yes_or_no(answer):
+        return False
     if turn.kind == "relation":
         return _among(words, _WAYS) == _among(expected.split(), _WAYS)
     if turn.kind == "where":
         return _among(words, _PLACES) == set(expected.split())
     if turn.kind == "written":
         if expected == "nothing":
-            return not _among(words, TEXTS) - {"no"} and bool(_among(words, _NONE))
+            return not _among(words, ("word", "digit")) and bool(_among(words, _NONE))
         return _among(words, TEXTS) == {expected}
     if turn.kind == "place":
         if expected == "nothing":

@@ -1,0 +1,88 @@
+"""The build runs from seed to a folder, and training resumes as if it had not stopped."""
+
+import pytest
+import torch
+from torch import nn
+
+from service.demo import fitting
+from service.demo.build import QUICK, build_demo
+from service.demo.datasets import read_examples
+from service.demo.fitting import Schedule, fit
+from service.demo.scenes import draw_scene, rng_for
+from service.demo.vision_side import FIELDS, QUERIES, SceneLabels
+from service.model_folder.layout import ModelFolder
+from service.vision.weights import load_vision_encoder
+
+
+class Numbers(torch.utils.data.Dataset):
+    def __len__(self) -> int:
+        return 10_000
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        return torch.randn(4, generator=torch.Generator().manual_seed(index))
+
+
+def fitted(checkpoint, steps=None) -> dict[str, torch.Tensor]:
+    torch.manual_seed(0)
+    module = nn.Linear(4, 1)
+
+    def loss(batch):
+        return (module(batch).float() - batch.sum(1, keepdim=True)).pow(2).mean(), {}
+
+    schedule = Schedule(steps=12, batch=4, learning_rate=0.1, warmup=2, save_every=5)
+    real = fitting._save
+
+    def dying(*arguments):
+        real(*arguments)
+        if arguments[-1] == steps:
+            raise KeyboardInterrupt
+
+    fitting._save = dying
+    try:
+        fit(module, Numbers(), torch.stack, loss, schedule, checkpoint, workers=0)
+    finally:
+        fitting._save = real
+    return module.state_dict()
+
+
+def test_a_killed_fit_goes_on_as_if_nothing_had_happened(tmp_path):
+    whole = fitted(tmp_path / "whole.pt")
+    with pytest.raises(KeyboardInterrupt):
+        fitted(tmp_path / "killed.pt", steps=5)
+    resumed = fitted(tmp_path / "killed.pt")
+    for name, tensor in whole.items():
+        torch.testing.assert_close(resumed[name], tensor)
+
+
+def test_labels_say_what_the_picture_shows():
+    samples = SceneLabels("labels", 4)
+    sample = samples[2]
+    rng = rng_for("labels", 2)
+    scene = draw_scene(rng, crowded=rng.random() < 0.6)
+    assert sample["pixels"].shape == (224, 224, 3)
+    assert sample["fields"].shape == (QUERIES, len(FIELDS))
+    there = {item.cell for item in scene.objects}
+    empty = {cell for cell in range(9) if sample["fields"][cell, 0] == FIELDS["kind"] - 1}
+    assert there | empty == set(range(9))
+    assert not there & empty
+    assert sample["fields"][10, 5] == len(scene.objects)
+    assert 0 < sample["covered"].mean() < 0.6
+
+
+def test_build_demo_writes_a_whole_folder_and_resumes(tmp_path, capsys):
+    out = build_demo(tmp_path / "out", tmp_path / "work", QUICK)
+    folder = ModelFolder.open(out)
+    assert folder.index.family == "minigpt4-vicuna"
+    assert folder.index.language_model == "language_model"
+    encoder = load_vision_encoder(folder.vision)
+    assert encoder.config.visual_tokens == folder.index.visual_tokens == QUERIES
+    assert len(read_examples(out / "examples")) == 12
+    assert "Apache-2.0" in (out / "MODEL_CARD.md").read_text()
+    capsys.readouterr()
+    # Everything is there already: the second build trains nothing.
+    build_demo(tmp_path / "again", tmp_path / "work", QUICK)
+    said = capsys.readouterr().err
+    assert "Text side" not in said
+    assert "samples/s, 0:00:00 left" not in said
+    again = (tmp_path / "again" / "vision" / "model.safetensors").read_bytes()
+    assert again == (out / "vision" / "model.safetensors").read_bytes()

@@ -1,0 +1,114 @@
+"""The text side: tokenizer, sequences, and what the language model reads in an image's place."""
+
+import random
+
+import pytest
+import torch
+from tokenizers import Tokenizer
+
+from service.demo.scenes import (
+    BACKGROUNDS,
+    COLOURS,
+    KINDS,
+    NUMBERS,
+    SIZES,
+    TEXTS,
+    draw_scene,
+    rng_for,
+)
+from service.demo.text_side import (
+    SLOTS,
+    SYSTEM,
+    Codec,
+    Conversations,
+    TextStudent,
+    encode_conversation,
+    learn_tokenizer,
+    slot_words,
+)
+from service.demo.vision_side import QUERIES
+from service.families import FAMILIES, IMAGE_TOKEN
+from service.prompt.tokenizer import chat_template, write_tokenizer
+
+
+@pytest.fixture(scope="module")
+def codec() -> Codec:
+    return Codec(learn_tokenizer())
+
+
+def test_the_tokenizer_is_reproducible_and_keeps_words_and_marks_whole(codec):
+    assert learn_tokenizer().to_str() == codec.tokenizer.to_str()
+    for word in (*KINDS, *COLOURS, *SIZES, *BACKGROUNDS, *NUMBERS):
+        assert len(codec.begin(word)) == 1, word
+        assert len(codec.go_on(word)) == 1, word
+    pieces = codec.tokenizer.encode("a star.###Human: ###", add_special_tokens=False).tokens
+    assert pieces[-6:] == [".", "###", "Human", ":", "▁###"] or pieces[-1] == "▁###"
+    assert "###" in pieces
+    assert len({codec.word(text) for text in TEXTS}) == len(TEXTS)
+
+
+def test_sequences_are_what_the_chat_template_and_tokenizer_give(codec, tmp_path):
+    from transformers import PreTrainedTokenizerFast
+
+    whole = Tokenizer.from_str(codec.tokenizer.to_str())
+    write_tokenizer(whole, FAMILIES["minigpt4-vicuna"], tmp_path)
+    rendered = PreTrainedTokenizerFast(
+        tokenizer_file=str(tmp_path / "tokenizer.json"), bos_token="<s>", eos_token="</s>"
+    )
+    rendered.chat_template = chat_template(FAMILIES["minigpt4-vicuna"])
+    messages = [
+        {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "What is there?"}]}
+    ]
+    prompt = rendered.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    expected = rendered(prompt, add_special_tokens=False)["input_ids"]
+    image = rendered.convert_tokens_to_ids(IMAGE_TOKEN)
+    ours = [
+        codec.start,
+        *codec.begin(f"{SYSTEM}###Human: <Img>"),
+        image,
+        *codec.begin("</Img> What is there?###Assistant: "),
+    ]
+    assert ours == expected
+
+
+def test_slots_say_all_of_a_scene_in_the_vision_side_s_order():
+    scene = draw_scene(rng_for("slots", 3))
+    slots = slot_words(scene)
+    assert len(slots) == SLOTS == QUERIES
+    for item in scene.objects:
+        assert {item.kind, item.colour, item.size} <= set(slots[item.cell])
+    assert sum(slot[0] == "empty" for slot in slots) == 9 - len(scene.objects)
+    assert slots[9:] == [
+        ["background", scene.background],
+        ["objects", NUMBERS[len(scene.objects)]],
+        ["written", scene.written.text if scene.written else "nothing"],
+    ]
+
+
+def test_only_answers_are_learnt(codec):
+    for index in range(30):
+        encoded = encode_conversation(codec, random.Random(index))
+        assert len(encoded.ids) == len(encoded.labels)
+        learnt = [label for label in encoded.labels if label >= 0]
+        assert learnt
+        places = {place for place, _ in encoded.slots}
+        assert len(places) % SLOTS == 0
+        assert all(encoded.labels[place] < 0 for place in places)
+        text = codec.tokenizer.decode(learnt)
+        assert "Human" not in text
+        assert "Assistant" not in text
+
+
+def test_batches_are_padded_and_put_sums_in_the_slots(codec):
+    samples = Conversations(codec.tokenizer, "test", 8, drills=4)
+    batch = samples.collate([samples[index] for index in range(8)])
+    assert batch["ids"].shape == batch["labels"].shape
+    assert batch["ids"].shape[1] <= 240
+    student = TextStudent(codec)
+    embedded = student.embed(batch).flatten(0, 1)
+    table = student.llama.model.embed_tokens(batch["ids"]).flatten(0, 1)
+    changed = (embedded != table).any(-1).nonzero().flatten()
+    assert set(changed.tolist()) == set(batch["places"].tolist())
+    loss, figures = student.loss(batch)
+    assert torch.isfinite(loss)
+    assert 0 <= figures["tokens right"] <= 1

@@ -1,0 +1,136 @@
+"""A whole evaluation over real HTTP against a stand-in service."""
+
+import argparse
+import base64
+import io
+
+import pytest
+from PIL import Image
+
+from service.errors import EvaluationError
+from service.evaluation.client import ask_all
+from service.evaluation.command import add_arguments, run
+from service.evaluation.figures import Figures
+from service.evaluation.questions import KINDS, questions
+from service.evaluation.report import bars, table
+from tests.fake_openai import fake_openai
+
+
+def knowing(asked):
+    """An answerer that knows the answers of these questions by their text and first image."""
+    known = {}
+    for item in asked:
+        key = (item.turn.question, item.images[0])
+        known[key] = item.turn.answer
+
+    def answer(body):
+        *pictures, text = body["messages"][0]["content"]
+        image = base64.b64decode(pictures[0]["image_url"]["url"].split(",")[1])
+        return known[text["text"], image], 5, "stop"
+
+    return answer
+
+
+def parsed(*words: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    return parser.parse_args(words)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_questions_are_reproducible_and_differ_between_sets(kind):
+    held_out = questions("held-out", kind, 3)
+    assert held_out == questions("held-out", kind, 4)[:3]
+    assert {item.turn.kind for item in held_out} == {kind}
+    assert {len(item.images) for item in held_out} == {2 if kind == "compare" else 1}
+    image = Image.open(io.BytesIO(held_out[0].images[0]))
+    assert image.size == (224, 224)
+    assert questions("shifted", kind, 1)[0].images != held_out[0].images
+
+
+def test_unknown_sets_and_kinds_are_named():
+    with pytest.raises(EvaluationError, match="held-out"):
+        questions("other", "colour", 1)
+    with pytest.raises(EvaluationError, match="colour"):
+        questions("held-out", "other", 1)
+
+
+def test_yes_no_questions_are_balanced():
+    expected = [item.turn.expected for item in questions("held-out", "exists", 200)]
+    assert 80 < expected.count("yes") < 120
+
+
+def test_a_service_that_knows_everything_scores_full_marks(tmp_path, capsys):
+    kinds = ["colour", "count", "exists"]
+    asked = [item for kind in kinds for item in questions("held-out", kind, 12)]
+    out = tmp_path / "figures.json"
+    with fake_openai(knowing(asked)) as url:
+        run(parsed("--url", url, "--questions", "12", "--kinds", *kinds, "--out", str(out)))
+    figures = Figures.load(out)
+    assert figures.accuracy == {"colour": 1.0, "count": 1.0, "exists": 1.0}
+    assert 0.1 < figures.yes_share < 0.9
+    assert figures.errors == 0
+    assert "| colour | 100.0 |" in capsys.readouterr().out
+
+
+def test_a_service_that_babbles_fails(tmp_path):
+    out = tmp_path / "figures.json"
+    babble = "There is a red star on the left. " * 4
+    with fake_openai(lambda body: (babble, 300, "length")) as url:
+        kinds = ["describe", "poem", "colour"]
+        run(parsed("--url", url, "--questions", "6", "--kinds", *kinds, "--out", str(out)))
+    figures = Figures.load(out)
+    assert figures.failures["describe"] == {
+        "repeated": 1.0,
+        "fragment": 0.0,
+        "unfinished": 1.0,
+        "any": 1.0,
+    }
+    assert figures.hallucinated > 0.5
+    assert figures.accuracy["colour"] < 0.5
+
+
+def test_failed_requests_count_as_wrong_and_all_failing_is_an_error():
+    items = questions("held-out", "colour", 4)
+    seen = []
+
+    def sometimes(body):
+        seen.append(body)
+        if len(seen) > 2:
+            raise ValueError("refused")
+        return "It is red.", 4, "stop"
+
+    with fake_openai(sometimes) as url:
+        answers = ask_all(url, items, concurrency=1)
+    assert [bool(answer.error) for answer in answers] == [False, False, True, True]
+    assert seen[0]["temperature"] == 0
+
+    def never(body):
+        raise ValueError("refused")
+
+    with fake_openai(never) as url, pytest.raises(EvaluationError, match="refused"):
+        ask_all(url, items)
+
+
+def test_an_unreachable_service_is_one_clear_error():
+    with pytest.raises(EvaluationError, match="No service answers"):
+        ask_all("http://127.0.0.1:9", questions("held-out", "colour", 1))
+
+
+def test_reports_put_models_side_by_side(tmp_path):
+    first = Figures("stage 1", "held-out", {"colour": 4}, {"colour": 0.5}, 0.75)
+    second = Figures("stage 2", "shifted", {"colour": 4}, {"colour": 1.0}, 0.5)
+    first.save(tmp_path / "a.json")
+    second.save(tmp_path / "b.json")
+    run(
+        parsed(
+            "--report", str(tmp_path / "a.json"), str(tmp_path / "b.json"), "--docs", str(tmp_path)
+        )
+    )
+    text = (tmp_path / "evaluation-table.md").read_text()
+    assert text == table([first, second])
+    assert "| colour | 50.0 | 100.0 |" in text
+    assert (tmp_path / "evaluation.png").read_bytes() == bars([first, second])
+    (tmp_path / "c.json").write_text("{}")
+    with pytest.raises(EvaluationError, match=r"c.json"):
+        run(parsed("--report", str(tmp_path / "c.json")))

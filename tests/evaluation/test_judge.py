@@ -1,0 +1,114 @@
+"""Answers are judged by their facts, and failures as the paper counts them."""
+
+import pytest
+
+from service.demo.conversations import MAKERS, Turn, ask, compare, description
+from service.demo.scenes import Scene, SceneObject, draw_scene, rng_for
+from service.evaluation.judge import is_right, judge_text, mentions, said_yes_or_no
+
+SCENE = Scene(
+    "white",
+    (
+        SceneObject("circle", "red", "large", 0),
+        SceneObject("word", "blue", "small", 4, "stop"),
+        SceneObject("circle", "red", "small", 8),
+    ),
+)
+TEXT = (
+    "The picture shows three objects on a white background. There is a large red circle in the top "
+    'left corner. The small word "stop" in blue is in the middle. A small red circle is in the bottom '
+    "right corner."
+)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in MAKERS if kind != "beyond"])
+def test_every_true_answer_is_right_and_another_scene_s_mostly_is_not(kind):
+    wrong = 0
+    for index in range(60):
+        rng = rng_for(f"judge/{kind}", index)
+        turn = ask(draw_scene(rng), rng, kind)
+        if not turn.expected:
+            return
+        assert is_right(turn, turn.answer), turn
+        other = ask(draw_scene(rng), rng, kind)
+        if other.kind == turn.kind and other.expected != turn.expected:
+            wrong += 1
+            assert not is_right(turn, other.answer), (turn, other)
+    assert wrong > 10
+
+
+def test_comparisons_are_judged():
+    for index in range(80):
+        rng = rng_for("judge/compare", index)
+        turn = compare(draw_scene(rng), draw_scene(rng), rng)
+        if turn.expected:
+            assert is_right(turn, turn.answer), turn
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected", "answer", "right"),
+    [
+        ("colour", "red", "Red!", True),
+        ("colour", "red", "It is red or blue.", False),
+        ("count", "3", "I see 3 of them.", True),
+        ("count", "3", "There are four circles.", False),
+        ("count", "0", "There are no circles.", True),
+        ("exists", "no", "No, there is none.", True),
+        ("exists", "no", "There is no star.", False),
+        ("where", "top", "It is in the top left corner.", False),
+        ("relation", "above and to the left of", "To the left and above.", True),
+        ("relation", "above and to the left of", "It is above the star.", False),
+        ("written", "nothing", "", False),
+        ("place", "red circle", "A circle, red.", True),
+    ],
+)
+def test_wording_does_not_matter_but_facts_do(kind, expected, answer, right):
+    assert is_right(Turn(kind, "?", "", expected), answer) is right
+
+
+def test_a_true_description_has_no_fault():
+    verdict = judge_text(SCENE, TEXT, cut=False)
+    assert not verdict.failed
+    assert (verdict.mentioned, verdict.hallucinated, verdict.missed) == (3, 0, 0)
+    for index in range(100):
+        rng = rng_for("judge/description", index)
+        scene = draw_scene(rng)
+        text = description(scene, rng)
+        verdict = judge_text(scene, text, cut=False)
+        assert not verdict.failed, text
+        assert (verdict.hallucinated, verdict.missed) == (0, 0), text
+
+
+def test_hallucinated_and_missed_objects_are_counted():
+    verdict = judge_text(SCENE, TEXT.replace("A small red circle", "A small red star"), cut=False)
+    assert (verdict.mentioned, verdict.hallucinated, verdict.missed) == (3, 1, 1)
+    third = TEXT + " There is a small red circle at the top."
+    assert judge_text(SCENE, third, cut=False).hallucinated == 1
+
+
+def test_failures_are_told_apart():
+    assert judge_text(SCENE, TEXT, cut=True).unfinished
+    assert judge_text(SCENE, TEXT.rstrip("."), cut=False).unfinished
+    assert judge_text(SCENE, "", cut=False).fragment
+    assert judge_text(SCENE, "A red circle. Blue.", cut=False).fragment
+    twice = "There is a circle on the left. There is a circle on the left."
+    assert judge_text(SCENE, twice, cut=False).repeated
+    assert judge_text(SCENE, "There is a red red red circle.", cut=False).repeated
+
+
+def test_poems_may_repeat_an_object_but_not_a_line():
+    poem = "I saw the red circle shine,\nthe red circle is mine.\nIt sings,\nit swings."
+    verdict = judge_text(SCENE, poem, cut=False, poem=True)
+    assert not verdict.failed
+    assert verdict.hallucinated == 0
+    assert judge_text(SCENE, "It sings,\nIt sings,\nit swings.", cut=False, poem=True).repeated
+
+
+def test_mentions_and_yes_or_no():
+    assert mentions('a red star, the digit 7 in blue and the word "no" in pink') == {
+        "red star": 1,
+        "blue 7": 1,
+        "pink no": 1,
+    }
+    assert said_yes_or_no(" Yes, there is.") == "yes"
+    assert said_yes_or_no("Nothing.") == ""

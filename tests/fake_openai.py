@@ -1,0 +1,66 @@
+"""A stand-in for an OpenAI-compatible service: real HTTP, answers from a function of the request."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+Answerer = Callable[[dict[str, Any]], tuple[str, int, str]]
+"""From a request's body to text, completion tokens and finish reason."""
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listening = threading.Event()
+
+    async def startup(self, sockets: Any = None) -> None:
+        await super().startup(sockets)
+        self.listening.set()
+
+
+@contextmanager
+def fake_openai(answer: Answerer) -> Iterator[str]:
+    """Serve on a free port; the value is the address."""
+
+    async def models(_: Request) -> JSONResponse:
+        return JSONResponse({"object": "list", "data": [{"id": "fake", "object": "model"}]})
+
+    async def chat(request: Request) -> JSONResponse:
+        try:
+            text, tokens, reason = answer(await request.json())
+        except ValueError as error:
+            return JSONResponse({"error": {"message": str(error)}}, status_code=400)
+        message = {"role": "assistant", "content": text}
+        return JSONResponse(
+            {
+                "id": "1",
+                "object": "chat.completion",
+                "created": 0,
+                "model": "fake",
+                "choices": [{"index": 0, "message": message, "finish_reason": reason}],
+                "usage": {
+                    "prompt_tokens": 1,
+                    "completion_tokens": tokens,
+                    "total_tokens": 1 + tokens,
+                },
+            }
+        )
+
+    routes = [Route("/v1/models", models), Route("/v1/chat/completions", chat, methods=["POST"])]
+    server = _Server(uvicorn.Config(Starlette(routes=routes), port=0, log_level="warning"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        assert server.listening.wait(20)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        thread.join()
