@@ -14,6 +14,10 @@ COMMANDS = {
     "serve": ("service.serving", "serve a model folder over HTTP"),
     "import": ("service.checkpoints.command", "make a model folder from published checkpoints"),
     "inspect": ("service.model_folder.inspect", "say what a model folder holds and needs"),
+    "vllm-command": (
+        "service.engine.command",
+        "print the line that serves a folder with plain vLLM",
+    ),
     "init-model": ("service.model_folder.command", "write a model folder with random weights"),
     "align": ("service.alignment.command", "train the projection of a model folder"),
     "curate": ("service.alignment.curate_command", "have a service write stage-2 descriptions"),

@@ -9,10 +9,14 @@ import asyncio
 import os
 import signal
 import socket
+from collections.abc import Callable
 from contextlib import AsyncExitStack
+from time import monotonic
+from typing import ParamSpec, TypeVar
 
 import uvicorn
 from vllm.entrypoints.launchers.launcher import NoSignalServer
+from vllm.entrypoints.launchers.utils.server_utils import get_uvicorn_log_config
 
 from service.app import create_app
 from service.engine.client import Engine, start_engine
@@ -21,6 +25,9 @@ from service.model_folder.layout import ModelFolder
 from service.progress import banner, say
 from service.settings import Settings
 from service.vision import shared
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 ENGINE_POLL = 1.0
 """Seconds between looks at whether the engine still lives."""
@@ -87,10 +94,10 @@ class Server:
     async def _start(self, stack: AsyncExitStack, http: NoSignalServer) -> Engine:
         shared.set_model_folder(self._folder)
         shared.set_settings(self._settings)
-        say(f"Loading {self._folder.index.family} from {self._folder.root} ...")
+        say(f"Loading {self._folder.index.family} from {self._folder.root}")
         runtime, engine = await asyncio.gather(
-            asyncio.to_thread(shared.shared_runtime),
-            asyncio.to_thread(start_engine, self._arguments, self._folder.family.stop),
+            self._load("vision encoder", shared.shared_runtime),
+            self._load("vLLM engine", start_engine, self._arguments, self._folder.family.stop),
         )
         stack.callback(shared.stop_shared_runtime)
         stack.callback(engine.shutdown, timeout=5)
@@ -105,6 +112,13 @@ class Server:
         self._gate.open(limited, lambda: runtime.ready and not engine.errored)
         say(banner(self._arguments))
         return engine
+
+    async def _load(self, what: str, load: Callable[P, R], *args: P.args, **kw: P.kwargs) -> R:
+        start = monotonic()
+        say(f"  {what} ...")
+        loaded = await asyncio.to_thread(load, *args, **kw)
+        say(f"  {what} ready after {monotonic() - start:.0f} s")
+        return loaded
 
     async def _watch(self, engine: Engine) -> None:
         """An engine that has died cannot come back: end, so that the orchestrator starts anew."""
@@ -123,10 +137,14 @@ class Server:
 
 
 def uvicorn_config(gate: Gate, arguments: argparse.Namespace) -> uvicorn.Config:
-    """uvicorn as vLLM's flags ask for it."""
+    """uvicorn as vLLM's flags ask for it; its own news of starting and stopping are ours to tell."""
+    log_config = get_uvicorn_log_config(arguments)
+    if log_config is not None and arguments.uvicorn_log_level == "info":
+        log_config["loggers"]["uvicorn.error"]["level"] = "WARNING"
     config = uvicorn.Config(
         gate,
-        log_level=arguments.uvicorn_log_level,
+        log_config=log_config,
+        log_level=None,
         access_log=not arguments.disable_uvicorn_access_log,
         ssl_keyfile=arguments.ssl_keyfile,
         ssl_certfile=arguments.ssl_certfile,

@@ -8,6 +8,7 @@ import os
 import resource
 import socket
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,11 @@ def set_environment(folder: ModelFolder) -> None:
     """Defaults for what vLLM and Hugging Face read from the environment; the user's values win."""
     defaults = {
         "VLLM_MEDIA_CONNECTOR": CONNECTOR_NAME,
-        "VLLM_LOGGING_LEVEL": "WARNING",
+        "VLLM_LOGGING_LEVEL": "ERROR",
+        # Libraries' remarks to their developers, in every process.
+        "PYTHONWARNINGS": "ignore",
+        "TORCH_LOGS": "-all",
+        "TORCH_CPP_LOG_LEVEL": "ERROR",
         "VLLM_NO_USAGE_STATS": "1",
         # The engine must not inherit the encoder's threads, which a fork would freeze.
         "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
@@ -70,6 +75,8 @@ def set_environment(folder: ModelFolder) -> None:
         defaults["HF_HUB_OFFLINE"] = "1"
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
+    if os.environ["PYTHONWARNINGS"] == "ignore":
+        warnings.simplefilter("ignore")
 
 
 def parse_vllm_flags(

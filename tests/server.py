@@ -36,11 +36,14 @@ class ServerProcess:
         self.process: subprocess.Popen[str] | None = None
         self._changed = threading.Condition()
 
+    def command(self) -> list[str]:
+        """What Python runs."""
+        return ["-m", "service", "serve", "--model", str(self.model)]
+
     def spawn(self) -> None:
         """Start the process without waiting for it."""
-        command = [sys.executable, "-m", "service", "serve", "--model", str(self.model)]
         self.process = subprocess.Popen(
-            [*command, "--port", str(self.port), *self.flags],
+            [sys.executable, *self.command(), "--port", str(self.port), *self.flags],
             env={**os.environ, **self.environment},
             stderr=subprocess.STDOUT,
             stdout=subprocess.PIPE,

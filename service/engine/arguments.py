@@ -50,7 +50,11 @@ def vllm_flags(
         "--sse-keep-alive-interval": "15",
         "--disable-access-log-for-endpoints": "/health,/ready,/metrics",
     }
-    switches = ["--enable-prompt-tokens-details", "--enable-request-id-headers"]
+    switches = [
+        "--enable-prompt-tokens-details",
+        "--enable-request-id-headers",
+        "--no-use-tqdm-on-load",
+    ]
     platform = CPU_FLAGS if cpu else []
     return [*_flatten(flags), *switches, *platform, *_merge_overrides(folder, user_flags)]
 

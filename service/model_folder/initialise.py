@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from torch import nn
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
+from transformers.utils.logging import disable_progress_bar
 
 from service import __version__
 from service.errors import ModelFolderError
@@ -126,6 +127,7 @@ def _write_language_model(
     model.model.rotary_emb = type(model.model.rotary_emb)(config)
     fill_randomly(model, generator)
     model.generation_config = GenerationConfig(bos_token_id=1, eos_token_id=2)
+    disable_progress_bar()
     model.save_pretrained(folder)
 
 

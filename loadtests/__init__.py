@@ -1,0 +1,1 @@
+"""Measurements of a running service. Nothing here is imported by the service."""

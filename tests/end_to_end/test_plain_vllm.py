@@ -1,0 +1,47 @@
+"""The plugin under vLLM's own server, which knows nothing of this service but its entry point."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from service.engine.arguments import model_flags
+from service.model_folder.layout import ModelFolder
+from tests.end_to_end.reference import Reference
+from tests.end_to_end.test_answers import CONVERSATIONS, greedy
+from tests.server import ServerProcess
+
+
+class PlainVllm(ServerProcess):
+    """vLLM's API server as its own module starts it (its console script needs another name)."""
+
+    def command(self) -> list[str]:
+        flags = [
+            word for pair in model_flags(ModelFolder.open(self.model)).items() for word in pair
+        ]
+        return ["-m", "vllm.entrypoints.launchers.api_server.entry", *flags]
+
+
+@pytest.fixture(params=["minigpt4", "http"])
+def plain_vllm(
+    request: pytest.FixtureRequest, tiny_model: Callable[[str], ModelFolder]
+) -> Iterator[ServerProcess]:
+    """With our media connector, and with vLLM's own."""
+    folder: Path = tiny_model("minigpt4-vicuna").root
+    flags = ["--dtype", "float32", "--enforce-eager", "--served-model-name", "minigpt4-vicuna"]
+    environment = {"VLLM_MEDIA_CONNECTOR": request.param, "VLLM_CPU_KVCACHE_SPACE": "1"}
+    process = PlainVllm(folder, flags, environment)
+    try:
+        process.spawn()
+        process.wait_for("Application startup complete", 240)
+        yield process
+    finally:
+        process.stop()
+
+
+def test_tokens_equal_the_reference(plain_vllm: ServerProcess) -> None:
+    reference = Reference(ModelFolder.open(plain_vllm.model))
+    client = plain_vllm.openai()
+    for name in ("one image", "two images in a turn", "text only"):
+        turns = CONVERSATIONS[name]
+        assert greedy(client, turns) == reference.answer(turns, 24), name
