@@ -1,0 +1,113 @@
+"""Hands out the page: its files, the example images, and what it cannot know by itself.
+
+Addresses in the page are relative, so that it works below a prefix as well (``--root-path``).
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.responses import FileResponse, JSONResponse, Response
+from starlette.exceptions import HTTPException
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
+
+STATIC = Path(__file__).parent / "static"
+
+MAX_EXAMPLES = 12
+"""More would not help to choose."""
+
+# By hand, as Python's table depends on the system's, and nosniff makes a wrong type fatal.
+MEDIA_TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
+    ".jpeg": "image/jpeg",
+    ".jpg": "image/jpeg",
+    ".js": "text/javascript; charset=utf-8",
+    ".png": "image/png",
+    ".svg": "image/svg+xml",
+    ".webp": "image/webp",
+}
+EXAMPLE_TYPES = frozenset({".jpeg", ".jpg", ".png", ".webp"})
+
+POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' data: blob:",
+        "connect-src 'self'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+        # The browser itself refuses to make HTML of text, whatever a later change may try.
+        "require-trusted-types-for 'script'",
+        "trusted-types 'none'",
+    )
+)
+HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(self), microphone=(), geolocation=()",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    # Revalidated by ETag at each load: modules of two versions must never meet.
+    "Cache-Control": "no-cache",
+}
+
+
+def attach_page(app: FastAPI, model: Path, defaults: Mapping[str, Any]) -> None:
+    """Serve the page at ``/`` and its files below ``/page``.
+
+    Args:
+        model: A model folder; pictures in its ``examples`` folder are offered instead of ours.
+        defaults: The sampling parameters of a request that names none, for display.
+    """
+    own = _pictures(model / "examples")
+    folder = model / "examples" if own else STATIC / "examples"
+    shown = [_example(picture) for picture in own or _pictures(folder)]
+    settings = {"examples": shown, "defaults": dict(defaults)}
+
+    async def index() -> Response:
+        return FileResponse(STATIC / "index.html", media_type="text/html", headers=HEADERS)
+
+    async def page_settings() -> Response:
+        return JSONResponse(settings, headers=HEADERS)
+
+    app.add_api_route("/", index, methods=["GET"], include_in_schema=False)
+    app.add_api_route("/page/settings", page_settings, methods=["GET"], include_in_schema=False)
+    app.mount("/page/examples", _Files(folder, EXAMPLE_TYPES))
+    app.mount("/page", _Files(STATIC, frozenset(MEDIA_TYPES)))
+
+
+def _pictures(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    files = [file for file in sorted(folder.iterdir()) if file.suffix.lower() in EXAMPLE_TYPES]
+    return files[:MAX_EXAMPLES]
+
+
+def _example(picture: Path) -> dict[str, str]:
+    name = picture.stem.replace("-", " ").replace("_", " ")
+    return {"url": f"page/examples/{picture.name}", "name": name[:1].upper() + name[1:]}
+
+
+class _Files(StaticFiles):
+    """Files of known types only, with the page's headers."""
+
+    def __init__(self, folder: Path, types: frozenset[str]) -> None:
+        # Model folders in a hub's cache are made of links that lead out of them.
+        super().__init__(directory=folder, follow_symlink=True)
+        self._types = types
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        """The file, or Starlette's refusal."""
+        suffix = Path(path).suffix.lower()
+        if suffix not in self._types:
+            raise HTTPException(404)
+        response = await super().get_response(path, scope)
+        response.headers.update(HEADERS)
+        if response.status_code == 200:
+            response.headers["Content-Type"] = MEDIA_TYPES[suffix]
+        return response

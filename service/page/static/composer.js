@@ -1,0 +1,114 @@
+// The form at the bottom: a question and the pictures that go with it.
+
+import { byId, bytes, element } from "./dom.js";
+import { figure } from "./turn_view.js";
+
+export const FIRST_QUESTION = "Describe this image in detail.";
+
+/** `send` is called with a question and its pictures, `stop` while an answer is coming. */
+export class Composer {
+  pictures = [];
+  #field = byId("question");
+  #button = byId("send");
+  #send;
+  #stop;
+  #changed;
+  #answering = false;
+
+  constructor({ send, stop, changed }) {
+    this.#send = send;
+    this.#stop = stop;
+    this.#changed = changed;
+    byId("composer").addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#submit();
+    });
+    this.#field.addEventListener("keydown", (event) => {
+      // While an input method composes, Enter belongs to it.
+      if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+      event.preventDefault();
+      if (!this.#answering) this.#submit();
+    });
+    for (const button of document.querySelectorAll("[data-question]")) {
+      button.addEventListener("click", () => this.suggest(button.textContent));
+    }
+  }
+
+  /** What is typed. */
+  get question() {
+    return this.#field.value.trim();
+  }
+
+  /** While an answer is coming the button stops it. */
+  set answering(answering) {
+    this.#answering = answering;
+    this.#button.textContent = answering ? "Stop" : "Ask";
+    this.#button.classList.toggle("stop", answering);
+  }
+
+  /** Adds pictures to the next question; `firstNumber` is the first one's number. */
+  add(pictures, firstNumber) {
+    this.pictures.push(...pictures);
+    this.renumber(firstNumber);
+  }
+
+  /** A question to start from, selected so that typing replaces it. */
+  suggest(question) {
+    this.#field.value = question;
+    this.#field.focus();
+    this.#field.select();
+  }
+
+  /** Takes back a question that was sent. */
+  restore(question, pictures, firstNumber) {
+    this.pictures = [...pictures, ...this.pictures];
+    this.#field.value = question;
+    this.#field.focus();
+    this.renumber(firstNumber);
+  }
+
+  /** Empties the form. */
+  clear() {
+    this.pictures = [];
+    this.#field.value = "";
+    this.renumber(1);
+  }
+
+  /** Shows the pictures, counting from `firstNumber`. */
+  renumber(firstNumber) {
+    const list = byId("tray");
+    list.hidden = !this.pictures.length;
+    list.replaceChildren(...this.pictures.map((picture, index) => this.#item(picture, firstNumber + index)));
+    this.#changed();
+  }
+
+  #item(picture, number) {
+    const remove = () => {
+      this.pictures = this.pictures.filter((other) => other !== picture);
+      picture.release();
+      this.renumber(number - [...byId("tray").children].indexOf(item));
+      this.#field.focus();
+    };
+    const item = element(
+      "li",
+      {},
+      ...figure(picture, number),
+      element("span", { class: "name" }, picture.name),
+      element("span", { class: "size" }, bytes(picture.size)),
+      element("button", { type: "button", class: "remove", "aria-label": `Remove picture ${number}`, click: remove }, "×"),
+    );
+    return item;
+  }
+
+  #submit() {
+    if (this.#answering) {
+      this.#stop();
+      return;
+    }
+    if (!this.question) {
+      this.#field.focus();
+      return;
+    }
+    this.#send(this.question, this.pictures);
+  }
+}
