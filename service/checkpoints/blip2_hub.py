@@ -21,13 +21,13 @@ BLIP2_HUB = NameTable(
         ("vision_model.embeddings.class_embedding", "vit.embeddings.class_embedding"),
         ("vision_model.embeddings.position_embedding", "vit.embeddings.position_embedding"),
         ("vision_model.embeddings.patch_embedding.*", "vit.embeddings.patch_embedding.*"),
-        ("vision_model.encoder.layers.*.*.*", "vit.encoder.layers.*.*.*"),
-        ("vision_model.encoder.layers.*.*.*.*", "vit.encoder.layers.*.*.*.*"),
+        ("vision_model.encoder.layers.#.*.*", "vit.encoder.layers.#.*.*"),
+        ("vision_model.encoder.layers.#.*.*.*", "vit.encoder.layers.#.*.*.*"),
         ("qformer.layernorm.*", "qformer.layernorm.*"),
         # InstructBLIP's Q-Former shares one norm between queries and text.
         ("qformer.embeddings.layernorm.*", "qformer.layernorm.*"),
         *(
-            (f"qformer.encoder.layer.*.{part}", f"qformer.encoder.layer.*.{part}")
+            (f"qformer.encoder.layer.#.{part}", f"qformer.encoder.layer.#.{part}")
             for part in (
                 "attention.attention.*.*",
                 "attention.output.*.*",
@@ -39,8 +39,8 @@ BLIP2_HUB = NameTable(
         ),
     ],
     ignored=[
-        ("qformer.encoder.layer.*.intermediate.dense.*", _TEXT),
-        ("qformer.encoder.layer.*.output.*.*", _TEXT),
+        ("qformer.encoder.layer.#.intermediate.dense.*", _TEXT),
+        ("qformer.encoder.layer.#.output.*.*", _TEXT),
         ("qformer.embeddings.word_embeddings.weight", _TEXT),
         ("qformer.embeddings.position_embeddings.weight", _TEXT),
         ("qformer.embeddings.position_ids", "a table of 0, 1, 2, ..."),

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from service.checkpoints.names import NameTable
+from service.checkpoints.names import NameTable, count_layers
 from service.checkpoints.reading import TensorEntry
 from service.errors import CheckpointError
 from service.vision.config import ViTShape
@@ -12,21 +12,21 @@ HEAD_WIDTH = 88
 """Width of one attention head of ViT-g."""
 PUBLISHED_WIDTH, PUBLISHED_LAYERS = 1408, 39
 
-_LAYER = "vit.encoder.layers.*"
+_LAYER = "vit.encoder.layers.#"
 VIT = NameTable(
     renamed=[
         ("cls_token", "vit.embeddings.class_embedding"),
         ("pos_embed", "vit.embeddings.position_embedding"),
         ("patch_embed.proj.*", "vit.embeddings.patch_embedding.*"),
-        ("blocks.*.norm1.*", f"{_LAYER}.layer_norm1.*"),
-        ("blocks.*.norm2.*", f"{_LAYER}.layer_norm2.*"),
-        ("blocks.*.attn.qkv.weight", f"{_LAYER}.self_attn.qkv.weight"),
+        ("blocks.#.norm1.*", f"{_LAYER}.layer_norm1.*"),
+        ("blocks.#.norm2.*", f"{_LAYER}.layer_norm2.*"),
+        ("blocks.#.attn.qkv.weight", f"{_LAYER}.self_attn.qkv.weight"),
         # Joined into qkv.bias afterwards: see join_biases.
-        ("blocks.*.attn.q_bias", f"{_LAYER}.self_attn.q_bias"),
-        ("blocks.*.attn.v_bias", f"{_LAYER}.self_attn.v_bias"),
-        ("blocks.*.attn.proj.*", f"{_LAYER}.self_attn.projection.*"),
-        ("blocks.*.mlp.fc1.*", f"{_LAYER}.mlp.fc1.*"),
-        ("blocks.*.mlp.fc2.*", f"{_LAYER}.mlp.fc2.*"),
+        ("blocks.#.attn.q_bias", f"{_LAYER}.self_attn.q_bias"),
+        ("blocks.#.attn.v_bias", f"{_LAYER}.self_attn.v_bias"),
+        ("blocks.#.attn.proj.*", f"{_LAYER}.self_attn.projection.*"),
+        ("blocks.#.mlp.fc1.*", f"{_LAYER}.mlp.fc1.*"),
+        ("blocks.#.mlp.fc2.*", f"{_LAYER}.mlp.fc2.*"),
     ],
     ignored=[
         ("norm.*", "the ViT's final norm, which MiniGPT-4 does not run"),
@@ -36,10 +36,10 @@ VIT = NameTable(
         ("lm_head.*", "used in EVA's pre-training only"),
     ],
     foreign=[
-        ("blocks.*.gamma_1", "layer scale"),
-        ("blocks.*.gamma_2", "layer scale"),
-        ("blocks.*.attn.relative_position_bias_table", "relative positions"),
-        ("blocks.*.attn.relative_position_index", "relative positions"),
+        ("blocks.#.gamma_1", "layer scale"),
+        ("blocks.#.gamma_2", "layer scale"),
+        ("blocks.#.attn.relative_position_bias_table", "relative positions"),
+        ("blocks.#.attn.relative_position_index", "relative positions"),
         ("rel_pos_bias.*", "relative positions"),
     ],
 )
@@ -49,6 +49,9 @@ def join_biases(tensors: dict[str, TensorEntry]) -> dict[str, TensorEntry]:
     """Replace ``q_bias`` and ``v_bias`` by the ``qkv.bias`` that the original computes with.
 
     Keys have no bias: the middle third is zero.
+
+    Raises:
+        CheckpointError: the two are of different shapes or dtypes.
     """
     joined = {}
     for name, entry in tensors.items():
@@ -56,7 +59,7 @@ def join_biases(tensors: dict[str, TensorEntry]) -> dict[str, TensorEntry]:
             prefix = name.removesuffix("q_bias")
             value = tensors.get(f"{prefix}v_bias")
             if value is not None:
-                joined[f"{prefix}qkv.bias"] = _joined(entry, value)
+                joined[f"{prefix}qkv.bias"] = _joined(prefix, entry, value)
                 continue
         if name.endswith(".self_attn.v_bias") and name.replace("v_bias", "q_bias") in tensors:
             continue
@@ -64,7 +67,12 @@ def join_biases(tensors: dict[str, TensorEntry]) -> dict[str, TensorEntry]:
     return joined
 
 
-def _joined(query: TensorEntry, value: TensorEntry) -> TensorEntry:
+def _joined(prefix: str, query: TensorEntry, value: TensorEntry) -> TensorEntry:
+    if len(query.shape) != 1 or (query.shape, query.dtype) != (value.shape, value.dtype):
+        raise CheckpointError(
+            f"q_bias {query.shape} and v_bias {value.shape} of {prefix[:-1]} do not fit each other."
+        )
+
     def read() -> Tensor:
         query_bias, value_bias = query.read(), value.read()
         return torch.cat([query_bias, torch.zeros_like(value_bias), value_bias])
@@ -129,7 +137,7 @@ def vit_shape(
         ) from None
     if channels != 3 or patch != other_patch:
         raise CheckpointError(f"Patches of {channels}x{patch}x{other_patch} are not supported.")
-    found = 1 + max(int(name.split(".")[3]) for name in tensors if name.startswith(_LAYER[:-1]))
+    found = count_layers(tensors, _LAYER[:-1])
     run = layers or _layers_run(width, found, layers_in_file_run)
     if not 0 < run <= found:
         raise CheckpointError(f"{run} layers of the ViT are wanted; the file holds {found}.")

@@ -186,7 +186,8 @@ def _updates(request: ImportRequest, projection: Source) -> Mapping[str, LoraUpd
     if request.family != "minigpt-v2" or request.merged_already:
         return {}
     stated = trained_option(projection.checkpoint.training, "lora_alpha")
-    alpha = request.lora_alpha or float(stated or DEFAULT_ALPHA)
+    trained = float(stated) if isinstance(stated, int | float) else DEFAULT_ALPHA
+    alpha = trained if request.lora_alpha is None else request.lora_alpha
     return lora_updates(projection.checkpoint.tensors, alpha)
 
 

@@ -112,6 +112,8 @@ def _read_config(folder: Path) -> dict[str, Any]:
             )
         for key in ("hidden_size", "num_hidden_layers", "vocab_size", "num_attention_heads"):
             int(config[key])
+        for key in ("max_position_embeddings", "rms_norm_eps"):
+            float(config.get(key) or 0)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{file} is no Llama configuration: {error}") from error
     return config
@@ -125,7 +127,8 @@ def _check_weights(
     expected = {"model.embed_tokens.weight", "model.norm.weight"}
     if not config.get("tie_word_embeddings"):
         expected.add("lm_head.weight")
-    for layer in range(int(config["num_hidden_layers"])):
+    # No more layers than tensors are looked for, whatever the configuration says.
+    for layer in range(min(int(config["num_hidden_layers"]), len(tensors))):
         expected |= {f"model.layers.{layer}.{part}.weight" for part in _LAYER_WEIGHTS}
     missing = sorted(expected - tensors.keys())
     superfluous = sorted(
@@ -176,8 +179,8 @@ def version_warnings(source: str, config: Mapping[str, Any], family: FamilyName)
     named = f"{Path(source).name} {config.get('_name_or_path', '')}".lower()
     version = re.search(r"v?1[._](1|3|5)\b", named) if "vicuna" in named else None
     is_llama2 = (
-        int(config.get("max_position_embeddings", 0)) >= LLAMA2_CONTEXT
-        or float(config.get("rms_norm_eps", 0)) == LLAMA2_EPS
+        float(config.get("max_position_embeddings") or 0) >= LLAMA2_CONTEXT
+        or float(config.get("rms_norm_eps") or 0) == LLAMA2_EPS
     )
     if family == "minigpt4-vicuna" and (version or is_llama2):
         found = f"v1.{version[1]}" if version else "v1.5, or another model made from Llama-2"
@@ -185,7 +188,7 @@ def version_warnings(source: str, config: Mapping[str, Any], family: FamilyName)
             f"The language model looks like Vicuna {found}. The published projections were trained "
             "with Vicuna v0: it will answer, but worse, and it was taught another conversation format."
         ]
-    if family != "minigpt4-vicuna" and not is_llama2 and "max_position_embeddings" in config:
+    if family != "minigpt4-vicuna" and not is_llama2 and config.get("max_position_embeddings"):
         return [
             "The language model looks like LLaMA-1 or Vicuna v0; this family's published checkpoints "
             "were trained with Llama-2-chat 7B."

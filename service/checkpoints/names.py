@@ -5,15 +5,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from service.checkpoints.reading import TensorEntry
+from service.errors import CheckpointError
 
 
 @dataclass(frozen=True)
 class NameTable:
-    """What the tensors of one kind of file are for. In every pattern ``*`` stands for one dotted part.
+    """What the tensors of one kind of file are for.
+
+    In every pattern ``#`` stands for a number, ``*`` for one dotted part.
 
     Attributes:
-        renamed: Pairs (name in the file, name in the model folder); the first match counts. Stars of
-            the second take the parts that the first's matched, in order.
+        renamed: Pairs (name in the file, name in the model folder); the first match counts. Signs
+            of the second take what the first's matched, in order.
         ignored: Pairs (name in the file, why the original does not use it). ``**`` stands for the rest.
         foreign: Like ``ignored``, for parts that make it another network than MiniGPT-4's.
     """
@@ -91,10 +94,28 @@ def _first(
 
 
 def _pattern(name: str) -> re.Pattern[str]:
-    expression = re.escape(name).replace(r"\*\*", "(.+)").replace(r"\*", r"([^.]+)")
+    signs = {r"\*\*": "(.+)", r"\*": r"([^.]+)", r"\#": r"(\d{1,4})"}
+    expression = re.escape(name)
+    for sign, group in signs.items():
+        expression = expression.replace(sign, group)
     return re.compile(expression)
 
 
 def _fill(target: str, parts: Sequence[str]) -> str:
     remaining = iter(parts)
-    return re.sub(r"\*+", lambda _: next(remaining), target)
+    return re.sub(r"\*+|#", lambda _: next(remaining), target)
+
+
+def count_layers(tensors: Iterable[str], prefix: str) -> int:
+    """How many layers are numbered after ``prefix`` (``a.layers.``), from 0 and without gaps.
+
+    Raises:
+        CheckpointError: a layer is missing altogether.
+    """
+    numbers = {
+        int(name[len(prefix) :].split(".")[0]) for name in tensors if name.startswith(prefix)
+    }
+    missing = sorted(set(range(max(numbers, default=0))) - numbers)
+    if missing:
+        raise CheckpointError(f"Layers {missing} of {prefix[:-1]} are missing from the files.")
+    return len(numbers)

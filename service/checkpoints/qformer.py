@@ -3,7 +3,7 @@
 Only the query branch is run (Li et al. 2023, arXiv:2301.12597, section 3.1): no text goes through it.
 """
 
-from service.checkpoints.names import NameTable
+from service.checkpoints.names import NameTable, count_layers
 from service.checkpoints.reading import TensorEntry
 from service.errors import CheckpointError
 from service.vision.config import QFormerShape
@@ -11,7 +11,7 @@ from service.vision.config import QFormerShape
 HEAD_WIDTH = 64
 """Width of one attention head of BERT-base, which the Q-Former started from."""
 
-_LAYER, _RENAMED = "Qformer.bert.encoder.layer.*", "qformer.encoder.layer.*"
+_LAYER, _RENAMED = "Qformer.bert.encoder.layer.#", "qformer.encoder.layer.#"
 _TEXT = "the Q-Former's text branch"
 QFORMER = NameTable(
     renamed=[
@@ -59,7 +59,7 @@ def qformer_shape(tensors: dict[str, TensorEntry], heads: int | None) -> QFormer
             "The file given for the Q-Former holds none of its tensors (query_tokens, Qformer.bert...)."
             " It should be blip2_pretrained_flant5xxl.pth, or a Hugging Face BLIP-2 folder."
         ) from None
-    layers = 1 + max(int(name.split(".")[3]) for name in tensors if name.startswith(prefix))
+    layers = count_layers(tensors, prefix)
     crossing = sorted({int(name.split(".")[3]) for name in tensors if ".crossattention." in name})
     frequency = crossing[1] if len(crossing) > 1 else layers
     if crossing != list(range(0, layers, frequency)):

@@ -140,27 +140,42 @@ def plan_vision(
             if qformer.table is ORIGINAL_MODEL or not name.startswith("vit.")
         }
     tensors |= projection.translation.tensors
-    _check_projection(family, projection)
+    _check_projection(projection)
+    try:
+        config = _config(family, *_shapes(tensors, vit, qformer, options), projection)
+        expected = _expected(config)
+    except ValueError as error:
+        # Of pydantic for a size that is none, of transformers for heads that do not divide a width.
+        raise CheckpointError(f"These sizes make no encoder: {error}") from error
+    if POSITIONS in tensors and POSITIONS not in projection.translation.tensors:
+        tensors[POSITIONS] = fit_positions(tensors[POSITIONS], config.patches)
+    if not family.uses_qformer:
+        _add_initial_ln_vision(tensors, config)
+    sources = [source for source in (vit, qformer, projection) if source is not None]
+    return VisionPlan(config, _planned(expected, tensors, sources))
+
+
+def _shapes(
+    tensors: dict[str, TensorEntry], vit: Source, qformer: Source | None, options: SizeOptions
+) -> tuple[ViTShape, QFormerShape | None]:
     vit_sizes = vit_shape(
         tensors,
         layers_in_file_run=vit.all_layers_run,
         heads=options.vit_heads or vit.vit_heads,
         layers=options.vit_layers,
     )
-    qformer_sizes = None
-    if qformer is not None:
-        heads = options.qformer_heads or qformer.qformer_heads
-        qformer_sizes = qformer_shape(tensors, heads)
-    config = _config(family, vit_sizes, qformer_sizes, projection)
-    if POSITIONS in tensors and POSITIONS not in projection.translation.tensors:
-        tensors[POSITIONS] = fit_positions(tensors[POSITIONS], config.patches)
-    if not family.uses_qformer:
-        _add_initial_ln_vision(tensors, config)
-    sources = [source for source in (vit, qformer, projection) if source is not None]
-    return VisionPlan(config, _planned(config, tensors, sources))
+    if qformer is None:
+        return vit_sizes, None
+    return vit_sizes, qformer_shape(tensors, options.qformer_heads or qformer.qformer_heads)
 
 
-def _check_projection(family: Family, projection: Source) -> None:
+def _expected(config: VisionConfig) -> dict[str, tuple[int, ...]]:
+    with torch.device("meta"):
+        encoder = VisionEncoder(config)
+    return {name: tuple(tensor.shape) for name, tensor in encoder.state_dict().items()}
+
+
+def _check_projection(projection: Source) -> None:
     weight = projection.translation.tensors.get("projection.weight")
     if weight is None or len(weight.shape) != 2:
         raise CheckpointError(
@@ -189,12 +204,7 @@ def _config(
             f"{projection.path}: the projection reads {inputs} features; {family.name} with these "
             f"files has {with_qformer or grouped}. {advice}"
         )
-    try:
-        return VisionConfig(
-            image_size=family.image_size, vit=vit, qformer=qformer, hidden_size=outputs
-        )
-    except ValueError as error:
-        raise CheckpointError(f"These sizes make no encoder: {error}") from error
+    return VisionConfig(image_size=family.image_size, vit=vit, qformer=qformer, hidden_size=outputs)
 
 
 def _add_initial_ln_vision(tensors: dict[str, TensorEntry], config: VisionConfig) -> None:
@@ -207,12 +217,10 @@ def _add_initial_ln_vision(tensors: dict[str, TensorEntry], config: VisionConfig
 
 
 def _planned(
-    config: VisionConfig, tensors: Mapping[str, TensorEntry], sources: Sequence[Source]
+    expected: Mapping[str, tuple[int, ...]],
+    tensors: Mapping[str, TensorEntry],
+    sources: Sequence[Source],
 ) -> list[PlannedTensor]:
-    with torch.device("meta"):
-        expected = {
-            name: tuple(tensor.shape) for name, tensor in VisionEncoder(config).state_dict().items()
-        }
     problems = [
         f"missing: {_original_names(name, sources)}"
         for name in sorted(expected.keys() - tensors.keys())

@@ -1,7 +1,12 @@
 """Files that do not belong together: what is said, before anything is written."""
 
+import os
+import random
+import re
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -293,3 +298,68 @@ def test_a_folder_in_use_is_left_alone(tmp_path: Path, published: Get) -> None:
     with pytest.raises(SystemExit, match="not an empty folder"):
         main(["import", str(target), *published("minigpt4-vicuna").arguments])
     assert [path.name for path in target.iterdir()] == ["mine"]
+
+
+class _Malice:
+    """Creates a file when it is unpickled in the ordinary way."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[str, ...]]:
+        return os.system, (f"touch '{self.mark}'",)
+
+
+@pytest.mark.parametrize("which", ["vit", "qformer", "projection", "llm"])
+def test_a_malicious_file_runs_nothing_wherever_it_is_given(
+    which: str, tmp_path: Path, published: Get
+) -> None:
+    files, mark = published("minigpt4-vicuna"), tmp_path / "it-ran"
+    evil = tmp_path / "evil.pth"
+    torch.save({"model": files.trained, "config": _Malice(mark)}, evil)
+    if which == "llm":
+        folder = shutil.copytree(files.language_model, tmp_path / "llm")
+        evil = evil.rename(folder / "pytorch_model-00001-of-00002.bin").parent
+    message = _refused(tmp_path / "model", _with(files.arguments, **{which: evil}))
+    assert "could run code" in message
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_damaged_files_are_refused_in_our_own_words(
+    seed: int, tmp_path: Path, published: Get
+) -> None:
+    """Whatever is lost, renamed, renumbered or reshaped: a message, never a traceback."""
+    generator = random.Random(seed)
+    files = published("minigpt4-vicuna")
+    damaged = {
+        "vit": dict(files.eva),
+        "qformer": dict(files.blip2),
+        "projection": dict(files.trained),
+    }
+    which = generator.choice([*damaged])
+    tensors = damaged[which]
+    read = sorted(
+        name
+        for name in tensors
+        if not re.search(
+            r"blocks\.3|head|^norm|inv_freq|position|word|cls\.|t5|\d\.(inter|out)", name
+        )
+    )
+    name = generator.choice(read)
+    value = tensors.pop(name)
+    number = str(generator.choice([7, 99999, 10**30, "x"]))
+    generator.choice(
+        [
+            lambda: None,
+            lambda: tensors.update({f"{name}.more": value}),
+            lambda: tensors.update({re.sub(r"\d+", number, name, count=1) + "_": value}),
+            lambda: tensors.update({name: value[:0]}),
+            lambda: tensors.update({name: value[None]}),
+            lambda: tensors.update({name: value.flatten()[:3]}),
+            lambda: tensors.update({name: torch.tensor(1.0)}),
+        ]
+    )()
+    torch.save({"model": tensors}, tmp_path / "damaged.pth")
+    arguments = _with(files.arguments, **{which: tmp_path / "damaged.pth"})
+    assert _refused(tmp_path / "model", arguments)
