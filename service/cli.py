@@ -44,5 +44,5 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments.vllm_flags = unknown
     try:
         importlib.import_module(COMMANDS[arguments.command][0]).run(arguments)
-    except ServiceError as error:
+    except (ServiceError, OSError) as error:  # a full disk, a folder that may not be written
         sys.exit(f"minigpt4-service: {error}")

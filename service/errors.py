@@ -17,6 +17,10 @@ class SettingsError(ServiceError):
     """A setting is unknown, out of range or contradicts another one."""
 
 
+class EngineStartError(ServiceError):
+    """The vLLM engine did not start; the message says what is known of the cause."""
+
+
 class EncoderNotReadyError(ServiceError):
     """The vision encoder is not started, failed its warm-up, or is shut down."""
 

@@ -9,6 +9,7 @@ import asyncio
 import os
 import signal
 import socket
+import traceback
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from time import monotonic
@@ -20,6 +21,7 @@ from vllm.entrypoints.launchers.utils.server_utils import get_uvicorn_log_config
 
 from service.app import create_app
 from service.engine.client import Engine, start_engine
+from service.errors import ServiceError
 from service.http.lifecycle import Gate, Lifecycle, State
 from service.model_folder.layout import ModelFolder
 from service.progress import banner, say
@@ -63,6 +65,8 @@ class Server:
             await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
             if not starting.done():
                 _exit_now()  # told to stop while loading: nothing is under way
+            if error := starting.exception():
+                _fail(error)
             watching = asyncio.create_task(self._watch(starting.result()))
             await stopping
             watching.cancel()
@@ -106,7 +110,9 @@ class Server:
         def busy_seconds() -> int:
             return max(1, round(runtime.seconds_to_empty))
 
-        app, limited = await create_app(engine, self._arguments, self._settings, busy_seconds)
+        app, limited = await create_app(
+            engine, self._arguments, self._settings, self._folder.root, busy_seconds
+        )
         app.state.server = http  # where vLLM's error handlers look for it
         await stack.enter_async_context(app.router.lifespan_context(app))
         self._gate.open(limited, lambda: runtime.ready and not engine.errored)
@@ -155,6 +161,14 @@ def uvicorn_config(gate: Gate, arguments: argparse.Namespace) -> uvicorn.Config:
     )
     config.h11_max_incomplete_event_size = arguments.h11_max_incomplete_event_size
     return config
+
+
+def _fail(error: BaseException) -> None:
+    """Say why the service could not start, and end without waiting for what still loads."""
+    if not isinstance(error, ServiceError):
+        traceback.print_exception(error)
+    say(f"minigpt4-service: {error}")
+    _exit_now()
 
 
 def _exit_now() -> None:

@@ -4,6 +4,8 @@ Precedence: command line over environment (``MINIGPT4_*``) over a TOML file over
 """
 
 import os
+import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +22,9 @@ from service.images.sources import FetchPolicy
 from service.vision.image_queue import EncodingLimits
 
 MEBIBYTE = 1 << 20
+
+# Kubernetes puts these into every container beside a Service named minigpt4 or minigpt4-*.
+SERVICE_LINK = re.compile(r".*_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)")
 
 
 class Settings(BaseSettings):
@@ -81,6 +86,9 @@ class Settings(BaseSettings):
     decode_threads: PositiveInt = 2
     """Images decoded at the same time; each may take image_max_pixels times 3 bytes."""
 
+    page: bool = True
+    """Whether `/` serves the page to try the service in a browser."""
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -127,9 +135,9 @@ def load_settings(file: Path | None = None, **command_line: Any) -> Settings:
     class FromFile(Settings):
         model_config = SettingsConfigDict(toml_file=file)
 
-    known = {f"MINIGPT4_{name.upper()}" for name in Settings.model_fields}
-    unknown = {name for name in os.environ if name.startswith("MINIGPT4_")} - known
-    if unknown:
+    if file is not None and not file.is_file():
+        raise SettingsError(f"Settings file {file} is not there.")
+    if unknown := _unknown_in(os.environ):
         raise SettingsError(f"Settings: unknown in the environment: {', '.join(sorted(unknown))}")
     try:
         return FromFile(**command_line)
@@ -140,3 +148,12 @@ def load_settings(file: Path | None = None, **command_line: Any) -> Settings:
         raise SettingsError(f"Settings: {problems}") from None
     except (OSError, ValueError) as error:
         raise SettingsError(f"Settings file {file}: {error}") from None
+
+
+def _unknown_in(environment: Iterable[str]) -> set[str]:
+    known = {f"MINIGPT4_{name.upper()}" for name in Settings.model_fields}
+    return {
+        name
+        for name in environment
+        if name.startswith("MINIGPT4_") and name not in known and not SERVICE_LINK.fullmatch(name)
+    }

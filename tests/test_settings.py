@@ -34,6 +34,17 @@ def test_unknown_keys_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         load_settings()
 
 
+def test_a_kubernetes_service_of_the_same_name_does_no_harm(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MINIGPT4_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.setenv("MINIGPT4_SERVICE_PORT_HTTP", "80")
+    monkeypatch.setenv("MINIGPT4_PORT", "tcp://10.0.0.1:80")
+    monkeypatch.setenv("MINIGPT4_PORT_80_TCP_ADDR", "10.0.0.1")
+    monkeypatch.setenv("MINIGPT4_DEMO_SERVICE_HOST", "10.0.0.2")
+    load_settings()
+
+
 def test_values_out_of_range_are_refused() -> None:
     with pytest.raises(SettingsError, match="encoder_queue"):
         load_settings(encoder_queue="0")
@@ -44,6 +55,11 @@ def test_a_file_that_is_no_toml_is_refused(tmp_path: Path) -> None:
     file.write_text("encoder_queue: 1")
     with pytest.raises(SettingsError, match=str(file)):
         load_settings(file)
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"absent\.toml is not there"):
+        load_settings(tmp_path / "absent.toml")
 
 
 @pytest.mark.parametrize("name", Settings.model_fields)

@@ -1,5 +1,6 @@
 """The engine as the API process sees it: vLLM's AsyncLLM with the family's stop strings."""
 
+import re
 from argparse import Namespace
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import replace
@@ -12,6 +13,7 @@ from vllm.usage.usage_lib import UsageContext
 from vllm.v1.engine.async_llm import AsyncLLM
 
 from service.engine.errors import translating_errors
+from service.errors import EngineStartError
 
 
 class Engine(AsyncLLM):
@@ -49,7 +51,23 @@ def with_stop(params: SamplingParams, stop: tuple[str, ...]) -> SamplingParams:
 
 
 def start_engine(arguments: Namespace, stop: tuple[str, ...]) -> Engine:
-    """Start the engine's processes and wait until they can serve. Blocks for tens of seconds."""
+    """Start the engine's processes and wait until they can serve. Blocks for tens of seconds.
+
+    Raises:
+        EngineStartError: with what is known of the cause; the engine's own trace comes before it.
+    """
+    try:
+        engine = _start(arguments)
+    except Exception as error:
+        raise EngineStartError(_why(error)) from error
+    engine.family_stop = stop
+    # Every chat-like route renders its messages with this.
+    render = engine.renderer.render_chat_async
+    engine.renderer.render_chat_async = translating_errors(without_second_start(render))
+    return engine
+
+
+def _start(arguments: Namespace) -> Engine:
     engine_args = AsyncEngineArgs.from_cli_args(arguments)
     config = engine_args.create_engine_config(usage_context=UsageContext.OPENAI_API_SERVER)
     engine = Engine.from_vllm_config(
@@ -60,11 +78,19 @@ def start_engine(arguments: Namespace, stop: tuple[str, ...]) -> Engine:
         disable_log_stats=engine_args.disable_log_stats,
     )
     assert isinstance(engine, Engine)
-    engine.family_stop = stop
-    # Every chat-like route renders its messages with this.
-    render = engine.renderer.render_chat_async
-    engine.renderer.render_chat_async = translating_errors(without_second_start(render))
     return engine
+
+
+def _why(error: Exception) -> str:
+    # vLLM names its processes with their exit status; the kernel's OOM killer sends SIGKILL.
+    if re.search(r"'[^']+': -9\b", str(error)):
+        return (
+            "The vLLM engine was killed while it started, most likely for lack of memory. "
+            "`inspect` says what the model needs; VLLM_CPU_KVCACHE_SPACE (GiB) or "
+            "--gpu-memory-utilization bounds the KV cache."
+        )
+    first = str(error).strip().partition("\n")[0]
+    return f"The vLLM engine did not start: {first}"
 
 
 def without_second_start(render: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError, safe_open
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from service.errors import ModelFolderError
@@ -17,7 +18,7 @@ SIZES = {4096: "7B", 5120: "13B"}
 
 
 def validate(folder: ModelFolder) -> None:
-    """Check that the parts are there and fit together; reads no weights.
+    """Check that the parts are there and fit together; of the weights, the headers.
 
     Raises:
         ModelFolderError: with the first problem found.
@@ -37,6 +38,7 @@ def _check_vision(folder: ModelFolder) -> VisionConfig:
     config = load_vision_config(folder.vision)
     if not (folder.vision / WEIGHTS_FILE).is_file():
         raise ModelFolderError(f"{folder.vision / WEIGHTS_FILE} is missing: the part is not whole.")
+    _check_readable(folder.vision / WEIGHTS_FILE)
     index = folder.index
     for what, ours, theirs in (
         ("image_size", index.image_size, config.image_size),
@@ -99,11 +101,25 @@ def _check_language_model(
             f"The tokenizer has {text_tokens} tokens, the language model in {folder} embeds "
             f"{config.get('vocab_size')}. They belong to different models."
         )
-    if not list(folder.glob("*.safetensors")):
+    weights = sorted(folder.glob("*.safetensors"))
+    if not weights:
         raise ModelFolderError(
             f"{folder} holds no .safetensors weights; older .bin files are not loaded, as they can "
             "run code. Convert them once with transformers' save_pretrained, or use `import`."
         )
+    for file in weights:
+        _check_readable(file)
+
+
+def _check_readable(file: Path) -> None:
+    """A header that fits the file's length: what a broken download or copy does not have."""
+    try:
+        with safe_open(file, framework="pt"):
+            pass
+    except (SafetensorError, OSError) as error:
+        raise ModelFolderError(
+            f"{file} cannot be read ({error}). Copy or download it again."
+        ) from error
 
 
 def _read_config(file: Path) -> dict[str, Any]:

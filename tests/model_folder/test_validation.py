@@ -157,3 +157,14 @@ def test_models_by_name(tmp_path: Path) -> None:
     assert resolve_model("tiny", tmp_path).root == tiny.root
     assert (tiny.root / INDEX_FILE).stat().st_mtime_ns == before, "it is written once"
     validate(resolve_model("default", tmp_path))
+
+
+@pytest.mark.parametrize("part", ["vision", "language_model"])
+@pytest.mark.parametrize("size", [0, 5, 20_000])
+def test_weights_that_were_cut_short(folder: Path, part: str, size: int) -> None:
+    weights = folder / part / "model.safetensors"
+    with weights.open("r+b") as file:
+        file.truncate(size)
+    message = problem(folder)
+    assert str(weights) in message
+    assert "again" in message
