@@ -9,6 +9,10 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
+from service.demo.datasets import EXAMPLES
+from service.demo.render import render
+from service.demo.scenes import draw_scene, rng_for
+
 SIDE = 448
 """Pixels; every family's encoder scales to 224 or 448."""
 
@@ -69,8 +73,7 @@ def harbour() -> Image.Image:
     sheet.hill(lambda x: 232 - 26 * math.exp(-(((x - 70) / 90) ** 2)), "#5b4b75")
     for row in range(9):
         shade = ("#2f5d7c", "#2b5673", "#27506b")[row % 3]
-        top = 240 + row * 24
-        sheet.hill(lambda x, top=top, row=row: top + 3 * math.sin(x / 26 + row), shade)
+        sheet.hill(_wave(240.0 + row * 24, row), shade)
     for width, y in ((74, 254), (56, 272), (40, 290), (26, 308)):
         sheet.box(300 - width / 2, y, 300 + width / 2, y + 5, "#f5c98f")
     sheet.polygon([(62, 214), (70, 120), (90, 120), (98, 214)], "#f7f1e6")
@@ -81,6 +84,10 @@ def harbour() -> Image.Image:
     _boat(sheet, 196, 330, 1.0, "#fbf7ee", "#a8342f")
     _boat(sheet, 356, 380, 1.25, "#f2d9a6", "#274156")
     return sheet.finished()
+
+
+def _wave(top: float, phase: float) -> Callable[[float], float]:
+    return lambda x: top + 3 * math.sin(x / 26 + phase)
 
 
 def _boat(sheet: Sheet, x: float, y: float, size: float, sail: str, hull: str) -> None:
@@ -135,7 +142,7 @@ def street() -> Image.Image:
     """A yellow tram passes three houses and a tree."""
     sheet = Sheet("#bfe0ee", "#eef4ee")
     sheet.disc(372, 70, 28, "#fbe29a")
-    for x, y in ((70, 62), (196, 44)):
+    for x, y in ((70.0, 62.0), (196.0, 44.0)):
         for dx, radius in ((-26, 16), (0, 24), (28, 18)):
             sheet.disc(x + dx, y - radius / 4, radius, "#ffffff")
     houses = (
@@ -184,7 +191,7 @@ def street() -> Image.Image:
 def kite() -> Image.Image:
     """A red kite above green hills, with a dog that looks up to it."""
     sheet = Sheet("#8fc6e8", "#dff0f3")
-    for x, y in ((96, 96), (330, 190)):
+    for x, y in ((96.0, 96.0), (330.0, 190.0)):
         for dx, radius in ((-34, 18), (0, 28), (36, 20)):
             sheet.disc(x + dx, y - radius / 4, radius, "#f7fbfc")
     sheet.hill(lambda x: 300 - 40 * math.sin(x / 90 + 0.6), "#9cc58a")
@@ -224,6 +231,18 @@ def kite() -> Image.Image:
     return sheet.finished()
 
 
+SCENES = (
+    "circles-and-hearts",
+    "eight-and-a-star",
+    "go-with-triangles",
+    "hi-and-rings",
+    "stars-and-rings",
+    "stars-in-the-dark",
+    "stop-among-shapes",
+    "three-and-rings",
+)
+"""The demo model's examples that are offered beside the drawings."""
+
 DRAWINGS: dict[str, Callable[[], Image.Image]] = {
     "harbour-at-sunset": harbour,
     "breakfast-table": table,
@@ -233,10 +252,13 @@ DRAWINGS: dict[str, Callable[[], Image.Image]] = {
 
 
 def main() -> None:
-    """Write every drawing."""
+    """Write every picture."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     for name, draw in DRAWINGS.items():
         draw().save(FOLDER / f"{name}.png", optimize=True)
+    for name in SCENES:
+        rng = rng_for("examples", EXAMPLES[name])
+        render(draw_scene(rng), rng).save(FOLDER / f"{name}.png", optimize=True)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,13 @@ import pytest
 from PIL import Image
 
 from service.alignment.sources import Part, RawSample, open_source
-from service.demo.datasets import read_examples, write_captions, write_descriptions, write_examples
+from service.demo.datasets import (
+    EXAMPLES,
+    read_examples,
+    write_captions,
+    write_descriptions,
+    write_examples,
+)
 from service.demo.render import SHIFTED_STYLE, SIDE, render, render_labelled
 from service.demo.scenes import BACKGROUNDS, CELLS, cell_name, draw_scene, rng_for
 
@@ -94,7 +100,7 @@ def test_data_sets_are_in_the_layouts_that_the_trainer_reads(tmp_path):
 
 
 def test_examples_say_what_they_show(tmp_path):
-    write_examples(tmp_path, 3)
-    expected = [draw_scene(rng_for("examples", index)) for index in range(3)]
+    write_examples(tmp_path)
+    expected = [draw_scene(rng_for("examples", index)) for index in EXAMPLES.values()]
     assert list(read_examples(tmp_path).values()) == expected
-    assert len(list(tmp_path.glob("*.png"))) == 3
+    assert {picture.stem for picture in tmp_path.glob("*.png")} == set(EXAMPLES)
