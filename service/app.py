@@ -4,6 +4,7 @@ import logging
 from argparse import Namespace
 from collections.abc import Callable
 from http import HTTPStatus
+from pathlib import Path
 
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
@@ -26,6 +27,7 @@ from service import __version__
 from service.families import DEFAULT_MAX_TOKENS
 from service.http.limits import BodyLimit, RetryAfter
 from service.http.openai_errors import error_body
+from service.page.routes import attach_page
 from service.settings import Settings
 
 logger = logging.getLogger("service.app")
@@ -60,11 +62,13 @@ async def create_app(
     engine: EngineClient,
     arguments: Namespace,
     settings: Settings,
+    model: Path,
     busy_seconds: Callable[[], int],
 ) -> tuple[FastAPI, ASGIApp]:
     """Compose the application.
 
     Args:
+        model: The model folder, which may bring example images for the page.
         busy_seconds: How long a client should stay away when it is refused for load.
 
     Returns:
@@ -89,6 +93,8 @@ async def create_app(
     init_entrypoints_middleware(arguments, app, tasks)
     await init_app_state(engine, app.state, arguments, tasks)
     _default_answer_length(app)
+    if settings.page:
+        attach_page(app, model, app.state.openai_serving_chat.default_sampling_params)
     return app, RetryAfter(BodyLimit(app, settings.request_max_bytes), busy_seconds)
 
 

@@ -19,14 +19,15 @@ def say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
 
-def banner(arguments: argparse.Namespace) -> str:
-    """The address, and a curl line that works when it is pasted."""
+def banner(arguments: argparse.Namespace, page: bool) -> str:
+    """The address, and a curl line that works when it is pasted; ``page``: the address has a page."""
     scheme = "https" if arguments.ssl_certfile else "http"
     host = arguments.host if arguments.host not in (None, "", "0.0.0.0", "::") else "127.0.0.1"  # noqa: S104
     host = f"[{host}]" if ":" in host else host
     address = f"{scheme}://{host}:{arguments.port}"
+    browser = "open it in a browser; " if page else ""
     return (
-        f"Ready: {address}  (API at {address}/v1, documentation at {address}/docs)\n"
+        f"Ready: {address}  ({browser}API at {address}/v1, documentation at {address}/docs)\n"
         "Try it:\n"
         f"  curl {address}/v1/chat/completions -H 'Content-Type: application/json' -d "
         '\'{"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": '

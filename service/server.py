@@ -116,7 +116,7 @@ class Server:
         app.state.server = http  # where vLLM's error handlers look for it
         await stack.enter_async_context(app.router.lifespan_context(app))
         self._gate.open(limited, lambda: runtime.ready and not engine.errored)
-        say(banner(self._arguments))
+        say(banner(self._arguments, self._settings.page))
         return engine
 
     async def _load(self, what: str, load: Callable[P, R], *args: P.args, **kw: P.kwargs) -> R:

@@ -1,6 +1,6 @@
 // The form at the bottom: a question and the pictures that go with it.
 
-import { byId, bytes, element } from "./dom.js";
+import { byId, element, touch } from "./dom.js";
 import { figure } from "./turn_view.js";
 
 export const FIRST_QUESTION = "Describe this image in detail.";
@@ -30,7 +30,7 @@ export class Composer {
       if (!this.#answering) this.#submit();
     });
     for (const button of document.querySelectorAll("[data-question]")) {
-      button.addEventListener("click", () => this.suggest(button.textContent));
+      button.addEventListener("click", () => this.#sendSuggestion(button.textContent));
     }
   }
 
@@ -44,6 +44,7 @@ export class Composer {
     this.#answering = answering;
     this.#button.textContent = answering ? "Stop" : "Ask";
     this.#button.classList.toggle("stop", answering);
+    byId("suggestions").hidden = answering;
   }
 
   /** Adds pictures to the next question; `firstNumber` is the first one's number. */
@@ -55,15 +56,28 @@ export class Composer {
   /** A question to start from, selected so that typing replaces it. */
   suggest(question) {
     this.#field.value = question;
-    this.#field.focus();
+    this.focus();
     this.#field.select();
+  }
+
+  /** Ready for typing; not where that would push a keyboard over what there is to see. */
+  focus() {
+    if (!touch) this.#field.focus({ preventScroll: true });
+  }
+
+  /** Suggests only what can be answered about so many pictures. */
+  set seen(pictures) {
+    for (const button of document.querySelectorAll("[data-question]")) {
+      const about = Number(button.dataset.pictures);
+      button.hidden = Math.min(pictures, 2) !== about;
+    }
   }
 
   /** Takes back a question that was sent. */
   restore(question, pictures, firstNumber) {
     this.pictures = [...pictures, ...this.pictures];
     this.#field.value = question;
-    this.#field.focus();
+    this.focus();
     this.renumber(firstNumber);
   }
 
@@ -93,11 +107,16 @@ export class Composer {
       "li",
       {},
       ...figure(picture, number),
-      element("span", { class: "name" }, picture.name),
-      element("span", { class: "size" }, bytes(picture.size)),
       element("button", { type: "button", class: "remove", "aria-label": `Remove picture ${number}`, click: remove }, "×"),
     );
     return item;
+  }
+
+  // What is half typed is kept for afterwards.
+  #sendSuggestion(question) {
+    const draft = this.question === FIRST_QUESTION ? "" : this.#field.value;
+    this.#send(question, this.pictures);
+    this.#field.value = draft;
   }
 
   #submit() {

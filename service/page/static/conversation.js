@@ -49,8 +49,13 @@ export class Conversation {
     return this.turns.filter((turn) => turn.state === State.DONE || turn.state === State.STOPPED);
   }
 
-  /** Pictures of all turns in order. */
+  /** The pictures that the next request carries, in the order in which the model sees them. */
   get pictures() {
+    return this.turns.filter((turn) => turn.state !== State.FAILED).flatMap((turn) => turn.pictures);
+  }
+
+  /** Those of failed turns too. */
+  get everyPicture() {
     return this.turns.flatMap((turn) => turn.pictures);
   }
 

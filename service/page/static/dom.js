@@ -12,6 +12,9 @@ export function element(tag, attributes = {}, ...children) {
   return node;
 }
 
+/** Whether fingers point here: no mouse to aim with, and a keyboard that covers half of the page. */
+export const touch = matchMedia("(pointer: coarse)").matches;
+
 /** The element of that id, which the page is known to have. */
 export function byId(id) {
   const node = document.getElementById(id);

@@ -1,7 +1,7 @@
 // The ways a picture comes in: picked, photographed, dropped, pasted, or one of the examples.
 
 import { hasCamera, photograph } from "./camera.js";
-import { byId, element } from "./dom.js";
+import { byId, element, touch } from "./dom.js";
 
 /** Connects them all; each calls `take` with a list of files, and `fail` with what went wrong. */
 export function setUpIntake(take, fail) {
@@ -49,7 +49,6 @@ function setUpPicking(take) {
 }
 
 function setUpCamera(take, fail) {
-  const touch = matchMedia("(pointer: coarse)").matches;
   for (const button of document.querySelectorAll("[data-action=photograph]")) {
     button.hidden = !touch && !hasCamera();
     button.addEventListener("click", async () => {

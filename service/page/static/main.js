@@ -4,7 +4,7 @@ import { answer, requestBody } from "./answering.js";
 import { setUpCodeDialog, showCode } from "./code_dialog.js";
 import { Composer, FIRST_QUESTION } from "./composer.js";
 import { Conversation, State, Turn } from "./conversation.js";
-import { byId, bytes, download, element } from "./dom.js";
+import { byId, bytes, download, element, touch } from "./dom.js";
 import { setUpIntake, showExamples } from "./intake.js";
 import { Picture } from "./pictures.js";
 import { Sampling } from "./sampling.js";
@@ -65,7 +65,7 @@ async function addFiles(files) {
     return;
   }
   if (!conversation.turns.length && !composer.question) composer.suggest(FIRST_QUESTION);
-  else byId("question").focus();
+  else composer.focus();
 }
 
 function send(question, pictures) {
@@ -94,13 +94,17 @@ async function ask(turn) {
   composer.answering = true;
   speech.start();
   updateViews();
-  byId("question").focus({ preventScroll: true });
-  views.get(turn).node.scrollIntoView({ block: "start" });
+  const { node } = views.get(turn);
+  if (touch) node.focus({ preventScroll: true }); // takes the keyboard away from the answer's place
+  else composer.focus();
+  node.scrollIntoView({ block: "start" });
   const changed = oncePerFrame(() => showProgress(turn));
   await answer(service, turn, bodyFor(turn, turn.sampling), running.signal, changed);
   running = null;
-  composer.answering = false;
-  updateViews();
+  followingTheEnd(() => {
+    composer.answering = false;
+    updateViews();
+  });
   if (turn.error?.status === 401) askForKey(true);
   speech.finish(turn.answer, ending(turn));
   status.refresh();
@@ -124,11 +128,17 @@ function bodyFor(turn, fields) {
 }
 
 function showProgress(turn) {
-  if (turn.state !== State.ANSWERING) return;
-  const following = innerHeight + scrollY >= document.documentElement.scrollHeight - 80;
-  views.get(turn).update(true);
+  if (turn.state !== State.ANSWERING || !views.has(turn)) return;
+  followingTheEnd(() => views.get(turn).update(true));
   speech.follow(turn.answer);
-  if (following) scrollTo({ top: document.documentElement.scrollHeight });
+}
+
+/** Whoever reads at the end stays there when the page grows; whoever has scrolled up stays, too. */
+function followingTheEnd(change) {
+  const page = document.documentElement;
+  const following = innerHeight + scrollY >= page.scrollHeight - 80;
+  change();
+  if (following) scrollTo({ top: page.scrollHeight });
 }
 
 function updateViews() {
@@ -138,10 +148,12 @@ function updateViews() {
   showPictures();
 }
 
-/** The wall: every picture the next request will carry, in the order the model sees them. */
+/** The wall: every picture that the next request will carry. */
 function showPictures() {
   const pictures = [...conversation.pictures, ...composer.pictures];
   document.body.classList.toggle("seeing", pictures.length > 0);
+  document.body.classList.toggle("several", pictures.length > 1);
+  composer.seen = pictures.length;
   byId("wall").replaceChildren(
     ...pictures.map((picture, index) => {
       const size = picture.visible ? `${picture.width} × ${picture.height}, ` : "";
@@ -176,14 +188,14 @@ function exportConversation() {
 
 function startAnew() {
   stop();
-  for (const picture of [...conversation.pictures, ...composer.pictures]) picture.release();
+  for (const picture of [...conversation.everyPicture, ...composer.pictures]) picture.release();
   conversation = new Conversation();
   views.clear();
   byId("turns").replaceChildren();
   composer.clear();
   notify(null);
   updateViews();
-  byId("question").focus();
+  composer.focus();
 }
 
 function askForKey(needed) {

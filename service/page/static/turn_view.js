@@ -22,7 +22,7 @@ export class TurnView {
     };
     this.node = element(
       "li",
-      { class: "turn" },
+      { class: "turn", tabindex: "-1" },
       question(turn, firstNumber),
       element("h3", { class: "hidden-visually" }, "Answer"),
       this.#answer,
