@@ -5,11 +5,13 @@ their ``config.json`` are not taken: early ones differ from what MiniGPT-4 compu
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from service.checkpoints.names import NameTable
+from service.checkpoints.qformer import FLAN_T5_XL_WIDTH
 from service.errors import CheckpointError
 
 _TEXT = "the Q-Former's text branch"
@@ -58,11 +60,13 @@ class Blip2Facts:
 
     Attributes:
         model_type: ``blip-2`` or ``instructblip``.
+        other_origin: As :func:`service.checkpoints.qformer.other_origin`.
     """
 
     model_type: str
     vit_heads: int | None
     qformer_heads: int | None
+    other_origin: str | None
 
 
 def read_facts(folder: Path) -> Blip2Facts:
@@ -73,7 +77,10 @@ def read_facts(folder: Path) -> Blip2Facts:
         model_type = str(config["model_type"])
         vision, qformer = config.get("vision_config") or {}, config.get("qformer_config") or {}
         facts = Blip2Facts(
-            model_type, vision.get("num_attention_heads"), qformer.get("num_attention_heads")
+            model_type,
+            vision.get("num_attention_heads"),
+            qformer.get("num_attention_heads"),
+            _other_origin(config.get("text_config") or {}),
         )
     except (OSError, ValueError, KeyError, AttributeError) as error:
         raise CheckpointError(
@@ -82,3 +89,10 @@ def read_facts(folder: Path) -> Blip2Facts:
     if model_type not in ("blip-2", "instructblip"):
         raise CheckpointError(f"{folder} holds a {model_type} model, not BLIP-2 or InstructBLIP.")
     return facts
+
+
+def _other_origin(language_model: Mapping[str, Any]) -> str | None:
+    kind = language_model.get("model_type", "t5")
+    if kind != "t5":
+        return f"{kind}'s"
+    return "FLAN-T5 XL's" if language_model.get("d_model") == FLAN_T5_XL_WIDTH else None

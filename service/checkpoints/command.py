@@ -4,7 +4,9 @@ import argparse
 from pathlib import Path
 from typing import get_args
 
-from service.checkpoints.importer import ImportRequest, describe, plan_import, write_import
+from service.checkpoints.description import describe
+from service.checkpoints.folder import write_import
+from service.checkpoints.importer import ImportRequest, plan_import
 from service.checkpoints.language_model import Placement
 from service.checkpoints.vision import SizeOptions
 from service.families import FAMILIES

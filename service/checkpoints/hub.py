@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from huggingface_hub import hf_hub_download, snapshot_download
+from huggingface_hub import HfApi, hf_hub_download, snapshot_download
 
 from service.checkpoints.reading import INDEX_FILES
 from service.errors import CheckpointError
@@ -13,7 +13,8 @@ from service.errors import CheckpointError
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 CONFIGURATION = ("config.json", "generation_config.json")
 TOKENIZER = ("tokenizer.model", "tokenizer.json", "tokenizer_config.json", "added_tokens.json")
-WEIGHTS = ("*.safetensors", "*.bin", "*.index.json")
+SAFETENSORS = ("model*.safetensors", "model.safetensors.index.json")
+PICKLES = ("pytorch_model*.bin", "pytorch_model.bin.index.json")
 
 
 def local_path(source: str) -> Path | None:
@@ -44,6 +45,23 @@ def fetch(repository: str, patterns: Sequence[str]) -> Path:
         raise _unreachable(repository, error) from error
 
 
+def weight_patterns(repository: str) -> tuple[str, ...]:
+    """What to fetch of a repository for its weights: safetensors, or where it has none the ``.bin`` files.
+
+    Many repositories hold both, of which one is enough. Without a network: whatever is in the cache.
+    """
+    try:
+        names = HfApi().list_repo_files(repository)
+    except Exception:  # the client raises many kinds, of several libraries
+        return (*SAFETENSORS, *PICKLES)
+    return SAFETENSORS if any(name.endswith(".safetensors") for name in names) else PICKLES
+
+
+def revision(folder: Path) -> str | None:
+    """The commit that a folder which :func:`fetch` returned belongs to."""
+    return folder.name if folder.parent.name == "snapshots" else None
+
+
 def fetch_parts(repository: str, prefixes: Sequence[str]) -> Path:
     """Like :func:`fetch`, for the configuration and those shards that hold wanted tensors.
 
@@ -60,7 +78,7 @@ def fetch_parts(repository: str, prefixes: Sequence[str]) -> Path:
         weight_map: dict[str, str] = json.loads(Path(index).read_text())["weight_map"]
         shards = {shard for name, shard in weight_map.items() if name.startswith(tuple(prefixes))}
         return fetch(repository, [*CONFIGURATION, index_name, *sorted(shards)])
-    return fetch(repository, [*CONFIGURATION, *WEIGHTS])
+    return fetch(repository, [*CONFIGURATION, *weight_patterns(repository)])
 
 
 def _unreachable(repository: str, error: Exception) -> CheckpointError:

@@ -1,26 +1,21 @@
-"""An import: everything is opened and checked first, then a whole model folder is written, or none."""
+"""The plan of an import: everything is opened and checked before anything is written."""
 
-import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tokenizers import Tokenizer
 
-from service import __version__
 from service.checkpoints import blip2_hub, hub
 from service.checkpoints.language_model import (
     LanguageModel,
     Placement,
     check_mergeable,
     open_language_model,
-    place,
-    write_anew,
 )
 from service.checkpoints.lora import DEFAULT_ALPHA, LoraUpdate, is_lora, lora_updates
 from service.checkpoints.projection import is_first_stage, trained_option
-from service.checkpoints.reading import sha256
 from service.checkpoints.tokenizers import FILES as TOKENIZER_FILES
 from service.checkpoints.tokenizers import read_tokenizer
 from service.checkpoints.vision import (
@@ -32,14 +27,8 @@ from service.checkpoints.vision import (
     open_vit,
     plan_vision,
 )
-from service.checkpoints.writing import write_safetensors
 from service.errors import CheckpointError
 from service.families import FAMILIES, Family
-from service.model_folder.layout import ModelIndex, Provenance, write_index
-from service.prompt.tokenizer import write_tokenizer
-from service.vision.weights import CONFIG_FILE, WEIGHTS_FILE
-
-Report = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -86,6 +75,15 @@ class ImportPlan:
         """Whether the folder gets a language model of its own, whatever placement was asked for."""
         return bool(self.updates) or self.language_model.is_pickled
 
+    @property
+    def bytes_written(self) -> int:
+        """Disk space that the weights in the folder will take."""
+        vision = sum(tensor.bytes for tensor in self.vision.tensors)
+        weights = self.language_model.weights
+        if weights is None or not (self.writes_language_model or self.request.placement == "copy"):
+            return vision
+        return vision + sum(entry.bytes for entry in weights.tensors.values())
+
 
 def plan_import(request: ImportRequest) -> ImportPlan:
     """Open and check every input; writes nothing.
@@ -99,9 +97,7 @@ def plan_import(request: ImportRequest) -> ImportPlan:
     projection = open_projection(_existing(request.projection))
     _check_lora(projection, request)
     vision = plan_vision(family, vit, qformer, projection, request.sizes)
-    language_model = _open_language_model(request, family)
-    if vision.config.hidden_size != language_model.hidden_size:
-        raise CheckpointError(_width_mismatch(vision, language_model))
+    language_model = _open_language_model(request, family, vision)
     updates = _updates(request, projection)
     if updates:
         check_mergeable(language_model, updates)
@@ -116,14 +112,26 @@ def plan_import(request: ImportRequest) -> ImportPlan:
             "The projection is of training stage 1: expect incomplete and repeated sentences. The "
             "usual checkpoints are of stage 2."
         )
-    return ImportPlan(
+    plan = ImportPlan(
         request, family, sources, vision, language_model, updates, tokenizer, files, warnings
     )
+    _check_space(plan)
+    return plan
 
 
 def _check_target(target: Path) -> None:
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise CheckpointError(f"{target} exists and is not an empty folder; give a new one.")
+
+
+def _check_space(plan: ImportPlan) -> None:
+    place = next(path for path in plan.request.target.absolute().parents if path.is_dir())
+    free = shutil.disk_usage(place).free
+    if plan.bytes_written > free:
+        raise CheckpointError(
+            f"The model folder takes {plan.bytes_written / 2**30:.1f} GiB, and {place} has "
+            f"{free / 2**30:.1f} GiB left."
+        )
 
 
 def _existing(source: str) -> Path:
@@ -191,21 +199,27 @@ def _updates(request: ImportRequest, projection: Source) -> Mapping[str, LoraUpd
     return lora_updates(projection.checkpoint.tensors, alpha)
 
 
-def _open_language_model(request: ImportRequest, family: Family) -> LanguageModel:
+def _open_language_model(
+    request: ImportRequest, family: Family, vision: VisionPlan
+) -> LanguageModel:
     source = request.language_model
     path = hub.local_path(source)
-    merges = family.name == "minigpt-v2" and not request.merged_already
-    here = path is not None or merges or request.placement != "reference"
-    if path is None:
-        patterns = (*hub.CONFIGURATION, *hub.TOKENIZER, *(hub.WEIGHTS if here else ()))
-        folder = hub.fetch(source, patterns)
-    elif path.is_dir():
-        folder = path
-    else:
+    if path is not None and not path.is_dir():
         raise CheckpointError(f"{path} is a file; --llm takes a Hugging Face folder or a hub id.")
-    return open_language_model(
-        source, folder, family.name, is_hub_id=path is None, with_weights=here
-    )
+    is_hub_id = path is None
+    folder = path or hub.fetch(source, (*hub.CONFIGURATION, *hub.TOKENIZER))
+    model = open_language_model(source, folder, family.name, is_hub_id, with_weights=not is_hub_id)
+    # Before gigabytes are fetched.
+    if vision.config.hidden_size != model.hidden_size:
+        raise CheckpointError(_width_mismatch(vision, model))
+    if not is_hub_id:
+        return model
+    patterns = hub.weight_patterns(source)
+    merges = family.name == "minigpt-v2" and not request.merged_already
+    if not merges and request.placement == "reference" and patterns != hub.PICKLES:
+        return model
+    folder = hub.fetch(source, (*hub.CONFIGURATION, *hub.TOKENIZER, *patterns))
+    return open_language_model(source, folder, family.name, is_hub_id, with_weights=True)
 
 
 def _tokenizer_folder(request: ImportRequest, language_model: LanguageModel) -> Path:
@@ -234,114 +248,3 @@ def _unexpected(sources: list[Source]) -> Iterator[str]:
                 f"{source.path.name} holds {len(names)} tensors that neither the original nor this "
                 f"importer knows, left out: {shown}"
             )
-
-
-def describe(plan: ImportPlan) -> Iterator[str]:
-    """What the import does, in lines for people."""
-    config, request = plan.vision.config, plan.request
-    yield (
-        f"{request.target}: {plan.family.name}, {config.image_size} px, {config.visual_tokens} "
-        f"embeddings of width {config.hidden_size} an image"
-    )
-    vit = config.vit
-    yield (
-        f"  ViT: {vit.num_hidden_layers} layers, width {vit.hidden_size}, "
-        f"{vit.num_attention_heads} heads"
-    )
-    if config.qformer:
-        yield (
-            f"  Q-Former: {config.qformer.num_hidden_layers} layers, width "
-            f"{config.qformer.hidden_size}, {config.qformer.query_tokens} query tokens"
-        )
-    total = sum(tensor.bytes for tensor in plan.vision.tensors)
-    yield f"  vision/{WEIGHTS_FILE}: {len(plan.vision.tensors)} tensors, {total / 2**20:.1f} MiB"
-    for source in plan.sources:
-        yield f"  {source.role}: {source.path}, {len(source.translation.tensors)} tensors known"
-        for why, names in source.translation.ignored.items():
-            yield f"    left out, as the original does: {why} ({len(names)} tensors)"
-    yield f"  language model: {plan.language_model.source}, {_treatment(plan)}"
-    yield f"  tokenizer: {plan.tokenizer_files[0]}, {plan.tokenizer.get_vocab_size()} pieces"
-    for warning in plan.warnings:
-        yield f"  warning: {warning}"
-
-
-def _treatment(plan: ImportPlan) -> str:
-    if plan.updates:
-        return f"merged with {len(plan.updates)} LoRA updates into a new language_model/"
-    if plan.language_model.is_pickled:
-        return (
-            "converted to safetensors in a new language_model/, as the service loads no .bin files"
-        )
-    return {"reference": "referenced", "link": "hard-linked", "copy": "copied"}[
-        plan.request.placement
-    ]
-
-
-def write_import(plan: ImportPlan, report: Report) -> None:
-    """Write the model folder of a plan.
-
-    Everything is built in a hidden folder beside the target and renamed at the end, so that the
-    target is whole whenever it is there. A killed import leaves the hidden folder, which can go.
-
-    Args:
-        report: Gets a line before each step that takes long.
-
-    Raises:
-        CheckpointError: a file changed or vanished meanwhile, or the disk is full.
-    """
-    target = plan.request.target
-    partial = target.absolute().parent / f".{target.name}.partial-{os.getpid()}"
-    try:
-        partial.mkdir(parents=True)
-        _write_parts(plan, partial, report)
-        if target.exists():
-            target.rmdir()
-        partial.rename(target)
-    except OSError as error:
-        raise CheckpointError(f"{target} could not be written: {error}") from error
-    finally:
-        if partial.exists():
-            shutil.rmtree(partial)
-
-
-def _write_parts(plan: ImportPlan, folder: Path, report: Report) -> None:
-    report("Writing the vision encoder")
-    vision = folder / "vision"
-    vision.mkdir()
-    write_safetensors(vision / WEIGHTS_FILE, plan.vision.tensors)
-    (vision / CONFIG_FILE).write_text(plan.vision.config.model_dump_json(indent=2) + "\n")
-    write_tokenizer(plan.tokenizer, plan.family, folder / "tokenizer")
-    own = folder / "language_model"
-    if plan.writes_language_model:
-        report("Writing the language model")
-        language_model = write_anew(plan.language_model, plan.updates, own)
-    else:
-        language_model = place(plan.language_model, plan.request.placement, own)
-    index = ModelIndex(
-        family=plan.family.name,
-        image_size=plan.vision.config.image_size,
-        visual_tokens=plan.vision.config.visual_tokens,
-        language_model=language_model,
-        provenance=Provenance(
-            made_by=f"import {__version__}", sources=_hashes(plan, report), notes=plan.warnings
-        ),
-    )
-    write_index(folder, index)
-
-
-def _hashes(plan: ImportPlan, report: Report) -> dict[str, dict[str, str]]:
-    """SHA-256 of every file that was read, by role and name."""
-    files = {
-        (source.role, file): None for source in plan.sources for file in source.checkpoint.files
-    }
-    model = plan.language_model
-    weights = model.weights.files if model.weights else []
-    files |= {("language_model", file): None for file in [model.folder / "config.json", *weights]}
-    files |= {("tokenizer", file): None for file in plan.tokenizer_files}
-    sources: dict[str, dict[str, str]] = {}
-    if model.is_hub_id:
-        sources["language_model"] = {"hub_id": model.source}
-    for role, file in files:
-        report(f"Hashing {file.name} ({file.stat().st_size / 2**20:.0f} MiB)")
-        sources[f"{role}/{file.name}"] = {"path": str(file), "sha256": sha256(file)}
-    return sources

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from service.checkpoints.lora import LoraUpdate, check_updates
 from service.checkpoints.reading import Checkpoint, TensorEntry, read_checkpoint
-from service.checkpoints.writing import PlannedTensor, write_safetensors
+from service.checkpoints.writing import PlannedTensor, write_shards
 from service.errors import CheckpointError
 from service.families import FamilyName
 
@@ -23,8 +23,6 @@ MAX_DELTA_NORM = 0.1
 The norm multiplies every output by its weight: about 1 when training starts, above 1 in LLaMA. The
 difference of two trainings of it is below 0.01.
 """
-SHARD_BYTES = 4 * 2**30
-"""Largest weight file of a merged language model."""
 LLAMA2_CONTEXT, LLAMA2_EPS = 4096, 1e-5
 CONFIG_FILES = ("config.json", "generation_config.json")
 
@@ -60,6 +58,11 @@ class LanguageModel:
         return int(self.config["hidden_size"])
 
     @property
+    def config_files(self) -> list[Path]:
+        """Its configurations, as far as it has them."""
+        return [self.folder / name for name in CONFIG_FILES if (self.folder / name).is_file()]
+
+    @property
     def is_pickled(self) -> bool:
         """Whether its weights are in ``.bin`` files, which the service does not load."""
         files = self.weights.files if self.weights else []
@@ -72,7 +75,7 @@ class LanguageModel:
 
 
 def open_language_model(
-    source: str, folder: Path, family: FamilyName, *, is_hub_id: bool, with_weights: bool
+    source: str, folder: Path, family: FamilyName, is_hub_id: bool, *, with_weights: bool
 ) -> LanguageModel:
     """Read and check a language model's configuration and, where they are there, its weights' headers.
 
@@ -210,7 +213,7 @@ def place(model: LanguageModel, placement: Placement, target: Path) -> str:
     if model.weights is None:
         raise AssertionError("placing a language model whose weights were not fetched: a bug")
     target.mkdir()
-    for file in [*_config_files(model), *model.weights.files]:
+    for file in [*model.config_files, *model.weights.files]:
         try:
             if placement == "link":
                 # Of the hub's cache the file itself, not the link to it.
@@ -234,21 +237,16 @@ def write_anew(model: LanguageModel, updates: Mapping[str, LoraUpdate], target: 
     if model.weights is None:
         raise AssertionError("writing a language model whose weights were not fetched: a bug")
     target.mkdir()
-    for file in _config_files(model):
+    for file in model.config_files:
         shutil.copyfile(file, target / file.name)
-    shards = _shards(model.weights.tensors, updates)
-    names = [
-        f"model-{number:05}-of-{len(shards):05}.safetensors" for number in range(1, len(shards) + 1)
-    ]
-    for name, shard in zip(names, shards, strict=True):
-        write_safetensors(target / name, shard)
-    index = {
-        "metadata": {"total_size": sum(tensor.bytes for shard in shards for tensor in shard)},
-        "weight_map": {
-            tensor.name: name for name, shard in zip(names, shards, strict=True) for tensor in shard
-        },
-    }
-    (target / "model.safetensors.index.json").write_text(json.dumps(index, indent=2) + "\n")
+    write_shards(
+        target,
+        [
+            _planned(name, entry, updates.get(name))
+            for name, entry in model.weights.tensors.items()
+            if not name.endswith("rotary_emb.inv_freq")
+        ],
+    )
     return target.name
 
 
@@ -260,26 +258,6 @@ def check_mergeable(model: LanguageModel, updates: Mapping[str, LoraUpdate]) -> 
             "weights only. Give Llama-2-chat 7B in float16, and quantise the result."
         )
     check_updates(updates, model.weights.tensors if model.weights else {})
-
-
-def _config_files(model: LanguageModel) -> list[Path]:
-    return [model.folder / name for name in CONFIG_FILES if (model.folder / name).is_file()]
-
-
-def _shards(
-    tensors: Mapping[str, TensorEntry], updates: Mapping[str, LoraUpdate]
-) -> list[list[PlannedTensor]]:
-    shards: list[list[PlannedTensor]] = [[]]
-    filled = 0
-    for name, entry in tensors.items():
-        if name.endswith("rotary_emb.inv_freq"):
-            continue
-        if filled and filled + entry.bytes > SHARD_BYTES:
-            shards.append([])
-            filled = 0
-        shards[-1].append(_planned(name, entry, updates.get(name)))
-        filled += entry.bytes
-    return shards
 
 
 def _planned(name: str, entry: TensorEntry, update: LoraUpdate | None) -> PlannedTensor:

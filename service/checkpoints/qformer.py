@@ -3,6 +3,8 @@
 Only the query branch is run (Li et al. 2023, arXiv:2301.12597, section 3.1): no text goes through it.
 """
 
+from collections.abc import Mapping
+
 from service.checkpoints.names import NameTable, count_layers
 from service.checkpoints.reading import TensorEntry
 from service.errors import CheckpointError
@@ -10,6 +12,9 @@ from service.vision.config import QFormerShape
 
 HEAD_WIDTH = 64
 """Width of one attention head of BERT-base, which the Q-Former started from."""
+
+FLAN_T5_XL_WIDTH = 2048
+"""The other FLAN-T5 that BLIP-2 was published with; MiniGPT-4's is XXL, 4096 wide."""
 
 _LAYER, _RENAMED = "Qformer.bert.encoder.layer.#", "qformer.encoder.layer.#"
 _TEXT = "the Q-Former's text branch"
@@ -42,6 +47,18 @@ QFORMER = NameTable(
         ("temp", "BLIP-2's image-text matching"),
     ],
 )
+
+
+def other_origin(tensors: Mapping[str, TensorEntry]) -> str | None:
+    """Which BLIP-2 a file is of, where parts of it show that it is not FLAN-T5 XXL's."""
+    if any(name.startswith(("opt_proj.", "opt_model.")) for name in tensors):
+        return "OPT's"
+    if any(name.startswith(("itm_head.", "vision_proj.")) for name in tensors):
+        return "of the stage before a language model joins"
+    into_t5 = tensors.get("t5_proj.weight")
+    if into_t5 is not None and into_t5.shape[:1] == (FLAN_T5_XL_WIDTH,):
+        return "FLAN-T5 XL's"
+    return None
 
 
 def qformer_shape(tensors: dict[str, TensorEntry], heads: int | None) -> QFormerShape:

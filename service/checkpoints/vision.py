@@ -13,7 +13,7 @@ from service.checkpoints.language_model import shortened
 from service.checkpoints.lora import is_lora
 from service.checkpoints.names import NameTable, Translation, translate
 from service.checkpoints.projection import ORIGINAL_MODEL
-from service.checkpoints.qformer import qformer_shape
+from service.checkpoints.qformer import other_origin, qformer_shape
 from service.checkpoints.reading import Checkpoint, TensorEntry, read_checkpoint
 from service.checkpoints.writing import PlannedTensor
 from service.errors import CheckpointError
@@ -74,7 +74,18 @@ def open_qformer(path: Path) -> Source:
     """``blip2_pretrained_flant5xxl.pth``, or a Hugging Face BLIP-2 or InstructBLIP folder."""
     if path.is_dir():
         return _open_hub_folder("qformer", path)
-    return _open("qformer", path, ORIGINAL_MODEL)
+    source = _open("qformer", path, ORIGINAL_MODEL)
+    source.warnings += _about_origin(other_origin(source.checkpoint.tensors))
+    return source
+
+
+def _about_origin(other: str | None) -> list[str]:
+    if other is None:
+        return []
+    return [
+        f"The Q-Former is of another BLIP-2, {other}: MiniGPT-4's published projections were trained "
+        "on FLAN-T5 XXL's, blip2_pretrained_flant5xxl.pth."
+    ]
 
 
 def open_projection(path: Path) -> Source:
@@ -99,11 +110,16 @@ def _open_hub_folder(role: str, path: Path) -> Source:
     facts = read_facts(path)
     source = _open(role, path, BLIP2_HUB)
     source.vit_heads, source.qformer_heads = facts.vit_heads, facts.qformer_heads
-    if facts.model_type == "instructblip" and role == "qformer":
+    source.checkpoint.files.insert(0, path / "config.json")
+    if role != "qformer":
+        return source
+    if facts.model_type == "instructblip":
         source.warnings.append(
             "The Q-Former is InstructBLIP's, which was trained further: MiniGPT-4's published "
             "projections were trained on BLIP-2's."
         )
+    else:
+        source.warnings += _about_origin(facts.other_origin)
     return source
 
 

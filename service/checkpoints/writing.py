@@ -2,14 +2,18 @@
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from service.checkpoints.reading import SAFETENSORS_DTYPES
+
+SHARD_BYTES = 4 * 2**30
+"""Largest file of a language model that is written."""
 
 _DTYPE_NAMES = {dtype: name for name, dtype in SAFETENSORS_DTYPES.items()}
 
@@ -36,11 +40,10 @@ class PlannedTensor:
 def write_safetensors(file: Path, tensors: Sequence[PlannedTensor]) -> None:
     """Write ``file``; at any time at most one of the tensors is in memory.
 
-    The data is on the disk when this returns (``fsync``), so that a rename afterwards cannot
-    overtake it.
+    They are made in the given order, those of wider types first.
     """
     # Wide types first keeps every tensor aligned, as the format's own library does it.
-    ordered = sorted(tensors, key=lambda tensor: (-tensor.dtype.itemsize, tensor.name))
+    ordered = sorted(tensors, key=lambda tensor: -tensor.dtype.itemsize)
     with file.open("wb") as stream:
         stream.write(_header(ordered))
         for planned in ordered:
@@ -51,8 +54,43 @@ def write_safetensors(file: Path, tensors: Sequence[PlannedTensor]) -> None:
                 )
             if tensor.numel():
                 stream.write(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
-        stream.flush()
-        os.fsync(stream.fileno())
+
+
+def write_shards(folder: Path, tensors: Iterable[PlannedTensor]) -> None:
+    """Write a model as Hugging Face's libraries do: ``model.safetensors``, or shards and their index."""
+    shards = _shards(tensors)
+    if len(shards) == 1:
+        write_safetensors(folder / "model.safetensors", shards[0])
+        return
+    index: dict[str, dict[str, Any]] = {
+        "metadata": {"total_size": sum(tensor.bytes for shard in shards for tensor in shard)},
+        "weight_map": {},
+    }
+    for number, shard in enumerate(shards, start=1):
+        name = f"model-{number:05}-of-{len(shards):05}.safetensors"
+        write_safetensors(folder / name, shard)
+        index["weight_map"] |= {tensor.name: name for tensor in shard}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index, indent=2) + "\n")
+
+
+def _shards(tensors: Iterable[PlannedTensor]) -> list[list[PlannedTensor]]:
+    shards: list[list[PlannedTensor]] = [[]]
+    filled = 0
+    for tensor in tensors:
+        if filled and filled + tensor.bytes > SHARD_BYTES:
+            shards.append([])
+            filled = 0
+        shards[-1].append(tensor)
+        filled += tensor.bytes
+    return shards
+
+
+def flush_to_disk(folder: Path) -> None:
+    """Wait until every file below ``folder`` is on the disk, so that a rename cannot overtake them."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as stream:
+                os.fsync(stream.fileno())
 
 
 def _header(tensors: Sequence[PlannedTensor]) -> bytes:

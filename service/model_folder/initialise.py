@@ -6,15 +6,16 @@ without anybody's checkpoints. Answers of both are noise.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 
 import torch
 from torch import nn
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
-from transformers.utils.logging import disable_progress_bar
 
 from service import __version__
+from service.checkpoints.writing import PlannedTensor, write_shards
 from service.errors import ModelFolderError
 from service.families import FAMILIES, Family
 from service.model_folder.layout import ModelIndex, Provenance, write_index
@@ -119,32 +120,43 @@ def _write_language_model(
         eos_token_id=2,
         tie_word_embeddings=False,
         dtype=dtype,
+        architectures=["LlamaForCausalLM"],
     )
     with torch.device("meta"):
-        model = LlamaForCausalLM(config)
-    model = model.to(dtype).to_empty(device="cpu")
-    # The rotary tables are buffers that only the constructor fills.
-    model.model.rotary_emb = type(model.model.rotary_emb)(config)
-    fill_randomly(model, generator)
-    model.generation_config = GenerationConfig(bos_token_id=1, eos_token_id=2)
-    disable_progress_bar()
-    model.save_pretrained(folder)
+        model = LlamaForCausalLM(config).to(dtype)
+    folder.mkdir()
+    config.save_pretrained(folder)
+    GenerationConfig(bos_token_id=1, eos_token_id=2).save_pretrained(folder)
+    # One tensor at a time: at 13B the whole is larger than most machines' memory.
+    write_shards(
+        folder,
+        [
+            PlannedTensor(
+                name, tuple(weight.shape), dtype, partial(_random, name, weight, generator)
+            )
+            for name, weight in model.named_parameters()
+        ],
+    )
 
 
 @torch.no_grad()
 def fill_randomly(module: nn.Module, generator: torch.Generator) -> None:
     """Weights of a healthy scale: activations neither vanish nor explode through the layers."""
     for name, parameter in module.named_parameters():
-        values = torch.empty(parameter.shape, dtype=torch.float32)
-        if "norm" in name.lower() and name.endswith("weight"):
-            values.normal_(1.0, 0.1, generator=generator)
-        elif name.endswith("bias"):
-            values.normal_(0.0, 0.05, generator=generator)
-        elif parameter.ndim >= 2 and "embed" not in name and "query_tokens" not in name:
-            values.normal_(0.0, parameter[0].numel() ** -0.5, generator=generator)
-        else:
-            values.normal_(0.0, 0.5, generator=generator)
-        parameter.copy_(values)
+        parameter.copy_(_random(name, parameter, generator))
+
+
+def _random(name: str, like: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    values = torch.empty(like.shape, dtype=torch.float32)
+    if "norm" in name.lower() and name.endswith("weight"):
+        values.normal_(1.0, 0.1, generator=generator)
+    elif name.endswith("bias"):
+        values.normal_(0.0, 0.05, generator=generator)
+    elif like.ndim >= 2 and "embed" not in name and "query_tokens" not in name:
+        values.normal_(0.0, like[0].numel() ** -0.5, generator=generator)
+    else:
+        values.normal_(0.0, 0.5, generator=generator)
+    return values.to(like.dtype)
 
 
 def _corpus() -> Iterator[str]:

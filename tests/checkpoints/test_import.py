@@ -14,7 +14,8 @@ import torch
 from transformers import LlamaForCausalLM
 
 from service import __version__
-from service.checkpoints import hub, importer
+from service.checkpoints import folder as import_folder
+from service.checkpoints import hub
 from service.cli import main
 from service.errors import ModelFolderError
 from service.model_folder.layout import ModelFolder, ModelIndex
@@ -113,7 +114,7 @@ def test_an_interrupted_import_leaves_nothing(
     def interrupt(root: Path, index: ModelIndex) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(importer, "write_index", interrupt)
+    monkeypatch.setattr(import_folder, "write_index", interrupt)
     with pytest.raises(KeyboardInterrupt):
         main(["import", str(tmp_path / "model"), *published("minigpt4-vicuna").arguments])
     assert not list(tmp_path.iterdir())
@@ -122,9 +123,9 @@ def test_an_interrupted_import_leaves_nothing(
 def test_a_killed_import_leaves_nothing_that_looks_whole(tmp_path: Path, published: Get) -> None:
     script = (
         "import os, signal, sys\n"
-        "from service.checkpoints import importer\n"
+        "from service.checkpoints import folder\n"
         "from service.cli import main\n"
-        "importer.write_index = lambda root, index: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "folder.write_index = lambda root, index: os.kill(os.getpid(), signal.SIGKILL)\n"
         "main(sys.argv[1:])\n"
     )
     target = tmp_path / "model"
@@ -247,7 +248,8 @@ def test_without_a_network_a_hub_id_is_explained(
 MEASURE = """
 import sys
 from pathlib import Path
-from service.checkpoints.importer import ImportRequest, plan_import, write_import
+from service.checkpoints.folder import write_import
+from service.checkpoints.importer import ImportRequest, plan_import
 from service.vision.model import VisionEncoder
 from tests.checkpoints.memory import peak_bytes
 before = peak_bytes()

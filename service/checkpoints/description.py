@@ -1,0 +1,48 @@
+"""What an import does, for people: printed before it starts, and all that ``--dry-run`` gives."""
+
+from collections.abc import Iterator
+
+from service.checkpoints.importer import ImportPlan
+from service.vision.weights import WEIGHTS_FILE
+
+
+def describe(plan: ImportPlan) -> Iterator[str]:
+    """What the import does, in lines for people."""
+    config, request = plan.vision.config, plan.request
+    yield (
+        f"{request.target}: {plan.family.name}, {config.image_size} px, {config.visual_tokens} "
+        f"embeddings of width {config.hidden_size} an image"
+    )
+    vit = config.vit
+    yield (
+        f"  ViT: {vit.num_hidden_layers} layers, width {vit.hidden_size}, "
+        f"{vit.num_attention_heads} heads"
+    )
+    if config.qformer:
+        yield (
+            f"  Q-Former: {config.qformer.num_hidden_layers} layers, width "
+            f"{config.qformer.hidden_size}, {config.qformer.query_tokens} query tokens"
+        )
+    total = sum(tensor.bytes for tensor in plan.vision.tensors)
+    yield f"  vision/{WEIGHTS_FILE}: {len(plan.vision.tensors)} tensors, {total / 2**20:.1f} MiB"
+    for source in plan.sources:
+        yield f"  {source.role}: {source.path}, {len(source.translation.tensors)} tensors known"
+        for why, names in source.translation.ignored.items():
+            yield f"    left out, as the original does: {why} ({len(names)} tensors)"
+    yield f"  language model: {plan.language_model.source}, {_treatment(plan)}"
+    yield f"  tokenizer: {plan.tokenizer_files[0]}, {plan.tokenizer.get_vocab_size()} pieces"
+    yield f"  disk space: {plan.bytes_written / 2**30:.2f} GiB"
+    for warning in plan.warnings:
+        yield f"  warning: {warning}"
+
+
+def _treatment(plan: ImportPlan) -> str:
+    if plan.updates:
+        return f"merged with {len(plan.updates)} LoRA updates into a new language_model/"
+    if plan.language_model.is_pickled:
+        return (
+            "converted to safetensors in a new language_model/, as the service loads no .bin files"
+        )
+    return {"reference": "referenced", "link": "hard-linked", "copy": "copied"}[
+        plan.request.placement
+    ]
