@@ -14,7 +14,7 @@ import sentencepiece
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
 
 Tensors = dict[str, Tensor]
 
@@ -215,6 +215,7 @@ def write_llama(
     buffers = {"model.layers.0.self_attn.rotary_emb.inv_freq": torch.ones(8)}
     write_shards(folder, tensors | buffers, binary)
     config.save_pretrained(folder)
+    GenerationConfig(bos_token_id=1, eos_token_id=2).save_pretrained(folder)
     write_sentencepiece(folder / "tokenizer.model")
     return tensors
 
