@@ -19,7 +19,12 @@ from service.demo.card import model_card
 from service.demo.datasets import write_captions, write_descriptions, write_examples
 from service.demo.fitting import Schedule
 from service.demo.text_side import LM_SCHEDULE, learn_tokenizer, train_text
-from service.demo.vision_side import VISION_SCHEDULE, train_vision, vision_config
+from service.demo.vision_side import (
+    READING_SCHEDULE,
+    VISION_SCHEDULE,
+    train_vision,
+    vision_config,
+)
 from service.families import FAMILIES
 from service.model_folder.layout import ModelFolder, ModelIndex, Provenance, write_index
 from service.prompt.tokenizer import write_tokenizer
@@ -39,6 +44,7 @@ class Recipe:
 
     text: Schedule = LM_SCHEDULE
     vision: Schedule = VISION_SCHEDULE
+    reading: Schedule = READING_SCHEDULE
     captions: int = 12_000
     descriptions: int = 4_000
     stage1: Stage = PRESETS["demo-stage1"]
@@ -49,6 +55,7 @@ FULL = Recipe()
 QUICK = Recipe(
     text=replace(LM_SCHEDULE, steps=2, batch=2, warmup=1),
     vision=replace(VISION_SCHEDULE, steps=2, batch=2, warmup=1),
+    reading=replace(READING_SCHEDULE, steps=2, batch=2, warmup=1),
     captions=8,
     descriptions=8,
     stage1=replace(PRESETS["demo-stage1"], batch=2, epochs=1, steps_per_epoch=2),
@@ -91,7 +98,7 @@ def _write_base(base: Path, work: Path, recipe: Recipe) -> None:
     _say("Text side: a language model that never sees an image.")
     llama = train_text(tokenizer, work / "text.pt", recipe.text)
     _say("Vision side: an encoder that never sees the language model.")
-    seeing = train_vision(work / "vision.pt", recipe.vision)
+    seeing = train_vision(work / "vision.pt", recipe.vision, recipe.reading)
     _write_language_model(llama, base / "language_model")
     write_tokenizer(tokenizer, FAMILY, base / "tokenizer")
     config = vision_config(llama.config.hidden_size)

@@ -40,7 +40,7 @@ _PLACES = (
     "at the bottom",
     "in the bottom right corner",
 )
-_PLURAL = {"cross": "crosses"} | {name: f"{name}s" for name in SHAPES if name != "cross"}
+PLURALS = {"cross": "crosses"} | {name: f"{name}s" for name in SHAPES if name != "cross"}
 
 
 @dataclass(frozen=True)
@@ -208,10 +208,10 @@ def _count_some(scene: Scene, rng: random.Random) -> Turn:
         one, many = f"{colour} object", f"{colour} objects"
     elif rng.random() < 0.75:
         number = scene.count(shape)
-        one, many = shape, _PLURAL[shape]
+        one, many = shape, PLURALS[shape]
     else:
         number = scene.count(shape, colour)
-        one, many = f"{colour} {shape}", f"{colour} {_PLURAL[shape]}"
+        one, many = f"{colour} {shape}", f"{colour} {PLURALS[shape]}"
     question = rng.choice(
         (
             f"How many {many} are there?",

@@ -22,6 +22,7 @@ from torch.utils.data import Dataset
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from service.demo.conversations import (
+    PLURALS,
     ask,
     casual,
     compare,
@@ -31,6 +32,7 @@ from service.demo.conversations import (
     without_image,
 )
 from service.demo.fitting import Schedule, fit
+from service.demo.recall import ready_for_recall
 from service.demo.scenes import (
     BACKGROUNDS,
     CELLS,
@@ -38,11 +40,11 @@ from service.demo.scenes import (
     COLUMNS,
     KINDS,
     NUMBERS,
-    ROWS,
     SIZES,
     TEXTS,
     WORDS,
     Scene,
+    cell_name,
     draw_scene,
     rng_for,
 )
@@ -55,7 +57,10 @@ SYSTEM = (
 """The original demo's system text, which the family's chat template writes."""
 
 SLOTS = CELLS + 3
-LM_SCHEDULE = Schedule(steps=3000, batch=16, learning_rate=2e-3, weight_decay=0.02)
+MARKER = 0
+"""Id of ``<unk>``, which stands where an image is: every slot holds its embedding besides its words."""
+
+LM_SCHEDULE = Schedule(steps=3600, batch=16, learning_rate=2e-3, weight_decay=0.02)
 _PIECES = 1100
 _WORDS = 620
 _LONG_ENOUGH = 170
@@ -65,14 +70,15 @@ _STEP = 40
 _TARGET_STEP = 256
 _DRILL_LENGTH = 100
 _FACT_WEIGHT = 4.0
-_DRILLS = 0.3
+_DRILLS = 0.2
+_SORT = 16
 _IGNORED = -100
+PLACES = tuple(cell_name(cell) for cell in range(CELLS))
 _GROUPS: tuple[tuple[str, ...], ...] = (
     KINDS,
     COLOURS,
     SIZES,
-    ROWS,
-    COLUMNS,
+    PLACES,
     BACKGROUNDS,
     NUMBERS,
     TEXTS,
@@ -100,6 +106,13 @@ def learn_tokenizer() -> Tokenizer:
     merges += _merges_of(learner)
     whole = [word for word, _ in words.most_common(_WORDS) if len(learner.encode(word).ids) == 1]
     merges += [("▁", word) for word in [*whole, '"', "(", "{", "["]]
+    # A place is one piece, so that finding it takes one look: "▁top▁left" is never "▁top" or "▁left".
+    merges += [
+        (f"{space}{row}", f"▁{column}")
+        for row in ("top", "bottom")
+        for column in ("left", "right")
+        for space in ("▁", "")
+    ]
     vocabulary = [UNK, BOS, EOS, *BYTE_TOKENS, "▁", *letters]
     vocabulary += list(dict.fromkeys(left + right for left, right in merges))
     unique = dict.fromkeys(vocabulary)
@@ -161,15 +174,18 @@ class Codec:
 
 
 def slot_words(scene: Scene) -> list[list[str]]:
-    """Words of each of the 12 slots, in the order of the vision side's query tokens."""
-    slots = [["empty", ROWS[cell // 3], COLUMNS[cell % 3]] for cell in range(CELLS)]
+    """Words of each of the 12 slots, in the order of the vision side's query tokens.
+
+    Some say a word twice, so that all slots are about as long: attention compares them.
+    """
+    slots = [["empty", "empty", cell_name(cell)] for cell in range(CELLS)]
     for item in scene.objects:
-        words = [item.kind, item.colour, item.size, ROWS[item.row], COLUMNS[item.column]]
+        words = [item.kind, item.colour, item.size, item.place]
         slots[item.cell] = [*words, item.text] if item.text else words
-    slots.append(["background", scene.background])
-    slots.append(["objects", NUMBERS[len(scene.objects)]])
+    slots.append(["background", "background", scene.background])
+    slots.append(["objects", "objects", NUMBERS[len(scene.objects)]])
     written = scene.written
-    slots.append(["written", written.text if written else "nothing"])
+    slots.append(["written", "written", written.text if written else "nothing"])
     return slots
 
 
@@ -218,11 +234,17 @@ class Encoded:
             self.say([0])
 
 
-DRILLED = ("place", "colour", "shape", "where", "background", "count", "exists", "size", "written")
+FIRST_DRILLED: tuple[str, ...] = (
+    *("place", "colour", "shape", "where", "background", "count", "exists", "size", "written"),
+)
+HARD_DRILLED: tuple[str, ...] = (
+    *("relation", "count_some", "exists", "where", "place", "colour", "shape", "size"),
+    *("relation", "count_some", "exists", "where", "relation", "count_some"),
+)
 
 
-def encode_drill(codec: Codec, rng: random.Random) -> Encoded:
-    """A short sequence of questions that one look at one slot answers: what is learnt first."""
+def encode_drill(codec: Codec, rng: random.Random, kinds: tuple[str, ...]) -> Encoded:
+    """A short sequence of nothing but questions of these kinds about one image."""
     scene = draw_scene(rng)
     encoded = Encoded()
     encoded.say([codec.start])
@@ -231,7 +253,7 @@ def encode_drill(codec: Codec, rng: random.Random) -> Encoded:
     encoded.say(codec.begin("</Img>"))
     first = True
     while first or len(encoded.ids) < _DRILL_LENGTH:
-        turn = ask(scene, rng, rng.choice(DRILLED))
+        turn = ask(scene, rng, rng.choice(kinds))
         if not first:
             encoded.say(codec.go_on("Human:"))
         encoded.say(codec.go_on(f" {turn.question}"))
@@ -335,7 +357,11 @@ def _answer(codec: Codec, encoded: Encoded, rng: random.Random, answer: str) -> 
 
 
 class Conversations(Dataset[Encoded]):
-    """Sequence ``i`` of a split; the first ``drills`` of them are drills."""
+    """Sequence ``i`` of a split.
+
+    The first ``drills`` of them ask what one look at one slot answers; later ones are conversations,
+    and drills of what takes more.
+    """
 
     def __init__(self, tokenizer: Tokenizer, split: str, length: int, drills: int = 0) -> None:
         self.codec, self.split, self.length = Codec(tokenizer), split, length
@@ -345,8 +371,13 @@ class Conversations(Dataset[Encoded]):
         return self.length
 
     def __getitem__(self, index: int) -> Encoded:
-        encode = encode_drill if index < self.drills else encode_conversation
-        return encode(self.codec, rng_for(self.split, index))
+        rng = rng_for(self.split, index)
+        if index < self.drills:
+            return encode_drill(self.codec, rng, FIRST_DRILLED)
+        # A whole batch of one sort: drills are short.
+        if index // _SORT % 5 < 2:
+            return encode_drill(self.codec, rng, HARD_DRILLED)
+        return encode_conversation(self.codec, rng)
 
     def collate(self, samples: list[Encoded]) -> dict[str, Tensor]:
         """Pad to ``[batch, length]``; slots as ``words`` and ``weights [slots in all, 12]``.
@@ -366,9 +397,9 @@ class Conversations(Dataset[Encoded]):
                 if place >= length:
                     continue
                 places.append(row * length + place)
-                padding = 12 - len(said)
-                words.append([self.codec.word(word) for word, _ in said] + [0] * padding)
-                weights.append([weight for _, weight in said] + [0.0] * padding)
+                padding = 11 - len(said)
+                words.append([MARKER, *(self.codec.word(word) for word, _ in said)] + [0] * padding)
+                weights.append([1.0, *(weight for _, weight in said)] + [0.0] * padding)
         return {
             "ids": ids,
             "labels": labels,
@@ -394,6 +425,9 @@ def llama_config(vocabulary: int) -> LlamaConfig:
         bos_token_id=1,
         eos_token_id=2,
         tie_word_embeddings=False,
+        attention_bias=True,
+        # Slow rotation: what a word is must compare alike near and far.
+        rope_parameters={"rope_type": "default", "rope_theta": 1e10},
     )
 
 
@@ -404,7 +438,7 @@ class TextStudent(nn.Module):
         super().__init__()
         vocabulary = codec.tokenizer.get_vocab_size()
         self.llama = LlamaForCausalLM(llama_config(vocabulary))
-        _ready_for_recall(self.llama)
+        ready_for_recall(self.llama, *_word_forms(codec), marker=MARKER)
         self.noise = torch.Generator().manual_seed(seed)
         weights = torch.ones(vocabulary)
         weights[fact_tokens(codec)] = _FACT_WEIGHT
@@ -451,23 +485,12 @@ def fact_tokens(codec: Codec) -> list[int]:
     )
 
 
-@torch.no_grad()
-def _ready_for_recall(llama: LlamaForCausalLM) -> None:
-    """Start attention, after the first layer, as a comparison that copies what it finds.
-
-    Queries equal keys, output undoes values, and the output embedding is the input's: so a word finds
-    the slots and words that it is part of. From a random start, recall takes several times longer to
-    appear ("mimetic" initialisation: Trockman and Kolter 2023, arXiv:2305.09828).
-    """
-    embedding = llama.get_input_embeddings().weight
-    nn.init.normal_(embedding, std=0.1)
-    llama.lm_head.weight.copy_(embedding)
-    for layer in llama.model.layers[1:]:
-        attention = layer.self_attn
-        nn.init.normal_(attention.q_proj.weight, std=0.06)
-        attention.k_proj.weight.copy_(attention.q_proj.weight)
-        nn.init.orthogonal_(attention.v_proj.weight)
-        attention.o_proj.weight.copy_(0.1 * attention.v_proj.weight.T)
+def _word_forms(codec: Codec) -> tuple[list[list[int]], dict[int, list[int]]]:
+    """Ids of the words that slots hold, with and without ``▁``; and the words that plurals are of."""
+    words = (*KINDS, *COLOURS, *PLACES, *TEXTS, *SIZES, *BACKGROUNDS, "background", "written")
+    facts = [sorted({codec.word(word), codec.go_on(word)[-1]}) for word in dict.fromkeys(words)]
+    plurals = {codec.word(many): [codec.word(one)] for one, many in PLURALS.items()}
+    return facts, plurals
 
 
 def train_text(

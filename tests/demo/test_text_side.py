@@ -6,21 +6,27 @@ import pytest
 import torch
 from tokenizers import Tokenizer
 
+from service.demo.conversations import place_phrase
 from service.demo.scenes import (
     BACKGROUNDS,
+    CELLS,
     COLOURS,
     KINDS,
     NUMBERS,
     SIZES,
     TEXTS,
+    Scene,
+    SceneObject,
     draw_scene,
     rng_for,
 )
 from service.demo.text_side import (
+    PLACES,
     SLOTS,
     SYSTEM,
     Codec,
     Conversations,
+    Encoded,
     TextStudent,
     encode_conversation,
     learn_tokenizer,
@@ -79,10 +85,37 @@ def test_slots_say_all_of_a_scene_in_the_vision_side_s_order():
         assert {item.kind, item.colour, item.size} <= set(slots[item.cell])
     assert sum(slot[0] == "empty" for slot in slots) == 9 - len(scene.objects)
     assert slots[9:] == [
-        ["background", scene.background],
-        ["objects", NUMBERS[len(scene.objects)]],
-        ["written", scene.written.text if scene.written else "nothing"],
+        ["background", "background", scene.background],
+        ["objects", "objects", NUMBERS[len(scene.objects)]],
+        ["written", "written", scene.written.text if scene.written else "nothing"],
     ]
+
+
+def test_every_place_is_one_piece_of_its_own(codec):
+    ids = {codec.word(place) for place in PLACES}
+    assert len(ids) == CELLS
+    for cell, place in enumerate(PLACES):
+        assert codec.word(place) in codec.begin(place_phrase(cell))
+        assert len(ids & set(codec.begin(f"It is {place_phrase(cell)}."))) == 1
+
+
+def test_an_untrained_model_already_finds_the_slot_that_a_question_is_about(codec):
+    torch.manual_seed(0)
+    student = TextStudent(codec)
+    student.llama.set_attn_implementation("eager")
+    scene = Scene(
+        "white", (SceneObject("star", "red", "small", 1), SceneObject("ring", "blue", "large", 5))
+    )
+    encoded = Encoded()
+    encoded.say([codec.start])
+    encoded.show(scene, random.Random(2))
+    for name, cell in (("star", 1), ("ring", 5)):
+        encoded.say(codec.go_on(f" The {name} is"), learn=True)
+        batch = Conversations(codec.tokenizer, "test", 1).collate([encoded])
+        with torch.no_grad():
+            seen = student.llama.model(inputs_embeds=student.embed(batch), output_attentions=True)
+        looked = seen.attentions[1][0, 0, len(encoded.ids) - 1, 1 : 1 + CELLS]
+        assert looked.argmax() == cell
 
 
 def test_only_answers_are_learnt(codec):
