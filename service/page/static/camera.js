@@ -14,14 +14,19 @@ export async function photograph() {
   });
   const dialog = byId("camera");
   const video = byId("camera-video");
+  const shoot = byId("camera-shoot");
   const done = new AbortController();
   const options = { signal: done.signal };
   try {
     video.srcObject = stream;
+    shoot.disabled = true; // until there is something to be seen
     dialog.showModal();
-    await video.play();
+    const seen = () => {
+      shoot.disabled = false;
+    };
+    video.play().then(seen, () => {}); // fails when the dialog is closed before
     return await new Promise((resolve) => {
-      byId("camera-shoot").addEventListener("click", () => resolve(still(video)), options);
+      shoot.addEventListener("click", () => resolve(still(video)), options);
       byId("camera-close").addEventListener("click", () => resolve(null), options);
       dialog.addEventListener("close", () => resolve(null), options);
     });

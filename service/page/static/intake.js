@@ -21,7 +21,7 @@ export function showExamples(examples, take, fail) {
   byId("examples").hidden = examples.length === 0;
   const items = examples.map(({ url, name }) => {
     const open = () => fetchExample(url).then((file) => take([file]), fail);
-    const image = element("img", { src: url, alt: "", width: "96", height: "96", loading: "lazy" });
+    const image = element("img", { src: url, alt: "", width: "96", height: "96" });
     return element("li", {}, element("button", { type: "button", "aria-label": `Example: ${name}`, title: name, click: open }, image));
   });
   byId("example-list").replaceChildren(...items);

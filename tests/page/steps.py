@@ -1,0 +1,70 @@
+"""What people do on the page, and what they then see."""
+
+import json
+from typing import Any
+
+from playwright.sync_api import FilePayload, Locator, Page, Request, Route, expect
+
+from tests.pictures import encoded, picture
+
+CHAT = "**/v1/chat/completions"
+
+
+def png(colour: str = "red") -> FilePayload:
+    """A picture as a file to be picked."""
+    return {
+        "name": f"{colour}.png",
+        "mimeType": "image/png",
+        "buffer": encoded(picture(colour)),
+    }
+
+
+def add(page: Page, *files: FilePayload) -> None:
+    """Pick files with the browser's dialog."""
+    before = page.locator("#tray li").count()
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name="Add pictures").click()
+    chooser.value.set_files(list(files))
+    expect(page.locator("#tray li")).to_have_count(before + len(files))
+
+
+def ask(page: Page, question: str) -> dict[str, Any]:
+    """Type a question and send it; returns the request's body."""
+    page.get_by_label("Question", exact=True).fill(question)
+    with page.expect_request(CHAT) as sent:
+        page.get_by_role("button", name="Ask", exact=True).click()
+    return body_of(sent.value)
+
+
+def body_of(request: Request) -> dict[str, Any]:
+    """A request's body."""
+    return json.loads(request.post_data or "")
+
+
+def turn(page: Page, number: int = 1, state: str | None = "done") -> Locator:
+    """The conversation's n-th turn, when it has come to that state."""
+    found = page.locator(".turn").nth(number - 1)
+    if state:
+        expect(found).to_have_attribute("data-state", state)
+    return found
+
+
+def answer_at_length(page: Page, tokens: int, at_once: int = 1) -> None:
+    """From now on every answer has exactly so many tokens, unless it is stopped.
+
+    Args:
+        at_once: How many answers the engine writes, of which the page shows one: the more, the slower.
+    """
+
+    def change(route: Route) -> None:
+        body = body_of(route.request) | {"ignore_eos": True, "max_tokens": tokens, "n": at_once}
+        route.continue_(post_data=json.dumps(body))
+
+    page.route(CHAT, change)
+
+
+def answer_with(page: Page, text: str) -> None:
+    """From now on the answers come from here and not from the model."""
+    chunk = {"choices": [{"index": 0, "delta": {"content": text}, "finish_reason": "stop"}]}
+    events = f"data: {json.dumps(chunk)}\n\ndata: [DONE]\n\n"
+    page.route(CHAT, lambda route: route.fulfill(content_type="text/event-stream", body=events))

@@ -1,0 +1,171 @@
+"""Questions and answers: streaming, stopping, retrying, following up, several pictures."""
+
+import re
+
+import httpx
+from playwright.sync_api import Page, expect
+
+from tests.page.steps import CHAT, add, answer_at_length, answer_with, ask, body_of, png, turn
+
+RECORD_LENGTHS = """() => {
+  window.lengths = [];
+  new MutationObserver(() => {
+    const { length } = document.querySelector(".prose")?.textContent ?? "";
+    if (length !== window.lengths.at(-1)) window.lengths.push(length);
+  }).observe(document.getElementById("turns"), { subtree: true, childList: true, characterData: true });
+}"""
+
+
+def test_two_clicks_from_the_start_to_an_answer(page: Page) -> None:
+    page.get_by_role("button", name="Example: ").first.click()
+    expect(page.locator("#question")).to_have_value("Describe this image in detail.")
+    with page.expect_request(CHAT) as sent:
+        page.get_by_role("button", name="Ask", exact=True).click()
+    image, text = body_of(sent.value)["messages"][0]["content"]
+    assert image["image_url"]["url"].startswith("data:image/png;base64,")
+    assert text == {"type": "text", "text": "Describe this image in detail."}
+    assert turn(page).locator(".prose").inner_text().strip()
+
+
+def test_the_answer_streams_in_and_has_figures(page: Page) -> None:
+    page.evaluate(RECORD_LENGTHS)
+    answer_at_length(page, 1000)
+    add(page, png())
+    ask(page, "What is this?")
+    figures = turn(page).locator(".figures")
+    lengths = page.evaluate("window.lengths")
+    assert len(lengths) > 5, "the answer did not come in pieces"
+    assert lengths == sorted(lengths)
+    for figure in (r"first token \d+", r"\d+ tokens/s", r"tokens in \(32 image", r"1000 out"):
+        expect(figures).to_have_text(re.compile(figure))
+    expect(figures).to_contain_text("ended at the length limit")
+
+
+def test_stop_keeps_what_has_come_and_frees_the_engine(page: Page, address: str) -> None:
+    answer_at_length(page, 1800, at_once=8)
+    add(page, png())
+    ask(page, "Tell me a long story.")
+    expect(turn(page, state="answering").locator(".prose")).not_to_be_empty()
+    page.get_by_role("button", name="Stop", exact=True).click()
+    stopped = turn(page, state="stopped")
+    expect(stopped.locator(".prose")).not_to_be_empty()
+    expect(stopped.locator(".figures")).to_contain_text("stopped by you")
+    expect(page.locator("#status-in-flight")).to_have_text("0")
+    running = [
+        line
+        for line in httpx.get(f"{address}/metrics").text.splitlines()
+        if line.startswith("vllm:num_requests_running")
+    ]
+    assert [float(line.split()[-1]) for line in running] == [0.0]
+
+
+def test_escape_stops_as_well(page: Page) -> None:
+    answer_at_length(page, 1800, at_once=8)
+    ask(page, "Tell me a long story.")
+    expect(turn(page, state="answering").locator(".prose")).not_to_be_empty()
+    page.keyboard.press("Escape")
+    turn(page, state="stopped")
+
+
+def test_retry_asks_the_same_once_more(page: Page) -> None:
+    add(page, png())
+    first = ask(page, "What is this?")
+    with page.expect_request(CHAT) as sent:
+        turn(page).get_by_role("button", name="Retry").click()
+    assert body_of(sent.value) == first
+    turn(page)
+    expect(page.locator(".turn")).to_have_count(1)
+
+
+def test_edit_takes_the_question_back_with_its_picture(page: Page) -> None:
+    add(page, png())
+    ask(page, "What is that?")
+    turn(page).get_by_role("button", name="Edit").click()
+    expect(page.locator(".turn")).to_have_count(0)
+    expect(page.locator("#question")).to_have_value("What is that?")
+    expect(page.locator("#tray li")).to_have_count(1)
+    body = ask(page, "What colour is that?")
+    assert [message["role"] for message in body["messages"]] == ["user"]
+    assert len(body["messages"][0]["content"]) == 2
+
+
+def test_a_follow_up_carries_the_image_and_the_answer(page: Page) -> None:
+    add(page, png())
+    first = ask(page, "What is this?")["messages"][0]
+    turn(page)
+    messages = ask(page, "What colour is it?")["messages"]
+    assert messages[0] == first
+    assert messages[1]["role"] == "assistant"
+    assert messages[1]["content"]
+    assert messages[2] == {"role": "user", "content": "What colour is it?"}
+    expect(turn(page, 2).locator(".figures")).to_contain_text("32 image")
+
+
+def test_a_stopped_answer_is_carried_as_far_as_it_came(page: Page) -> None:
+    answer_at_length(page, 1800, at_once=8)
+    ask(page, "Tell me a long story.")
+    expect(turn(page, state="answering").locator(".prose")).not_to_be_empty()
+    page.get_by_role("button", name="Stop", exact=True).click()
+    turn(page, state="stopped")
+    answer_at_length(page, 4)
+    messages = ask(page, "And then?")["messages"]
+    assert [message["role"] for message in messages] == ["user", "assistant", "user"]
+    assert messages[1]["content"]
+    turn(page, 2)
+
+
+def test_two_pictures_are_numbered_and_sent_in_order(page: Page) -> None:
+    add(page, png("red"), png("blue"))
+    expect(page.locator("#tray .number")).to_have_text(["1", "2"])
+    expect(page.get_by_role("button", name="Which picture has more objects?")).to_be_visible()
+    expect(page.get_by_role("button", name="How many objects are there?")).to_be_hidden()
+    content = ask(page, "What is different?")["messages"][0]["content"]
+    assert [part["type"] for part in content] == ["image_url", "image_url", "text"]
+    assert content[0] != content[1]
+    expect(turn(page).locator(".figures")).to_contain_text("64 image")
+
+
+def test_a_picture_that_was_removed_is_not_sent(page: Page) -> None:
+    add(page, png("red"), png("blue"))
+    page.get_by_role("button", name="Remove picture 1").click()
+    expect(page.locator("#tray img")).to_have_attribute("alt", "Picture 1: blue.png")
+    assert len(ask(page, "What is this?")["messages"][0]["content"]) == 2
+    turn(page)
+
+
+def test_a_suggestion_asks_at_once_and_leaves_what_was_typed(page: Page) -> None:
+    add(page, png())
+    page.locator("#question").fill("My own thought")
+    with page.expect_request(CHAT) as sent:
+        page.get_by_role("button", name="How many objects are there?").click()
+    assert body_of(sent.value)["messages"][0]["content"][1]["text"] == "How many objects are there?"
+    expect(page.locator("#question")).to_have_value("My own thought")
+    turn(page)
+
+
+def test_new_forgets_everything(page: Page) -> None:
+    add(page, png())
+    ask(page, "What is this?")
+    turn(page)
+    page.get_by_role("button", name="New", exact=True).click()
+    expect(page.locator(".turn")).to_have_count(0)
+    expect(page.locator("#wall li")).to_have_count(0)
+    assert len(ask(page, "Hello.")["messages"]) == 1
+    turn(page)
+
+
+def test_the_models_text_never_becomes_html(page: Page) -> None:
+    text = (
+        "<img src=x onerror=alert(1)> <b>raw</b> **bold** *italic* `code`\n\n"
+        "- one\n- two\n\n[here](javascript:alert(1)) ![](https://example.com/x.png)\n\n"
+        "```\n<script>alert(1)</script>\n```\n"
+    )
+    answer_with(page, text)
+    ask(page, "Hello.")
+    prose = turn(page).locator(".prose")
+    tags = prose.evaluate("node => [...node.querySelectorAll('*')].map((each) => each.localName)")
+    assert sorted(tags) == sorted(
+        ["p", "strong", "em", "code", "ul", "li", "li", "p", "pre", "code"]
+    )
+    for literal in ("<img src=x onerror=alert(1)>", "[here](javascript:", "<script>alert(1)"):
+        expect(prose).to_contain_text(literal)

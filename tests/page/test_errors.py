@@ -1,0 +1,75 @@
+"""What goes wrong is said in words, with the server's message, and does not stay in the way."""
+
+from playwright.sync_api import Page, Route, expect
+
+from tests.page.steps import CHAT, add, ask, png, turn
+
+DAMAGED = {"name": "torn.png", "mimeType": "image/png", "buffer": b"\x89PNG\r\n\x1a\n torn"}
+
+
+def test_a_damaged_picture_is_refused_in_words(page: Page) -> None:
+    add(page, DAMAGED)
+    ask(page, "What is this?")
+    alert = turn(page, state="failed").get_by_role("alert")
+    expect(alert).to_contain_text("The service did not accept this request.")
+    expect(alert).to_contain_text("image")
+    expect(page.locator("#wall li")).to_have_count(0)
+    messages = ask(page, "Hello?")["messages"]
+    assert messages == [{"role": "user", "content": "Hello?"}]
+    turn(page, 2)
+
+
+def test_the_picture_can_be_replaced_after_a_refusal(page: Page) -> None:
+    add(page, DAMAGED)
+    ask(page, "What is this?")
+    turn(page, state="failed").get_by_role("button", name="Edit").click()
+    page.get_by_role("button", name="Remove picture 1").click()
+    add(page, png())
+    ask(page, "What is this?")
+    turn(page)
+
+
+def test_too_many_pictures_are_refused_in_the_servers_words(page: Page) -> None:
+    add(page, *[png() for _ in range(5)])
+    ask(page, "What are these?")
+    expect(turn(page, state="failed").get_by_role("alert")).to_contain_text("4")
+
+
+def test_a_service_out_of_reach_can_be_asked_again(page: Page) -> None:
+    page.route(CHAT, lambda route: route.abort())
+    ask(page, "Hello.")
+    failed = turn(page, state="failed")
+    expect(failed.get_by_role("alert")).to_contain_text("The service could not be reached.")
+    page.unroute(CHAT)
+    failed.get_by_role("button", name="Retry").click()
+    expect(turn(page).get_by_role("alert")).to_have_count(0)
+
+
+def test_an_answer_that_breaks_off_is_no_answer(page: Page) -> None:
+    def cut(route: Route) -> None:
+        chunk = 'data: {"choices": [{"index": 0, "delta": {"content": "Half"}}]}\n\n'
+        route.fulfill(content_type="text/event-stream", body=chunk)
+
+    page.route(CHAT, cut)
+    ask(page, "Hello.")
+    failed = turn(page, state="failed")
+    expect(failed.locator(".prose")).to_have_text("Half")
+    expect(failed.get_by_role("alert")).to_contain_text("ended before the answer did")
+
+
+def test_an_overloaded_service_says_when_to_come_back(page: Page) -> None:
+    refusal = {"error": {"message": "The queue is full.", "type": "x", "param": None, "code": 503}}
+    page.route(
+        CHAT, lambda route: route.fulfill(status=503, json=refusal, headers={"Retry-After": "7"})
+    )
+    ask(page, "Hello.")
+    alert = turn(page, state="failed").get_by_role("alert")
+    for words in ("cannot take this right now", "The queue is full.", "again in 7 s"):
+        expect(alert).to_contain_text(words)
+
+
+def test_the_strip_tells_when_the_service_goes_and_comes_back(page: Page) -> None:
+    page.route("**/ready", lambda route: route.abort())
+    expect(page.locator("#readiness-text")).to_have_text("Unreachable")
+    page.unroute("**/ready")
+    expect(page.locator("#readiness-text")).to_have_text("Ready")

@@ -1,0 +1,97 @@
+"""What the page's routes hand out, without an engine."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from fastapi import FastAPI
+from starlette.testclient import TestClient
+
+from service.page.draw_examples import DRAWINGS, SCENES
+from service.page.routes import MEDIA_TYPES, STATIC, attach_page
+from tests.pictures import encoded, picture
+
+DEFAULTS = {"temperature": 1.0, "max_tokens": 300}
+
+
+@pytest.fixture
+def client_for(tmp_path: Path) -> Callable[..., TestClient]:
+    """A client of an application with nothing but the page; ``examples`` are the model's own."""
+
+    def make(*examples: str) -> TestClient:
+        for name in examples:
+            (tmp_path / "examples").mkdir(exist_ok=True)
+            (tmp_path / "examples" / name).write_bytes(encoded(picture()))
+        app = FastAPI()
+        attach_page(app, tmp_path, DEFAULTS)
+        return TestClient(app)
+
+    return make
+
+
+def test_the_policy_allows_nothing_inline_and_no_other_host(
+    client_for: Callable[..., TestClient],
+) -> None:
+    client = client_for()
+    for path in ("/", "/page/main.js", "/page/settings", "/page/styles/base.css"):
+        response = client.get(path)
+        assert response.status_code == 200
+        policy = response.headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "script-src 'self';" in policy
+        assert "style-src 'self';" in policy
+        assert "unsafe" not in policy
+        assert "http" not in policy
+        assert response.headers["x-content-type-options"] == "nosniff"
+
+
+def test_every_file_has_its_type_and_no_address_of_elsewhere() -> None:
+    for file in STATIC.rglob("*"):
+        if file.is_dir():
+            continue
+        assert file.suffix in MEDIA_TYPES
+        if file.suffix in {".js", ".css", ".html"}:
+            text = file.read_text()
+            assert "<style" not in text
+            assert " style=" not in text
+            assert "innerHTML" not in text
+            assert ' src="http' not in text
+            assert ' href="http' not in text
+
+
+def test_a_model_without_examples_gets_ours(client_for: Callable[..., TestClient]) -> None:
+    client = client_for()
+    settings = client.get("/page/settings").json()
+    assert settings["defaults"] == DEFAULTS
+    names = {Path(example["url"]).stem for example in settings["examples"]}
+    assert names == {*DRAWINGS, *SCENES}
+    for example in settings["examples"]:
+        response = client.get("/" + example["url"])
+        assert response.headers["content-type"] == "image/png"
+        assert response.content.startswith(b"\x89PNG")
+
+
+def test_a_models_own_examples_come_first(client_for: Callable[..., TestClient]) -> None:
+    client = client_for("a_small-cat.png", "b.webp", "scenes.json")
+    examples = client.get("/page/settings").json()["examples"]
+    assert examples == [
+        {"url": "page/examples/a_small-cat.png", "name": "A small cat"},
+        {"url": "page/examples/b.webp", "name": "B"},
+    ]
+    assert client.get("/page/examples/b.webp").status_code == 200
+    assert client.get("/page/examples/scenes.json").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/page/",
+        "/page/styles",
+        "/page/absent.js",
+        "/page/../routes.py",
+        "/page/%2e%2e/routes.py",
+        "/page/examples/%2e%2e/%2e%2e/model_index.json",
+    ],
+)
+def test_nothing_else_is_handed_out(client_for: Callable[..., TestClient], path: str) -> None:
+    assert client_for().get(path).status_code == 404
