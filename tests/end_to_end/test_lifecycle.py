@@ -28,7 +28,9 @@ def own_server(
     tiny_model: Callable[[str], ModelFolder], server: ServerProcess
 ) -> Iterator[ServerProcess]:
     """A service that a test may stop or break. The shared one stays: it only idles meanwhile."""
-    process = ServerProcess(tiny_model("minigpt4-vicuna").root, ["--dtype", "float32"])
+    process = ServerProcess(
+        tiny_model("minigpt4-vicuna").root, ["--dtype", "float32", "--page", "false"]
+    )
     try:
         yield process
     finally:
@@ -46,6 +48,9 @@ def test_starting_draining_and_the_end(own_server: ServerProcess) -> None:
 
     own_server.wait_for("Ready: ", 240)
     assert httpx.get(f"{own_server.url}/ready").status_code == 200
+    assert httpx.get(own_server.url).status_code == 404, (
+        "there is a page although it was turned off"
+    )
 
     url = f"{own_server.url}/v1/chat/completions"
     with httpx.stream("POST", url, json=LONG_ANSWER, timeout=60) as stream:

@@ -1,6 +1,6 @@
 """Debian's Chromium, one a package, and pages in it that must behave.
 
-``PAGE_SCREENSHOTS=1`` talks to the default model instead and writes the documentation's pictures.
+``PAGE_SCREENSHOTS=default`` talks to that model instead and writes the documentation's pictures.
 """
 
 import os
@@ -21,7 +21,7 @@ FLAGS = (
     "--use-fake-ui-for-media-stream",
 )
 ABSENT = "NOT TESTED: the page, as there is no Chromium (Debian: apt install chromium)."
-SCREENSHOTS = bool(os.environ.get("PAGE_SCREENSHOTS"))
+SCREENSHOTS = os.environ.get("PAGE_SCREENSHOTS", "")
 
 OpenPage = Callable[..., Page]
 
@@ -40,7 +40,7 @@ def address(request: pytest.FixtureRequest) -> Iterator[str]:
     if not SCREENSHOTS:
         yield request.getfixturevalue("server").url
         return
-    process = ServerProcess(Path("default"))
+    process = ServerProcess(Path(SCREENSHOTS))
     try:
         yield process.start().url
     finally:

@@ -1,6 +1,6 @@
 """For everybody: by keyboard alone, with a screen reader, on a phone, in light and dark.
 
-With ``PAGE_SCREENSHOTS=1`` the looks that are checked here become the documentation's pictures.
+With ``PAGE_SCREENSHOTS=default`` some of the looks that are checked here become the documentation's pictures.
 """
 
 import re
@@ -23,6 +23,13 @@ LOOKS: dict[str, dict[str, Any]] = {
     "phone-dark": {**PHONE, "color_scheme": "dark"},
     "narrow": {"viewport": {"width": 320, "height": 640}},
 }
+# By moment and look; the answers are the default model's own.
+PICTURES = {
+    ("start", "light"): "page-start.png",
+    ("answer", "light"): "page.png",
+    ("answer", "dark"): "page-dark.png",
+    ("answer", "phone"): "page-phone.png",
+}
 
 
 class Look:
@@ -36,9 +43,9 @@ class Look:
         assert self._page.evaluate("document.documentElement.scrollWidth <= innerWidth"), moment
         found = Axe().run(self._page).response["violations"]
         assert not [(rule["id"], rule["nodes"][0]["target"]) for rule in found], moment
-        if SCREENSHOTS and self._name != "narrow":
-            path = IMAGES / f"page-{moment}-{self._name}.png"
-            self._page.screenshot(path=path, animations="disabled", caret="hide")
+        picture = PICTURES.get((moment, self._name))
+        if SCREENSHOTS and picture:
+            self._page.screenshot(path=IMAGES / picture, animations="disabled", caret="hide")
 
 
 @pytest.mark.parametrize("name", LOOKS)
