@@ -18,6 +18,7 @@ COMMANDS = {
         "service.engine.command",
         "print the line that serves a folder with plain vLLM",
     ),
+    "keys": ("service.http.keys_command", "add a key to a file of API keys"),
     "init-model": ("service.model_folder.command", "write a model folder with random weights"),
     "align": ("service.alignment.command", "train the projection of a model folder"),
     "curate": ("service.alignment.curate_command", "have a service write stage-2 descriptions"),

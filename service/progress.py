@@ -1,8 +1,11 @@
 """What a person at the terminal is told while the service starts and stops."""
 
 import argparse
+import logging
 import sys
 from contextlib import suppress
+
+from service.observability.logs import ROOT
 
 # A red disc on white, 32 x 32.
 EXAMPLE_IMAGE = (
@@ -14,7 +17,13 @@ EXAMPLE_IMAGE = (
 
 
 def say(text: str) -> None:
-    """One message on standard error; a closed terminal is no reason to fail."""
+    """One message on standard error, as a log line where a service's logs are configured.
+
+    A closed terminal is no reason to fail.
+    """
+    if logging.getLogger(ROOT).handlers:
+        logging.getLogger("service.progress").info(text)
+        return
     with suppress(OSError):
         print(text, file=sys.stderr, flush=True)
 

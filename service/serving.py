@@ -4,6 +4,7 @@ Everything that can be checked cheaply is checked here, before anything is loade
 """
 
 import argparse
+import logging
 import os
 import resource
 import socket
@@ -18,6 +19,7 @@ from service.images import CONNECTOR_NAME
 from service.model_folder.default import resolve_model
 from service.model_folder.layout import ModelFolder
 from service.model_folder.validation import validate
+from service.observability.logs import configure_logs
 from service.settings import Settings, load_settings
 
 
@@ -35,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Serve until told to stop; exits non-zero when the engine died."""
     settings = load_settings(arguments.settings, **_given(arguments))
+    configure_logs(settings.log_format)
     folder = resolve_model(settings.model, settings.cache_dir)
     validate(folder)
     # vLLM reads its environment when it is imported, so it is set before.
@@ -69,6 +72,9 @@ def set_environment(folder: ModelFolder) -> None:
         # The engine must not inherit the encoder's threads, which a fork would freeze.
         "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
         "VLLM_CPU_KVCACHE_SPACE": "1",
+        # vLLM's own limits are for trusted callers: 16384 answers, 1024 prompts in a request.
+        "VLLM_MAX_N_SEQUENCES": "16",
+        "VLLM_MAX_COMPLETION_PROMPTS": "64",
         "TOKENIZERS_PARALLELISM": "false",
     }
     if folder.language_model_is_local:
@@ -77,6 +83,7 @@ def set_environment(folder: ModelFolder) -> None:
         os.environ.setdefault(name, value)
     if os.environ["PYTHONWARNINGS"] == "ignore":
         warnings.simplefilter("ignore")
+        logging.getLogger("torch").setLevel(logging.ERROR)  # torch reads TORCH_LOGS at its import
 
 
 def parse_vllm_flags(

@@ -9,6 +9,7 @@ from service.engine.plugin import ARCHITECTURE
 from service.errors import SettingsError
 from service.families import DEFAULT_SAMPLING
 from service.model_folder.layout import ModelFolder
+from service.observability.logs import vllm_logging_flags
 from service.settings import Settings
 
 CONFIG_KEY = "minigpt4"
@@ -56,6 +57,7 @@ def vllm_flags(
         "--no-use-tqdm-on-load",
     ]
     platform = CPU_FLAGS if cpu else []
+    switches += vllm_logging_flags(settings.log_format)
     return [*_flatten(flags), *switches, *platform, *_merge_overrides(folder, user_flags)]
 
 

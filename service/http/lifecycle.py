@@ -81,11 +81,11 @@ class Gate:
         elif scope["path"] == "/ready":
             await self._ready(send)
         elif self._app is None:
-            await self._unavailable(send)
+            await self._unavailable(scope, send)
         elif scope["path"] in PROBES:
             await self._app(scope, receive, send)
         elif self._lifecycle.state is not State.READY:
-            await self._unavailable(send)
+            await self._unavailable(scope, send)
         else:
             await self._pass(self._app, scope, receive, send)
 
@@ -103,8 +103,9 @@ class Gate:
         status = 200 if state is State.READY else 503
         await respond(send, status, json.dumps({"status": state}).encode())
 
-    async def _unavailable(self, send: Send) -> None:
+    async def _unavailable(self, scope: Scope, send: Send) -> None:
         state = self._lifecycle.state
+        scope.setdefault("state", {})["rejected"] = state.value
         body = error_body(f"The service is {state}.", "ServiceUnavailableError", 503)
         await respond(send, 503, body, retry_after=RETRY_AFTER)
 

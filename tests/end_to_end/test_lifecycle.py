@@ -15,9 +15,11 @@ import pytest
 from service.model_folder.layout import ModelFolder
 from tests.server import ServerProcess
 
+# Several at once, so that they are still under way when the signal has arrived.
 LONG_ANSWER = {
     "messages": [{"role": "user", "content": "Hello."}],
-    "max_tokens": 400,
+    "n": 8,
+    "max_tokens": 800,
     "ignore_eos": True,
     "stream": True,
 }
@@ -58,6 +60,7 @@ def test_starting_draining_and_the_end(own_server: ServerProcess) -> None:
         next(lines)
         own_server.signal(signal.SIGTERM)
         own_server.wait_for("Draining", 20)
+        assert any("Draining: 1 requests" in line for line in own_server.log)
         assert httpx.get(f"{own_server.url}/ready").json() == {"status": "draining"}
         refused = httpx.post(url, json=LONG_ANSWER)
         assert refused.status_code == 503
@@ -66,7 +69,7 @@ def test_starting_draining_and_the_end(own_server: ServerProcess) -> None:
         assert httpx.get(f"{own_server.url}/health").status_code == 200
         rest = [line for line in lines if line]
     assert rest[-1] == "data: [DONE]", "the running stream was cut"
-    assert '"finish_reason":"length"' in rest[-2]
+    assert sum('"finish_reason":"length"' in line for line in rest) == LONG_ANSWER["n"]
     assert own_server.wait() == 0
     assert not any("Traceback" in line for line in own_server.log)
 

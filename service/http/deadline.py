@@ -1,0 +1,111 @@
+"""The longest a request may take; when it is over, its sequences leave the engine.
+
+To the application an expired request looks like one whose client has gone away, which is when vLLM's
+routers abort what they have submitted. Cancelling them from outside would leave it running: they do
+their work in tasks of their own.
+"""
+
+import asyncio
+import math
+from contextlib import suppress
+
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.http.lifecycle import respond
+from service.http.openai_errors import error_body
+
+HEADER = "x-request-timeout"
+"""Seconds that the client will wait; may shorten the service's own limit, never lengthen it."""
+
+
+class Deadline:
+    """ASGI layer: 504 before the answer has begun, an error event in a stream that has.
+
+    A request that has not arrived by then, which is the client's doing, gets 408.
+    """
+
+    def __init__(self, app: ASGIApp, max_seconds: float) -> None:
+        self._app = app
+        self._max_seconds = max_seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run the application for as long as the request may take."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        seconds = self._max_seconds
+        if (wanted := Headers(scope=scope).get(HEADER)) is not None:
+            own = _seconds(wanted)
+            if own is None:
+                message = f"The header {HEADER} must be a positive number of seconds."
+                await respond(send, 400, error_body(message, "BadRequestError", 400, HEADER))
+                return
+            seconds = min(seconds, own)
+        exchange = _Exchange(receive, send)
+        timer = asyncio.get_running_loop().call_later(seconds, exchange.expired.set)
+        try:
+            await self._app(scope, exchange.receive, exchange.send)
+        except ClientDisconnect:
+            if not exchange.expired.is_set():
+                raise
+        finally:
+            timer.cancel()
+        if exchange.expired.is_set() and not exchange.complete:
+            scope.setdefault("state", {})["rejected"] = "deadline"
+            await exchange.end(f"The request took longer than {seconds:g} seconds.")
+
+
+def _seconds(text: str) -> float | None:
+    with suppress(ValueError):
+        seconds = float(text)
+        if math.isfinite(seconds) and seconds > 0:
+            return seconds
+    return None
+
+
+class _Exchange:
+    """One request's messages in both directions; none pass once ``expired`` is set."""
+
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self.expired = asyncio.Event()
+        self.complete = False
+        self._receive = receive
+        self._send = send
+        self._arrived = False
+        self._headers: Headers | None = None
+
+    async def receive(self) -> Message:
+        """What the client sends; a disconnect when the time is over."""
+        message = asyncio.ensure_future(self._receive())
+        expired = asyncio.ensure_future(self.expired.wait())
+        try:
+            await asyncio.wait({message, expired}, return_when=asyncio.FIRST_COMPLETED)
+            if not message.done():
+                return {"type": "http.disconnect"}
+        finally:
+            expired.cancel()
+            message.cancel()  # without effect on one that is done
+        self._arrived = self._arrived or not message.result().get("more_body", False)
+        return message.result()
+
+    async def send(self, message: Message) -> None:
+        """Pass the answer on and remember how far it is."""
+        if self.expired.is_set():
+            return
+        if message["type"] == "http.response.start":
+            self._headers = Headers(raw=message["headers"])
+        elif message["type"] == "http.response.body":
+            self.complete = not message.get("more_body", False)
+        await self._send(message)
+
+    async def end(self, text: str) -> None:
+        """Say that the time is over, in whatever form still fits."""
+        status = 504 if self._arrived else 408
+        body = error_body(text, "TimeoutError", status)
+        if self._headers is None:
+            await respond(self._send, status, body)
+        elif "event-stream" in self._headers.get("content-type", ""):
+            event = b"event: error\ndata: " + body + b"\n\n"
+            await self._send({"type": "http.response.body", "body": event})

@@ -1,0 +1,139 @@
+"""API keys: a file of names and hashes, read again when it changes.
+
+A line is ``NAME SHA256``; ``minigpt4-service keys add NAME FILE`` writes one and prints the key, which
+is nowhere else. Keys are random and long, so a plain hash is enough. Names go into logs and metrics.
+"""
+
+import hmac
+import logging
+import re
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from time import monotonic
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from service.errors import SettingsError
+from service.http.lifecycle import respond
+from service.http.openai_errors import error_body
+from service.http.tenant import TENANT
+
+NAME = re.compile(r"[\w.-]{1,64}")
+LINE = re.compile(rf"({NAME.pattern})\s+([0-9a-f]{{64}})")
+RECHECK = 1.0
+"""Seconds between looks at whether the file has changed."""
+
+GUARDED = ("/v1/", "/tokenize", "/detokenize")
+"""What needs a key: everything that costs work or tells about the model."""
+
+logger = logging.getLogger("service.http.keys")
+
+
+@dataclass(frozen=True)
+class Key:
+    """One line of the file: the key's name and the SHA-256 of the key, hex."""
+
+    name: str
+    digest: str
+
+
+def read_keys(file: Path) -> tuple[Key, ...]:
+    """The keys in ``file``; empty lines and ``#`` comments are skipped.
+
+    Raises:
+        SettingsError: the file cannot be read, or a line (named by number) is malformed.
+    """
+    try:
+        lines = file.read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"The key file {file} cannot be read: {error}") from error
+    keys = []
+    for number, text in enumerate(lines, 1):
+        line = text.strip()
+        if not line or line.startswith("#"):
+            continue
+        if (match := LINE.fullmatch(line)) is None:
+            raise SettingsError(f"{file}, line {number}: must be NAME and a SHA-256 in hex.")
+        keys.append(Key(match[1], match[2]))
+    return tuple(keys)
+
+
+class KeyFile:
+    """The keys in force; a file that becomes unreadable leaves the last good ones in force."""
+
+    def __init__(self, file: Path) -> None:
+        """Raises what :func:`read_keys` raises."""
+        self._file = file
+        self._stamp = _stamp(file)
+        self._keys = read_keys(file)
+        self._checked = monotonic()
+
+    def name_of(self, presented: str) -> str | None:
+        """The name of a presented key, or nothing. Takes equally long whichever key matches."""
+        self._reload()
+        digest = sha256(presented.encode()).hexdigest()
+        found = None
+        for key in self._keys:
+            if hmac.compare_digest(key.digest, digest):
+                found = key.name
+        return found
+
+    def _reload(self) -> None:
+        now = monotonic()
+        if now - self._checked < RECHECK:
+            return
+        self._checked = now
+        stamp = _stamp(self._file)
+        if stamp == self._stamp:
+            return
+        self._stamp = stamp
+        try:
+            self._keys = read_keys(self._file)
+            logger.info("%d API keys read from %s", len(self._keys), self._file)
+        except SettingsError as error:
+            logger.error("%s The former keys stay in force.", error)
+
+
+def _stamp(file: Path) -> tuple[int, int, int] | None:
+    """Changes whenever the file does; mounted secrets are swapped by symbolic link: a new inode."""
+    try:
+        status = file.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns, status.st_size
+
+
+class RequireKey:
+    """ASGI layer: 401 without a known key; the key's name becomes the request's tenant."""
+
+    def __init__(self, app: ASGIApp, keys: KeyFile) -> None:
+        self._app = app
+        self._keys = keys
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Check guarded paths. A preflight carries no key and does no work."""
+        guarded = scope["type"] == "http" and scope["path"].startswith(GUARDED)
+        if not guarded or scope["method"] == "OPTIONS":
+            await self._app(scope, receive, send)
+            return
+        name = self._keys.name_of(_presented(Headers(scope=scope)))
+        if name is None:
+            await respond(send, 401, error_body(MESSAGE, "AuthenticationError", 401))
+            return
+        scope.setdefault("state", {})["tenant"] = name
+        token = TENANT.set(name)
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            TENANT.reset(token)
+
+
+MESSAGE = "A valid API key is needed: send it as `Authorization: Bearer KEY` or `x-api-key: KEY`."
+
+
+def _presented(headers: Headers) -> str:
+    """OpenAI's clients send a bearer token, Anthropic's ``x-api-key``."""
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")

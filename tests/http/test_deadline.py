@@ -1,0 +1,118 @@
+"""Deadlines, against an application that behaves as vLLM's routers do."""
+
+import asyncio
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, StreamingResponse
+from starlette.routing import Route
+from starlette.types import ASGIApp
+from vllm.entrypoints.serve.utils.api_utils import with_cancellation
+
+from service.http.deadline import Deadline
+
+aborted: list[str] = []
+
+
+@with_cancellation
+async def answer(_: Request, raw_request: Request) -> JSONResponse:
+    """Works in a task of its own, which only a disconnect ends."""
+    try:
+        await asyncio.sleep(float(raw_request.query_params["seconds"]))
+    except asyncio.CancelledError:
+        aborted.append("answer")
+        raise
+    return JSONResponse({})
+
+
+async def whole(request: Request) -> JSONResponse:
+    await request.body()
+    result = await answer(request, raw_request=request)
+    return result or JSONResponse(None)
+
+
+async def stream(_: Request) -> StreamingResponse:
+    async def events():  # type: ignore[no-untyped-def]
+        try:
+            while True:
+                yield "data: x\n\n"
+                await asyncio.sleep(0.01)
+        finally:
+            aborted.append("stream")
+
+    return StreamingResponse(events(), media_type="text/event-stream")
+
+
+def client(max_seconds: float) -> httpx.AsyncClient:
+    routes = [Route("/whole", whole, methods=["POST"]), Route("/stream", stream, methods=["POST"])]
+    app: ASGIApp = Deadline(Starlette(routes=routes), max_seconds)
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x")
+
+
+@pytest.fixture(autouse=True)
+def _clear() -> None:
+    aborted.clear()
+
+
+async def post(max_seconds: float, path: str, **headers: str) -> httpx.Response:
+    async with client(max_seconds) as http:
+        return await http.post(path, headers=headers, content=b"body")
+
+
+def test_a_request_in_time_is_left_alone() -> None:
+    response = asyncio.run(post(30, "/whole?seconds=0"))
+    assert response.status_code == 200
+    assert aborted == []
+
+
+def test_an_answer_that_takes_too_long_is_aborted() -> None:
+    response = asyncio.run(post(0.05, "/whole?seconds=30"))
+    assert response.status_code == 504
+    assert response.json()["error"]["type"] == "TimeoutError"
+    assert aborted == ["answer"]
+
+
+def test_the_header_shortens_the_limit_and_cannot_lengthen_it() -> None:
+    response = asyncio.run(post(30, "/whole?seconds=30", **{"x-request-timeout": "0.05"}))
+    assert response.status_code == 504
+    assert "0.05" in response.text
+    response = asyncio.run(post(0.05, "/whole?seconds=30", **{"x-request-timeout": "30"}))
+    assert "0.05" in response.text
+
+
+@pytest.mark.parametrize("value", ["", "soon", "-1", "0", "nan", "inf", "1e999"])
+def test_a_header_that_is_no_time_is_refused(value: str) -> None:
+    response = asyncio.run(post(30, "/whole?seconds=0", **{"x-request-timeout": value}))
+    assert response.status_code == 400
+    assert response.json()["error"]["param"] == "x-request-timeout"
+
+
+def test_a_stream_ends_with_an_error_event() -> None:
+    response = asyncio.run(post(0.2, "/stream"))
+    assert response.status_code == 200
+    events = response.text.strip().split("\n\n")
+    assert events[0] == "data: x"
+    assert events[-1].startswith("event: error\ndata: {")
+    assert aborted == ["stream"]
+
+
+def test_a_body_that_does_not_arrive_is_the_clients_fault() -> None:
+    async def run() -> list[dict[str, object]]:
+        sent: list[dict[str, object]] = []
+
+        async def receive() -> dict[str, object]:
+            await asyncio.sleep(30)
+            return {"type": "http.request"}
+
+        async def send(message: dict[str, object]) -> None:
+            sent.append(message)
+
+        scope = {"type": "http", "method": "POST", "path": "/whole", "headers": []}
+        scope |= {"query_string": b"seconds=0", "http_version": "1.1"}
+        app = Starlette(routes=[Route("/whole", whole, methods=["POST"])])
+        await Deadline(app, 0.05)(scope, receive, send)  # type: ignore[arg-type]
+        return sent
+
+    assert asyncio.run(run())[0]["status"] == 408

@@ -1,0 +1,121 @@
+"""API keys: the file, the layer, the command that adds one."""
+
+import asyncio
+from pathlib import Path
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from service.errors import SettingsError
+from service.http import keys
+from service.http.keys import KeyFile, RequireKey, read_keys
+from service.http.keys_command import add_key
+from service.http.tenant import TENANT
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "keys.txt"
+
+
+async def who(request: Request) -> JSONResponse:
+    return JSONResponse(
+        {"tenant": TENANT.get(), "state": request.scope.get("state", {}).get("tenant")}
+    )
+
+
+def ask(key_file: KeyFile, path: str = "/v1/models", **headers: str) -> httpx.Response:
+    app = Starlette(routes=[Route(path, who, methods=["GET", "OPTIONS"])])
+
+    async def run() -> httpx.Response:
+        transport = httpx.ASGITransport(RequireKey(app, key_file))
+        async with httpx.AsyncClient(transport=transport, base_url="http://x") as http:
+            method = headers.pop("method", "GET")
+            return await http.request(method, path, headers=headers)
+
+    return asyncio.run(run())
+
+
+def test_a_key_opens_and_names_the_request(file: Path) -> None:
+    alice, bob = add_key("alice", file), add_key("bob", file)
+    key_file = KeyFile(file)
+    named = ask(key_file, authorization=f"Bearer {alice}")
+    assert named.json() == {"tenant": "alice", "state": "alice"}
+    assert ask(key_file, **{"x-api-key": bob}).json()["tenant"] == "bob"
+    assert TENANT.get() == ""
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"authorization": "Bearer "},
+        {"authorization": "Bearer wrong"},
+        {"authorization": "Basic {key}"},
+        {"authorization": "{key}"},
+        {"x-api-key": "{key}x"},
+    ],
+)
+def test_anything_else_is_refused(file: Path, headers: dict[str, str]) -> None:
+    key = add_key("alice", file)
+    sent = {name: value.format(key=key) for name, value in headers.items()}
+    response = ask(KeyFile(file), **sent)
+    assert response.status_code == 401
+    assert response.json()["error"]["type"] == "AuthenticationError"
+
+
+def test_the_hash_in_the_file_is_no_key(file: Path) -> None:
+    add_key("alice", file)
+    digest = file.read_text().split()[1]
+    assert ask(KeyFile(file), authorization=f"Bearer {digest}").status_code == 401
+
+
+def test_probes_page_and_preflight_need_none(file: Path) -> None:
+    add_key("alice", file)
+    key_file = KeyFile(file)
+    assert ask(key_file, "/docs").status_code == 200
+    assert ask(key_file, method="OPTIONS").status_code == 200
+    assert ask(key_file, "/tokenize").status_code == 401
+
+
+def test_the_file_is_read_again_when_it_changes(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keys, "RECHECK", 0.0)
+    alice = add_key("alice", file)
+    key_file = KeyFile(file)
+    bob = add_key("bob", file)
+    assert key_file.name_of(bob) == "bob"
+
+    replaced = file.with_suffix(".new")
+    carol = add_key("carol", replaced)
+    replaced.replace(file)
+    assert key_file.name_of(carol) == "carol"
+    assert key_file.name_of(alice) is None
+
+    file.write_text("this is no key file")
+    assert key_file.name_of(carol) == "carol"
+    file.unlink()
+    assert key_file.name_of(carol) == "carol"
+
+
+def test_a_file_that_is_wrong_at_the_start_is_refused(file: Path) -> None:
+    with pytest.raises(SettingsError, match=str(file)):
+        KeyFile(file)
+    file.write_text("# a comment\n\nalice notahash\n")
+    with pytest.raises(SettingsError, match="line 3"):
+        read_keys(file)
+
+
+def test_adding_keys(file: Path) -> None:
+    key = add_key("alice", file)
+    assert key not in file.read_text()
+    assert file.stat().st_mode & 0o077 == 0
+    with pytest.raises(SettingsError, match="alice"):
+        add_key("alice", file)
+    with pytest.raises(SettingsError, match="name"):
+        add_key("al ice", file)
