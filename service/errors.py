@@ -59,6 +59,40 @@ class ImageFetchError(ImageError):
     """The address does not answer with an image in time."""
 
 
+class ImageEmbeddingsError(ImageError):
+    """Embeddings in an image's place are not accepted, or not of the model's shape, or not numbers."""
+
+    parameter = "image_embeds"
+
+
+class NoSuchFileError(ImageError):
+    """An id names no file of this owner: never uploaded, expired, or deleted."""
+
+
+class UploadError(ServiceError):
+    """A file that a client uploads cannot be kept: the client's fault.
+
+    Attributes:
+        parameter: The form field that is wrong.
+    """
+
+    def __init__(self, message: str, parameter: str) -> None:
+        super().__init__(message)
+        self.parameter = parameter
+
+
+class FileQuotaError(ServiceError):
+    """An owner's files would be too many or too large together; deleting some helps."""
+
+
+class StorageError(ServiceError):
+    """The disk of the uploaded files cannot be used now."""
+
+
+class StorageFullError(StorageError):
+    """The disk of the uploaded files is full."""
+
+
 class AlignmentError(ServiceError):
     """Training cannot start, go on or be saved; the message says why and what is still intact."""
 

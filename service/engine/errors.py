@@ -39,12 +39,23 @@ class UnprocessableError(VLLMUnprocessableEntityError):
 
 
 def as_vllm_error(error: errors.ServiceError) -> VLLMError:
-    """400 for an image that cannot be used, 422 for one that could not be fetched, 503 for load."""
+    """400 for an image that cannot be used, 422 for one that could not be fetched, 503 for load.
+
+    Files: 413 beyond an owner's share, 507 for a full disk.
+    """
     match error:
         case errors.ImageFetchError():
             return UnprocessableError(str(error), parameter=error.parameter)
         case errors.ImageError():
             return BadRequestError(str(error), parameter=error.parameter)
+        case errors.UploadError():
+            return BadRequestError(str(error), parameter=error.parameter)
+        case errors.FileQuotaError():
+            return GracefulHTTPError(str(error), HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+        case errors.StorageFullError():
+            return GracefulHTTPError(str(error), HTTPStatus.INSUFFICIENT_STORAGE)
+        case errors.StorageError():
+            return GracefulHTTPError(str(error), HTTPStatus.SERVICE_UNAVAILABLE)
         case errors.EncoderOverloadedError() | errors.EncoderNotReadyError():
             return GracefulHTTPError(str(error), HTTPStatus.SERVICE_UNAVAILABLE)
         case _:

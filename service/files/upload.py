@@ -1,0 +1,97 @@
+"""A ``multipart/form-data`` body to an image that may be kept (RFC 7578).
+
+Everything stays in memory, whose bound is that of a request's body: nothing is spooled to a disk that
+could be full.
+"""
+
+from dataclasses import dataclass
+
+from starlette.datastructures import FormData, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import ClientDisconnect, Request
+
+from service.errors import ImageError, UploadError
+from service.files.record import shown_filename
+from service.images.decoding import decode_pixels
+
+PURPOSE = "vision"
+FIELDS = 8
+FIELD_BYTES = 1024
+ANCHOR, SECONDS = "expires_after[anchor]", "expires_after[seconds]"
+SHORTEST, LONGEST = 60, 10 * 365 * 24 * 3600
+"""Seconds until a file expires that a client may ask for; the store has a limit of its own."""
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A validated upload.
+
+    Attributes:
+        filename: The client's name for it, made harmless.
+        age: Seconds after which the client wants it gone.
+    """
+
+    data: bytes
+    filename: str
+    age: int | None
+
+
+async def read_upload(request: Request, max_bytes: int) -> Upload:
+    """Read the form; whether the file is an image is not looked at yet.
+
+    Args:
+        max_bytes: Size of the file at most.
+
+    Raises:
+        UploadError: naming the wrong field.
+    """
+    form = await _parse(request)
+    if form.get("purpose") != PURPOSE:
+        raise UploadError(f"The purpose of a file is `{PURPOSE}`: no other is served.", "purpose")
+    file = form.get("file")
+    if not isinstance(file, UploadFile):
+        raise UploadError("The form needs a field `file` that holds an image file.", "file")
+    if (file.size or 0) > max_bytes:
+        raise UploadError(f"The image has more than {max_bytes} bytes.", "file")
+    return Upload(await file.read(), shown_filename(file.filename), _age(form))
+
+
+def check_image(data: bytes, max_pixels: int) -> None:
+    """Raise :class:`UploadError` for what could not be used later. Blocks while it decodes."""
+    try:
+        decode_pixels(data, 1, max_pixels)
+    except ImageError as error:
+        raise UploadError(str(error), "file") from error
+
+
+async def _parse(request: Request) -> FormData:
+    if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
+        raise UploadError("A file is uploaded as multipart/form-data.", "file")
+    parser = MultiPartParser(
+        request.headers,
+        request.stream(),
+        max_files=1,
+        max_fields=FIELDS,
+        max_part_size=FIELD_BYTES,
+    )
+    parser.spool_max_size = 0  # never to disk
+    try:
+        return await parser.parse()
+    except ClientDisconnect:
+        raise UploadError("The upload was given up.", "file") from None
+    except (MultiPartException, LookupError, ValueError):
+        # ValueError: a codec of the client's choice; the form's parts are text in UTF-8 or Latin-1.
+        raise UploadError("The body is no valid multipart/form-data.", "file") from None
+
+
+def _age(form: FormData) -> int | None:
+    anchor, seconds = form.get(ANCHOR), form.get(SECONDS)
+    if anchor is None and seconds is None:
+        return None
+    if anchor != "created_at":
+        raise UploadError("Files expire after `created_at`.", ANCHOR)
+    if not isinstance(seconds, str) or not seconds.isdecimal() or len(seconds) > 10:
+        raise UploadError("The time until a file expires is a number of seconds.", SECONDS)
+    if not SHORTEST <= int(seconds) <= LONGEST:
+        raise UploadError(f"A file expires after {SHORTEST} to {LONGEST} seconds.", SECONDS)
+    return int(seconds)
