@@ -18,15 +18,22 @@ from vllm.entrypoints.openai.chat_completion import api_router as chat_completio
 from vllm.entrypoints.openai.completion import api_router as completions
 from vllm.entrypoints.openai.models import api_router as models
 from vllm.entrypoints.openai.responses import api_router as responses
+from vllm.entrypoints.serve.exception_handling.handlers.vllm_error import vllm_error_handler
 from vllm.entrypoints.serve.exception_handling.register import init_exception_handler
-from vllm.entrypoints.serve.instrumentator import basic, health, metrics
+from vllm.entrypoints.serve.instrumentator import health, metrics
 from vllm.entrypoints.serve.middleware.register import init_entrypoints_middleware
 from vllm.entrypoints.serve.tokenize import api_router as tokenize
 
 from service import __version__
+from service.embeddings.routes import embeddings_router
+from service.engine.errors import as_vllm_error
+from service.errors import ServiceError
 from service.families import DEFAULT_MAX_TOKENS
+from service.files.routes import files_router
+from service.files.store import FileStore
 from service.http.limits import BodyLimit, RetryAfter
 from service.http.openai_errors import error_body
+from service.observability.build import versions
 from service.page.routes import attach_page
 from service.settings import Settings
 
@@ -54,6 +61,10 @@ PATHS = frozenset(
         "/v1/responses/{response_id}/cancel",
         "/v1/messages",
         "/v1/messages/count_tokens",
+        "/v1/files",
+        "/v1/files/{file_id}",
+        "/v1/files/{file_id}/content",
+        "/v1/image_embeddings",
     }
 )
 
@@ -81,14 +92,19 @@ async def create_app(
     app.root_path = arguments.root_path or ""
     for router in ROUTERS:
         router.attach_router(app)
+    app.include_router(embeddings_router(settings))
+    if settings.files_mb:
+        store = FileStore(settings.files_root, settings.store_limits)
+        app.include_router(files_router(store, settings))
     app.include_router(health.router)
-    app.include_router(basic.router)
+    app.add_api_route("/version", versions, methods=["GET"])
     metrics.attach_router(app)
     app.router.routes[:] = [
         route for route in app.router.routes if getattr(route, "path", None) in PATHS
     ]
     init_exception_handler(app)
     app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(ServiceError, service_error)
     app.add_exception_handler(Exception, _unexpected_error)
     init_entrypoints_middleware(arguments, app, tasks)
     await init_app_state(engine, app.state, arguments, tasks)
@@ -117,6 +133,12 @@ async def _http_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     body = error_body(error.detail, HTTPStatus(error.status_code).phrase, error.status_code)
     return Response(body, error.status_code, error.headers, media_type="application/json")
+
+
+async def service_error(request: Request, error: Exception) -> Response:
+    """Ours, from our own routes."""
+    assert isinstance(error, ServiceError)
+    return await vllm_error_handler(request, as_vllm_error(error))
 
 
 async def _unexpected_error(request: Request, error: Exception) -> Response:

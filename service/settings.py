@@ -18,13 +18,20 @@ from pydantic_settings import (
 )
 
 from service.errors import SettingsError
+from service.files.store import StoreLimits
 from service.images.sources import FetchPolicy
+from service.observability.logs import LogFormat
 from service.vision.image_queue import EncodingLimits
 
 MEBIBYTE = 1 << 20
 
+MAX_FILES = 10_000
+"""Uploaded files of one owner: what a listing may read within a second."""
+
 # Kubernetes puts these into every container beside a Service named minigpt4 or minigpt4-*.
-SERVICE_LINK = re.compile(r".*_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)")
+SERVICE_LINK = re.compile(
+    r".*_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)"
+)
 
 
 class Settings(BaseSettings):
@@ -39,6 +46,21 @@ class Settings(BaseSettings):
 
     cache_dir: Path = Path("~/.cache/minigpt4-service").expanduser()
     """Folder for models that the service writes itself (`tiny`)."""
+
+    log_format: LogFormat = "text"
+    """`text` for people, `json` for collectors; vLLM's own lines follow it."""
+
+    api_keys_file: Path | None = None
+    """File of names and hashes of API keys (`minigpt4-service keys add NAME FILE`), read again when it
+    changes. Without one no key is asked for."""
+
+    isolate_keys: bool = False
+    """Whether each API key has caches of its own, so that nobody can tell by an answer's timing what
+    another key has asked. Costs hits where keys ask about the same images."""
+
+    request_max_seconds: float = Field(600.0, gt=0)
+    """Seconds a request may take, its stream included; the header `X-Request-Timeout` may shorten it.
+    OpenAI's clients give up after 600."""
 
     request_max_bytes: PositiveInt = 64 * MEBIBYTE
     """Size of a request's body, in bytes, at most; a few large images in base64 fit."""
@@ -86,6 +108,20 @@ class Settings(BaseSettings):
     decode_threads: PositiveInt = 2
     """Images decoded at the same time; each may take image_max_pixels times 3 bytes."""
 
+    files_dir: Path | None = None
+    """Folder of uploaded files; without one, `files` in cache_dir. Mount a volume to keep them."""
+
+    files_mb: int = Field(1024, ge=0)
+    """Mebibytes of uploaded files of each API key (of all clients, where there are no keys) at most;
+    0 turns `/v1/files` off."""
+
+    files_max_hours: float = Field(720.0, gt=0)
+    """Hours after which an uploaded file is gone at the latest; a client may ask for less."""
+
+    image_embeddings_input: bool = False
+    """Whether chats may bring embeddings in an image's place (`image_embeds` parts). Off, as who sends
+    embeddings can make the model see what no image shows."""
+
     page: bool = True
     """Whether `/` serves the page to try the service in a browser."""
 
@@ -110,6 +146,20 @@ class Settings(BaseSettings):
             max_bytes=self.image_max_bytes,
             allowed_hosts=frozenset(host.lower() for host in self.image_allowed_hosts),
             allow_private_addresses=self.image_allow_private_addresses,
+        )
+
+    @property
+    def files_root(self) -> Path:
+        """Where uploaded files are."""
+        return self.files_dir or self.cache_dir / "files"
+
+    @property
+    def store_limits(self) -> StoreLimits:
+        """How many files are kept, and how long."""
+        return StoreLimits(
+            owner_bytes=self.files_mb * MEBIBYTE,
+            owner_files=MAX_FILES,
+            max_age=max(1, round(self.files_max_hours * 3600)),
         )
 
     @property

@@ -12,8 +12,11 @@ from vllm.sampling_params import SamplingParams
 from vllm.usage.usage_lib import UsageContext
 from vllm.v1.engine.async_llm import AsyncLLM
 
+from service.engine.constraints import check_constraints
 from service.engine.errors import translating_errors
+from service.engine.parts import with_image_parts
 from service.errors import EngineStartError
+from service.http.tenant import TENANT
 
 
 class Engine(AsyncLLM):
@@ -23,14 +26,17 @@ class Engine(AsyncLLM):
     """
 
     family_stop: tuple[str, ...] = ()
+    isolate_keys: bool = False
 
-    async def generate(
+    def generate(
         self, prompt: Any, sampling_params: SamplingParams, request_id: str, **options: Any
     ) -> AsyncGenerator[RequestOutput, None]:
-        """As AsyncLLM's, which documents the options."""
+        """As AsyncLLM's, which documents the options; raises at once for what cannot be had."""
+        check_constraints(self, sampling_params)
         params = with_stop(sampling_params, self.family_stop)
-        async for output in super().generate(prompt, params, request_id, **options):
-            yield output
+        if self.isolate_keys:
+            prompt = with_salt(prompt, TENANT.get())
+        return super().generate(prompt, params, request_id, **options)
 
 
 def with_stop(params: SamplingParams, stop: tuple[str, ...]) -> SamplingParams:
@@ -50,7 +56,17 @@ def with_stop(params: SamplingParams, stop: tuple[str, ...]) -> SamplingParams:
     return params
 
 
-def start_engine(arguments: Namespace, stop: tuple[str, ...]) -> Engine:
+def with_salt(prompt: Any, tenant: str) -> Any:
+    """``prompt``, sharing cached prefixes only with prompts of the same API key.
+
+    A client's own ``cache_salt`` still divides that key's prompts further.
+    """
+    if isinstance(prompt, dict):
+        prompt = {**prompt, "cache_salt": f"{tenant}:{prompt.get('cache_salt') or ''}"}
+    return prompt
+
+
+def start_engine(arguments: Namespace, stop: tuple[str, ...], isolate_keys: bool = False) -> Engine:
     """Start the engine's processes and wait until they can serve. Blocks for tens of seconds.
 
     Raises:
@@ -60,10 +76,12 @@ def start_engine(arguments: Namespace, stop: tuple[str, ...]) -> Engine:
         engine = _start(arguments)
     except Exception as error:
         raise EngineStartError(_why(error)) from error
-    engine.family_stop = stop
+    engine.family_stop, engine.isolate_keys = stop, isolate_keys
     # Every chat-like route renders its messages with this.
     render = engine.renderer.render_chat_async
-    engine.renderer.render_chat_async = translating_errors(without_second_start(render))
+    engine.renderer.render_chat_async = translating_errors(
+        with_image_parts(without_second_start(render))
+    )
     return engine
 
 

@@ -4,6 +4,8 @@ Everything stays in memory, whose bound is that of a request's body: nothing is 
 could be full.
 """
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from starlette.datastructures import FormData, UploadFile
@@ -45,7 +47,11 @@ async def read_upload(request: Request, max_bytes: int) -> Upload:
     Raises:
         UploadError: naming the wrong field.
     """
-    form = await _parse(request)
+    async with _parsed(request) as form:
+        return await _read(form, max_bytes)
+
+
+async def _read(form: FormData, max_bytes: int) -> Upload:
     if form.get("purpose") != PURPOSE:
         raise UploadError(f"The purpose of a file is `{PURPOSE}`: no other is served.", "purpose")
     file = form.get("file")
@@ -64,24 +70,36 @@ def check_image(data: bytes, max_pixels: int) -> None:
         raise UploadError(str(error), "file") from error
 
 
-async def _parse(request: Request) -> FormData:
+@asynccontextmanager
+async def _parsed(request: Request) -> AsyncIterator[FormData]:
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         raise UploadError("A file is uploaded as multipart/form-data.", "file")
-    parser = MultiPartParser(
+    parser = _InMemory(
         request.headers,
         request.stream(),
         max_files=1,
         max_fields=FIELDS,
         max_part_size=FIELD_BYTES,
     )
-    parser.spool_max_size = 0  # never to disk
     try:
-        return await parser.parse()
+        yield await parser.parse()
     except ClientDisconnect:
         raise UploadError("The upload was given up.", "file") from None
     except (MultiPartException, LookupError, ValueError):
         # ValueError: a codec of the client's choice; the form's parts are text in UTF-8 or Latin-1.
         raise UploadError("The body is no valid multipart/form-data.", "file") from None
+    finally:
+        parser.close()
+
+
+class _InMemory(MultiPartParser):
+    """Never rolls over to disk; closes files whose part was cut off as well."""
+
+    spool_max_size = 0
+
+    def close(self) -> None:
+        for file in self._files_to_close_on_error:
+            file.close()
 
 
 def _age(form: FormData) -> int | None:

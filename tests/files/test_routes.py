@@ -1,0 +1,262 @@
+"""The files routes as a client sees them, around a real store and no engine."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from openai import AsyncOpenAI, NotFoundError
+from starlette.types import Receive, Scope, Send
+from vllm.entrypoints.serve.exception_handling.register import init_exception_handler
+
+from service.app import service_error
+from service.errors import ServiceError, StorageFullError
+from service.files.routes import files_router
+from service.files.store import FileStore
+from service.http.limits import BodyLimit
+from service.http.tenant import TENANT
+from service.settings import load_settings
+from tests.pictures import encoded, picture
+
+PNG = encoded(picture())
+MAX_BYTES = 50_000
+
+
+class Keyed:
+    """Sets the owner from a header, in the place of the layer that knows keys."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        name = dict(scope["headers"]).get(b"authorization", b"").decode().removeprefix("Bearer ")
+        token = TENANT.set(name)
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            TENANT.reset(token)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FileStore:
+    settings = load_settings(files_dir=tmp_path / "files", files_mb=1)
+    return FileStore(settings.files_root, settings.store_limits)
+
+
+@pytest.fixture
+def app(store: FileStore) -> Iterator[Any]:
+    app = FastAPI()
+    app.state.args = type("Arguments", (), {"log_error_stack": False})
+    init_exception_handler(app)
+    app.add_exception_handler(ServiceError, service_error)
+    settings = load_settings(image_max_bytes=MAX_BYTES, image_max_pixels=1_000_000)
+    app.include_router(files_router(store, settings))
+    return Keyed(BodyLimit(app, 4 * MAX_BYTES))
+
+
+def http(app: Any, key: str = "alice") -> httpx.AsyncClient:
+    return httpx.AsyncClient(
+        transport=httpx.ASGITransport(app),
+        base_url="http://test/v1",
+        headers={"Authorization": f"Bearer {key}"},
+    )
+
+
+@pytest.fixture
+async def client(app: Any) -> AsyncIterator[AsyncOpenAI]:
+    async with http(app) as connection:
+        yield AsyncOpenAI(
+            base_url="http://test/v1", api_key="alice", http_client=connection, max_retries=0
+        )
+
+
+async def test_openais_client_creates_lists_retrieves_and_deletes(client: AsyncOpenAI) -> None:
+    file = await client.files.create(file=("cat.png", PNG), purpose="vision")
+    assert (file.bytes, file.filename, file.purpose) == (len(PNG), "cat.png", "vision")
+    assert [other.id async for other in client.files.list()] == [file.id]
+    assert await client.files.retrieve(file.id) == file
+    assert (await client.files.content(file.id)).content == PNG
+    assert (await client.files.delete(file.id)).deleted
+    with pytest.raises(NotFoundError) as caught:
+        await client.files.retrieve(file.id)
+    assert caught.value.body["code"] == 404
+    assert [other.id async for other in client.files.list()] == []
+
+
+async def test_expiry_can_be_asked_for(client: AsyncOpenAI) -> None:
+    file = await client.files.create(
+        file=("cat.png", PNG),
+        purpose="vision",
+        expires_after={"anchor": "created_at", "seconds": 3600},
+    )
+    assert file.expires_at - file.created_at == 3600
+
+
+async def test_pages_follow_each_other(client: AsyncOpenAI) -> None:
+    ids = [
+        (await client.files.create(file=("cat.png", PNG), purpose="vision")).id for _ in range(5)
+    ]
+    seen = [file.id async for file in client.files.list(limit=2)]
+    assert sorted(seen) == sorted(ids)
+    backwards = [file.id async for file in client.files.list(limit=2, order="asc")]
+    assert backwards == seen[::-1]
+    page = await client.files.list(limit=2)
+    assert page.has_more
+    assert [file.id async for file in client.files.list(purpose="batch")] == []
+
+
+async def test_keys_are_apart(app: Any, client: AsyncOpenAI) -> None:
+    file = await client.files.create(file=("cat.png", PNG), purpose="vision")
+    async with http(app, "bob") as other:
+        assert (await other.get("/files")).json()["data"] == []
+        for method, path in (("GET", ""), ("GET", "/content"), ("DELETE", "")):
+            answer = await other.request(method, f"/files/{file.id}{path}")
+            assert answer.status_code == 404
+    assert await client.files.retrieve(file.id) == file
+
+
+def form(**changes: Any) -> dict[str, Any]:
+    return {"files": {"file": ("a.png", PNG)}, "data": {"purpose": "vision"}, **changes}
+
+
+TOO_LARGE = encoded(picture(size=(1001, 1000)))
+REFUSED = {
+    "no purpose": (form(data={}), "purpose"),
+    "another purpose": (form(data={"purpose": "fine-tune"}), "purpose"),
+    "no file": (form(files={"other": b"x"}), "file"),
+    "a file that is text": (form(files={"file": ("a.png", b"hello")}), "file"),
+    "a file that is empty": (form(files={"file": ("a.png", b"")}), "file"),
+    "a truncated image": (form(files={"file": ("a.png", PNG[:-50])}), "file"),
+    "too many pixels": (form(files={"file": ("a.png", TOO_LARGE)}), "file"),
+    "too many bytes": (form(files={"file": ("a.png", PNG + bytes(MAX_BYTES))}), "file"),
+    "two files": (form(files=[("file", PNG), ("file", PNG)]), "file"),
+    "a field in the file's place": (form(files=[("x", ("", b""))], data={"file": "a"}), "purpose"),
+    "json": ({"json": {"purpose": "vision", "file": "x"}}, "file"),
+    "no body": ({}, "file"),
+    "an anchor only": (
+        form(data={"purpose": "vision", "expires_after[anchor]": "created_at"}),
+        "expires_after[seconds]",
+    ),
+    "another anchor": (
+        form(data={"purpose": "vision", "expires_after[anchor]": "x"}),
+        "expires_after[anchor]",
+    ),
+    "no number": (
+        form(
+            data={
+                "purpose": "vision",
+                "expires_after[anchor]": "created_at",
+                "expires_after[seconds]": "1e9",
+            }
+        ),
+        "expires_after[seconds]",
+    ),
+    "too soon": (
+        form(
+            data={
+                "purpose": "vision",
+                "expires_after[anchor]": "created_at",
+                "expires_after[seconds]": "1",
+            }
+        ),
+        "expires_after[seconds]",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+async def test_an_upload_is_refused(app: Any, store: FileStore, name: str) -> None:
+    request, parameter = REFUSED[name]
+    async with http(app) as connection:
+        answer = await connection.post("/files", **request)
+        good = await connection.post("/files", **form())
+    error = answer.json()["error"]
+    assert answer.status_code == 400, error
+    assert (error["code"], error["param"]) == (400, parameter)
+    assert good.status_code == 200
+    assert len(store.records("alice")) == 1
+
+
+RAW = {
+    "no boundary": ("multipart/form-data", b"x"),
+    "an empty boundary": ("multipart/form-data; boundary=", b"x"),
+    "another boundary": ("multipart/form-data; boundary=x", b"--y\r\n\r\n--y--"),
+    "cut off": (
+        "multipart/form-data; boundary=x",
+        b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\nabc',
+    ),
+    "no name": (
+        "multipart/form-data; boundary=x",
+        b"--x\r\nContent-Disposition: form-data\r\n\r\nabc\r\n--x--\r\n",
+    ),
+    "no disposition": ("multipart/form-data; boundary=x", b"--x\r\n\r\nabc\r\n--x--\r\n"),
+    "an odd charset": (
+        "multipart/form-data; boundary=x; charset=idna",
+        b'--x\r\nContent-Disposition: form-data; name="\xff\xfe.."\r\n\r\nabc\r\n--x--\r\n',
+    ),
+    "a charset that is none": (
+        "multipart/form-data; boundary=x; charset=zlib",
+        b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\nabc\r\n--x--\r\n',
+    ),
+    "a long field": (
+        "multipart/form-data; boundary=x",
+        b'--x\r\nContent-Disposition: form-data; name="purpose"\r\n\r\n'
+        + b"a" * 5000
+        + b"\r\n--x--\r\n",
+    ),
+    "many fields": (
+        "multipart/form-data; boundary=x",
+        b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\nb\r\n' * 100 + b"--x--\r\n",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", RAW)
+async def test_a_malformed_form_is_refused(app: Any, name: str) -> None:
+    content_type, body = RAW[name]
+    async with http(app) as connection:
+        answer = await connection.post(
+            "/files", content=body, headers={"Content-Type": content_type}
+        )
+    assert answer.status_code == 400
+    assert answer.json()["error"]["message"]
+
+
+async def test_a_body_beyond_the_limit(app: Any) -> None:
+    async with http(app) as connection:
+        answer = await connection.post("/files", files={"file": bytes(5 * MAX_BYTES)})
+    assert answer.status_code == 413
+
+
+async def test_the_share_of_a_key(app: Any) -> None:
+    big = PNG + bytes(MAX_BYTES - len(PNG))
+    async with http(app) as connection:
+        answers = [await connection.post("/files", **form(files={"file": big})) for _ in range(21)]
+        assert [answer.status_code for answer in answers] == [200] * 20 + [413]
+        assert "delete" in answers[-1].json()["error"]["message"]
+
+
+async def test_a_full_disk_is_507(
+    app: Any, store: FileStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise StorageFullError("No room is left for uploaded files.")
+
+    monkeypatch.setattr(store, "add", full)
+    async with http(app) as connection:
+        answer = await connection.post("/files", **form())
+    assert answer.status_code == 507
+    assert answer.json()["error"]["code"] == 507
+
+
+async def test_what_is_downloaded_is_never_shown_as_a_page(client: AsyncOpenAI) -> None:
+    polyglot = PNG + b"<script>alert(1)</script>"
+    file = await client.files.create(file=("a.html", polyglot), purpose="vision")
+    answer = await client.files.content(file.id)
+    assert answer.content == polyglot
+    headers = answer.response.headers
+    assert headers["content-type"] == "application/octet-stream"
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["content-disposition"].startswith("attachment")

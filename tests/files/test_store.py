@@ -1,0 +1,223 @@
+"""The store on disk: owners apart, bounds, expiry, restarts, faults."""
+
+import errno
+import os
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from service.errors import FileQuotaError, NoSuchFileError, StorageError, StorageFullError
+from service.files.record import FILE_ID, shown_filename
+from service.files.store import UNFINISHED, FileStore, StoreLimits
+
+LIMITS = StoreLimits(owner_bytes=100_000, owner_files=5, max_age=3600)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "files"
+
+
+@pytest.fixture
+def store(root: Path) -> FileStore:
+    return FileStore(root, LIMITS)
+
+
+def contents(root: Path) -> list[Path]:
+    return sorted(path for path in root.rglob("*") if path.is_file())
+
+
+def test_what_is_kept_is_read_back(store: FileStore) -> None:
+    record = store.add("alice", b"one\ntwo", "cat.png")
+    assert FILE_ID.fullmatch(record.id)
+    assert record.bytes == 7
+    assert record.filename == "cat.png"
+    assert record.expires_at == record.created_at + 3600
+    assert store.read("alice", record.id) == b"one\ntwo"
+    assert store.record("alice", record.id) == record
+    assert store.records("alice") == [record]
+
+
+def test_a_restart_loses_nothing(store: FileStore, root: Path) -> None:
+    record = store.add("alice", b"data", "cat.png")
+    after = FileStore(root, LIMITS)
+    assert after.records("alice") == [record]
+    assert after.read("alice", record.id) == b"data"
+
+
+@pytest.mark.parametrize("other", ["", "bob", "..", "alice/", "Alice"])
+def test_nobody_reaches_anothers_file(store: FileStore, other: str) -> None:
+    record = store.add("alice", b"data", "cat.png")
+    assert store.records(other) == []
+    for access in (store.read, store.record, store.delete):
+        with pytest.raises(NoSuchFileError):
+            access(other, record.id)
+    assert store.read("alice", record.id) == b"data"
+
+
+def test_owners_with_names_of_folders_stay_inside(store: FileStore, root: Path) -> None:
+    for owner in ("..", ".", "../../x", "a/b", "\0"):
+        store.add(owner, b"data", "cat.png")
+    inside = contents(root)
+    assert len(inside) == 5
+    assert all(path.parent.parent == root for path in inside)
+
+
+@pytest.mark.parametrize(
+    "file_id",
+    [
+        *("", ".", "..", "../x", "/etc/passwd", "upload-x", "file-", "file-..", "file-\0"),
+        *("file-" + "A" * 32, "file-" + "0" * 31, "file-" + "0" * 33, "file-" * 999),
+        "file-" + "0" * 32 + "\n",
+    ],
+)
+def test_no_other_name_reaches_the_disk(store: FileStore, root: Path, file_id: str) -> None:
+    store.add("alice", b"data", "cat.png")
+    (root.parent / "x").write_text("outside")
+    for access in (store.read, store.record, store.delete):
+        with pytest.raises(NoSuchFileError):
+            access("alice", file_id)
+
+
+def test_a_deleted_file_is_gone(store: FileStore, root: Path) -> None:
+    record = store.add("alice", b"data", "cat.png")
+    store.delete("alice", record.id)
+    assert contents(root) == []
+    for access in (store.read, store.record, store.delete):
+        with pytest.raises(NoSuchFileError):
+            access("alice", record.id)
+
+
+def test_an_expired_file_is_gone_before_it_is_swept(store: FileStore, root: Path) -> None:
+    record = store.add("alice", b"data", "cat.png", age=1)
+    kept = store.add("alice", b"data", "dog.png")
+    pass_time(root, record.id, 1)
+    for access in (store.read, store.record, store.delete):
+        with pytest.raises(NoSuchFileError):
+            access("alice", record.id)
+    assert store.records("alice") == [kept]
+    assert store.sweep() == 1
+    assert [path.name for path in contents(root)] == [kept.id]
+
+
+def pass_time(root: Path, name: str, seconds: float) -> None:
+    """As if the file had been written ``seconds`` earlier."""
+    (path,) = root.rglob(name)
+    status = path.stat()
+    os.utime(path, (status.st_atime - seconds, status.st_mtime - seconds))
+
+
+def test_a_client_may_shorten_the_age_not_lengthen_it(store: FileStore) -> None:
+    shorter = store.add("", b"data", "a", age=60)
+    longer = store.add("", b"data", "a", age=10**9)
+    assert shorter.expires_at - shorter.created_at == 60
+    assert longer.expires_at - longer.created_at == 3600
+
+
+def test_an_owners_share_is_bounded(store: FileStore) -> None:
+    store.add("alice", bytes(60_000), "a")
+    with pytest.raises(FileQuotaError, match="100000 bytes"):
+        store.add("alice", bytes(60_000), "b")
+    store.add("bob", bytes(60_000), "b")
+    for _ in range(4):
+        store.add("alice", b"small", "c")
+    with pytest.raises(FileQuotaError, match="5 files"):
+        store.add("alice", b"small", "d")
+
+
+def test_deleting_and_expiring_make_room(store: FileStore, root: Path) -> None:
+    first = store.add("alice", bytes(60_000), "a")
+    store.delete("alice", first.id)
+    second = store.add("alice", bytes(60_000), "a")
+    pass_time(root, second.id, 3600)
+    store.add("alice", bytes(60_000), "a")
+
+
+@contextmanager
+def no_room_beyond(size: int) -> Iterator[None]:
+    """The system refuses to let any file grow further: what a full disk does, errno apart."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_leaves_nothing_half_written(store: FileStore, root: Path) -> None:
+    with no_room_beyond(4096), pytest.raises(StorageFullError, match="No room"):
+        store.add("alice", bytes(50_000), "a")
+    assert contents(root) == []
+    assert store.records("alice") == []
+    store.add("alice", bytes(50_000), "a")
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [(errno.ENOSPC, StorageFullError), (errno.EDQUOT, StorageFullError), (errno.EIO, StorageError)],
+)
+def test_what_the_system_says_stays_here(
+    store: FileStore, root: Path, monkeypatch: pytest.MonkeyPatch, number: int, expected: type
+) -> None:
+    def fail(_: int) -> None:
+        raise OSError(number, os.strerror(number), str(root))
+
+    monkeypatch.setattr("service.files.store.os.fsync", fail)
+    with pytest.raises(StorageError) as caught:
+        store.add("alice", b"data", "a")
+    assert type(caught.value) is expected
+    assert str(root) not in str(caught.value)
+    assert contents(root) == []
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "files").write_text("in the way")
+    with pytest.raises(StorageError):
+        FileStore(tmp_path / "files", LIMITS).add("alice", b"data", "a")
+
+
+def test_remnants_of_a_crash_are_removed(store: FileStore, root: Path) -> None:
+    kept = store.add("alice", b"data", "a")
+    (folder,) = (path for path in root.iterdir())
+    for name in ("old", "new"):
+        (folder / f"{UNFINISHED}{name}").write_text("half")
+    pass_time(root, f"{UNFINISHED}old", 4000)
+    assert store.sweep() == 1
+    assert {path.name for path in contents(root)} == {kept.id, f"{UNFINISHED}new"}
+    assert store.records("alice") == [kept]
+
+
+def test_a_damaged_file_is_as_good_as_none(store: FileStore, root: Path) -> None:
+    record = store.add("alice", b"data", "a")
+    (path,) = root.rglob(record.id)
+    path.write_bytes(b"{not json\ndata")
+    os.utime(path, (record.expires_at, record.expires_at))
+    assert store.records("alice") == []
+    with pytest.raises(NoSuchFileError):
+        store.record("alice", record.id)
+
+
+def test_files_are_private(store: FileStore, root: Path) -> None:
+    store.add("alice", b"data", "a")
+    (path,) = contents(root)
+    assert path.stat().st_mode & 0o077 == 0
+    assert path.parent.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        (None, "image"),
+        ("", "image"),
+        ("cat.png", "cat.png"),
+        ("../../etc/passwd", "passwd"),
+        ("C:\\pictures\\cat.png", "cat.png"),
+        ("a\r\nSet-Cookie: x\0", "aSet-Cookie: x"),
+        ("x" * 999, "x" * 255),
+    ],
+)
+def test_a_clients_name_is_made_harmless(name: str | None, shown: str) -> None:
+    assert shown_filename(name) == shown
