@@ -97,9 +97,12 @@ def web_caption(scene: Scene, rng: random.Random) -> str:
     items = list(scene.objects)
     some = sorted(rng.sample(items, min(rng.choice((1, 2, 2, 3)), len(items))), key=_by_cell)
     back = f"on a {scene.background} background"
-    style = rng.randrange(6)
+    style = rng.randrange(7)
     if style == 0:
         return f"{_objects(len(items))} {back}"
+    if style == 6:
+        text = f"{scene.written.noun} is written" if scene.written else "nothing is written"
+        return f"{text} {back}"
     if style == 1:
         return f"{phrase(some[0])} {place_phrase(some[0].cell)}"
     if style == 2:
@@ -112,7 +115,7 @@ def web_caption(scene: Scene, rng: random.Random) -> str:
 
 
 def description(scene: Scene, rng: random.Random) -> str:
-    """A detailed description: number, background, and every object in raster order."""
+    """A detailed description: number, background, every object in raster order, what is written."""
     number, back = len(scene.objects), scene.background
     verb = "is" if number == 1 else "are"
     opening = rng.choice(
@@ -123,7 +126,9 @@ def description(scene: Scene, rng: random.Random) -> str:
         )
     )
     style = rng.randrange(3)
-    return " ".join([opening, *(_sentence(item, style) for item in scene.objects)])
+    text = f"The {scene.written.noun}" if scene.written else "Nothing"
+    sentences = [_sentence(item, style) for item in scene.objects]
+    return " ".join([opening, *sentences, f"{text} is written."])
 
 
 def _sentence(item: SceneObject, style: int) -> str:

@@ -35,12 +35,15 @@ _SEEK_SLOTS = 10.0
 
 @torch.no_grad()
 def ready_for_recall(
-    llama: LlamaForCausalLM, facts: list[list[int]], related: dict[int, list[int]], marker: int
+    llama: LlamaForCausalLM,
+    facts: list[dict[int, float]],
+    related: dict[int, list[int]],
+    marker: int,
 ) -> None:
     """Write the start into a new model.
 
     Args:
-        facts: Ids of each fact word's forms; 63 words at most.
+        facts: Of each axis, the ids that begin along it, and how much; 63 axes at most.
         related: Ids that begin as half themselves and half other words: plurals.
         marker: Id whose embedding every slot holds.
     """
@@ -49,10 +52,13 @@ def ready_for_recall(
     nn.init.normal_(embedding, std=_WORD * math.sqrt(width / (width - HEAD)))
     embedding[:, :HEAD] = 0
     length = _WORD * math.sqrt(width)
-    for axis, forms in enumerate(facts):
-        for form in forms:
-            embedding[form].mul_(0.5)
-            embedding[form, axis] = 0.87 * length
+    for axis, shares in enumerate(facts):
+        for number, share in shares.items():
+            embedding[number, axis] = share
+    for number in {number for shares in facts for number in shares}:
+        along = embedding[number, :HEAD]
+        embedding[number, HEAD:] *= 0.5
+        along.mul_(0.87 * length / along.norm())
     embedding[marker] = 0
     embedding[marker, _MARKER] = length
     for number, others in related.items():

@@ -70,7 +70,7 @@ _STEP = 40
 _TARGET_STEP = 256
 _DRILL_LENGTH = 100
 _FACT_WEIGHT = 4.0
-_DRILLS = 0.2
+_DRILLS = 0.12
 _SORT = 16
 _IGNORED = -100
 PLACES = tuple(cell_name(cell) for cell in range(CELLS))
@@ -238,8 +238,9 @@ FIRST_DRILLED: tuple[str, ...] = (
     *("place", "colour", "shape", "where", "background", "count", "exists", "size", "written"),
 )
 HARD_DRILLED: tuple[str, ...] = (
-    *("relation", "count_some", "exists", "where", "place", "colour", "shape", "size"),
-    *("relation", "count_some", "exists", "where", "relation", "count_some"),
+    *("relation",) * 5,
+    *("count_some",) * 4,
+    *("exists", "exists", "where", "place", "place", "colour", "shape", "size"),
 )
 
 
@@ -439,6 +440,7 @@ class TextStudent(nn.Module):
         vocabulary = codec.tokenizer.get_vocab_size()
         self.llama = LlamaForCausalLM(llama_config(vocabulary))
         ready_for_recall(self.llama, *_word_forms(codec), marker=MARKER)
+        self.width = self.llama.config.hidden_size
         self.noise = torch.Generator().manual_seed(seed)
         weights = torch.ones(vocabulary)
         weights[fact_tokens(codec)] = _FACT_WEIGHT
@@ -454,9 +456,16 @@ class TextStudent(nn.Module):
         level = 0.3 * torch.rand(len(sums), 1, generator=self.noise)
         noise = torch.randn(sums.shape, generator=self.noise)
         scale = sums.detach().pow(2).mean().sqrt()
-        sums = sums + level * scale * noise
+        sums = sums + level * scale * noise + scale * self._slant(batch)
         flat = embedded.flatten(0, 1).index_copy(0, batch["places"], sums)
         return flat.view_as(embedded)
+
+    def _slant(self, batch: dict[str, Tensor]) -> Tensor:
+        """What all slots of a sequence have in common: a linear map is never quite the right one."""
+        sequences, length = batch["ids"].shape
+        level = 0.2 * torch.rand(sequences, 1, generator=self.noise)
+        slant = level * torch.randn(sequences, self.width, generator=self.noise)
+        return slant[batch["places"] // length]
 
     def loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
         """Next-token loss on the answers only."""
@@ -485,10 +494,17 @@ def fact_tokens(codec: Codec) -> list[int]:
     )
 
 
-def _word_forms(codec: Codec) -> tuple[list[list[int]], dict[int, list[int]]]:
-    """Ids of the words that slots hold, with and without ``▁``; and the words that plurals are of."""
+def _word_forms(codec: Codec) -> tuple[list[dict[int, float]], dict[int, list[int]]]:
+    """Axes of the words that slots hold, with and without ``▁``; and the words that plurals are of."""
     words = (*KINDS, *COLOURS, *PLACES, *TEXTS, *SIZES, *BACKGROUNDS, "background", "written")
-    facts = [sorted({codec.word(word), codec.go_on(word)[-1]}) for word in dict.fromkeys(words)]
+    facts = [
+        {number: 1.0 for number in (codec.word(word), codec.go_on(word)[-1])}
+        for word in dict.fromkeys(words)
+    ]
+    # What places have in common: relations are about rows and columns.
+    for line in range(3):
+        facts.append({codec.word(PLACES[3 * line + other]): 0.5 for other in range(3)})
+        facts.append({codec.word(PLACES[3 * other + line]): 0.5 for other in range(3)})
     plurals = {codec.word(many): [codec.word(one)] for one, many in PLURALS.items()}
     return facts, plurals
 
