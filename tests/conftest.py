@@ -34,7 +34,9 @@ def any_family(
 
 
 @pytest.fixture(scope="session")
-def server(tiny_model: Callable[[str], ModelFolder]) -> Iterator[ServerProcess]:
+def server(
+    tiny_model: Callable[[str], ModelFolder], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ServerProcess]:
     """The service with the tiny Vicuna-family model in float32; one engine for the whole session."""
     folder: Path = tiny_model("minigpt4-vicuna").root
     process = ServerProcess(
@@ -44,6 +46,8 @@ def server(tiny_model: Callable[[str], ModelFolder]) -> Iterator[ServerProcess]:
             "MINIGPT4_IMAGES_PER_PROMPT": "4",
             "MINIGPT4_IMAGE_ALLOW_PRIVATE_ADDRESSES": "true",
             "MINIGPT4_IMAGE_FETCH_TIMEOUT": "1",
+            "MINIGPT4_IMAGE_EMBEDDINGS_INPUT": "true",
+            "MINIGPT4_FILES_DIR": str(tmp_path_factory.mktemp("files")),
         },
     )
     try:

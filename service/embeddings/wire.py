@@ -107,9 +107,10 @@ def _from_numbers(shape: object, data: object) -> Tensor:
         if not isinstance(shape, list) or not isinstance(data, list):
             raise TypeError
         rows, width = map(int, shape)
-        if min(rows, width) < 1:
+        numbers = torch.tensor(data, dtype=torch.float32)
+        if min(rows, width) < 1 or numbers.dim() != 1:
             raise ValueError
-        return torch.tensor(data, dtype=torch.float32).reshape(rows, width)
+        return numbers.reshape(rows, width)
     except (ValueError, TypeError, RuntimeError, OverflowError):
         raise ImageEmbeddingsError(
             "`data` must be a flat list of as many numbers as `shape` (two sizes) says."

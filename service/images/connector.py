@@ -21,7 +21,6 @@ from service.images.decoding import decode_pixels
 from service.images.sources import read_source
 from service.observability.tracing import span
 from service.settings import Settings
-from service.vision.config import VisionConfig
 from service.vision.encoded import EncodedImage
 from service.vision.shared import shared_runtime, shared_settings
 
@@ -56,12 +55,12 @@ async def encode_source(url: str) -> EncodedImage:
         ImageError, EncoderOverloadedError, EncoderNotReadyError, EncodingError, StorageError.
     """
     settings = shared_settings()
-    runtime = shared_runtime()
     salt = TENANT.get() if settings.isolate_keys else ""
     if is_embeddings_uri(url):
-        return _received(url, settings, runtime.config, salt)
+        return _received(url, settings, salt)
     with span("image.fetch"):
         data = await _read(url, settings)
+    runtime = shared_runtime()
     size, max_pixels = runtime.config.image_size, settings.image_max_pixels
     with span("image.encode"):
         return await runtime.encode(
@@ -76,9 +75,10 @@ async def _read(url: str, settings: Settings) -> bytes:
     return await read_source(url, settings.fetch_policy)
 
 
-def _received(url: str, settings: Settings, config: VisionConfig, salt: str) -> EncodedImage:
+def _received(url: str, settings: Settings, salt: str) -> EncodedImage:
     if not settings.image_embeddings_input:
         raise ImageEmbeddingsError(NO_EMBEDDINGS)
+    config = shared_runtime().config
     embeddings = from_uri(url, (config.visual_tokens, config.hidden_size))
     return EncodedImage(embeddings_digest(embeddings, salt), embeddings)
 

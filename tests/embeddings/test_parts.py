@@ -1,0 +1,99 @@
+"""Content parts of ours on their way to vLLM's parser."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+
+from service.embeddings.wire import URI_START, to_base64, to_numbers
+from service.engine.parts import with_image_parts
+from service.errors import ImageEmbeddingsError
+from service.images.connector import encode_source
+from service.settings import load_settings
+from service.vision import shared
+
+EMBEDDINGS = torch.ones(2, 3)
+FILE = "file-" + "0" * 32
+IMAGE = {"type": "image_url", "image_url": {"url": "http://example.com/a.png"}}
+TEXT = {"type": "text", "text": "What?"}
+
+
+@pytest.fixture(params=[True, False], ids=["on", "off"])
+def allowed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    settings = load_settings(image_embeddings_input=request.param)
+    monkeypatch.setattr(shared, "_settings", settings)
+    return bool(request.param)
+
+
+async def rendered(content: object, **message: Any) -> Any:
+    async def render(conversations: Any) -> Any:
+        return conversations
+
+    conversations = [[{"role": "user", "content": content, **message}]]
+    return (await with_image_parts(render)(conversations))[0][0]
+
+
+@pytest.mark.parametrize("content", ["text", None, [TEXT, IMAGE], ["text"], []])
+async def test_other_content_is_left_as_it_is(allowed: bool, content: object) -> None:
+    message = await rendered(content, name="x")
+    assert message == {"role": "user", "content": content, "name": "x"}
+
+
+async def test_content_that_is_read_once_is_read_once(allowed: bool) -> None:
+    def parts() -> Iterator[Any]:
+        yield TEXT
+        yield IMAGE
+
+    assert (await rendered(parts()))["content"] == [TEXT, IMAGE]
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "file", "file": {"file_id": FILE}},
+        {"type": "input_image", "file_id": FILE, "detail": "auto"},
+        {"type": "input_image", "file_id": FILE, "image_url": None},
+    ],
+)
+async def test_a_files_id_becomes_an_address(allowed: bool, part: dict[str, Any]) -> None:
+    message = await rendered([TEXT, part])
+    assert message["content"] == [TEXT, {"type": "image_url", "image_url": {"url": FILE}}]
+
+
+PARTS = [
+    {"type": "image_embeds", "image_embeds": to_base64(EMBEDDINGS)},
+    {"type": "image_embeds", "image_embeds": to_numbers(EMBEDDINGS)},
+    {"type": "image_embeds", "image_embeds": to_base64(EMBEDDINGS), "uuid": "mine"},
+    {"image_embeds": to_base64(EMBEDDINGS), "uuid": "mine"},
+    {"type": "text", "text": "x", "image_embeds": to_base64(EMBEDDINGS), "uuid": "mine"},
+]
+
+
+@pytest.mark.parametrize("part", PARTS)
+async def test_embeddings_become_an_address_or_are_refused(
+    allowed: bool, part: dict[str, Any]
+) -> None:
+    if not allowed:
+        with pytest.raises(ImageEmbeddingsError, match="image_embeddings_input"):
+            await rendered([part])
+        return
+    address = URI_START + to_base64(EMBEDDINGS)
+    assert (await rendered([part]))["content"] == [
+        {"type": "image_url", "image_url": {"url": address}}
+    ]
+
+
+@pytest.mark.parametrize("value", [None, {}, {"a": "b"}, [], 5, ""])
+async def test_no_value_goes_on_to_another_reader(allowed: bool, value: object) -> None:
+    with pytest.raises(ImageEmbeddingsError):
+        await rendered([{"type": "image_embeds", "image_embeds": value}])
+
+
+async def test_an_address_of_embeddings_is_refused_where_they_are_off(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whatever route or part carries it."""
+    monkeypatch.setattr(shared, "_settings", load_settings())
+    with pytest.raises(ImageEmbeddingsError, match="image_embeddings_input"):
+        await encode_source(URI_START + to_base64(EMBEDDINGS))
