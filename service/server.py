@@ -16,14 +16,21 @@ from time import monotonic
 from typing import ParamSpec, TypeVar
 
 import uvicorn
+from starlette.types import ASGIApp
 from vllm.entrypoints.launchers.launcher import NoSignalServer
 from vllm.entrypoints.launchers.utils.server_utils import get_uvicorn_log_config
 
 from service.app import create_app
 from service.engine.client import Engine, start_engine
 from service.errors import ServiceError
+from service.http.deadline import Deadline
+from service.http.keys import KeyFile, RequireKey
 from service.http.lifecycle import Gate, Lifecycle, State
+from service.http.protocol import BoundedHead
 from service.model_folder.layout import ModelFolder
+from service.observability.build import capacity
+from service.observability.requests import RequestObserver
+from service.observability.tracing import Tracing
 from service.progress import banner, say
 from service.settings import Settings
 from service.vision import shared
@@ -45,13 +52,18 @@ class Server:
         arguments: argparse.Namespace,
         listener: socket.socket,
     ) -> None:
-        """``arguments`` are vLLM's, parsed; ``listener`` is bound to the address."""
+        """``arguments`` are vLLM's, parsed; ``listener`` is bound to the address.
+
+        Raises:
+            SettingsError: the file of API keys cannot be used.
+        """
         self._folder = folder
         self._settings = settings
         self._arguments = arguments
         self._listener = listener
         self._lifecycle = Lifecycle()
         self._gate = Gate(self._lifecycle)
+        self._keys = KeyFile(settings.api_keys_file) if settings.api_keys_file else None
         self._stop = asyncio.Event()
         self._exit_status = 0
 
@@ -85,7 +97,10 @@ class Server:
         self._stop.set()
 
     def _listen(self, stack: AsyncExitStack) -> NoSignalServer:
-        http = NoSignalServer(uvicorn_config(self._gate, self._arguments))
+        front: ASGIApp = self._gate
+        if self._arguments.otlp_traces_endpoint:
+            front = Tracing(front)
+        http = NoSignalServer(uvicorn_config(RequestObserver(front), self._arguments))
         serving = asyncio.create_task(http.serve(sockets=[self._listener]))
 
         async def close() -> None:
@@ -101,7 +116,13 @@ class Server:
         say(f"Loading {self._folder.index.family} from {self._folder.root}")
         runtime, engine = await asyncio.gather(
             self._load("vision encoder", shared.shared_runtime),
-            self._load("vLLM engine", start_engine, self._arguments, self._folder.family.stop),
+            self._load(
+                "vLLM engine",
+                start_engine,
+                self._arguments,
+                self._folder.family.stop,
+                self._settings.isolate_keys,
+            ),
         )
         stack.callback(shared.stop_shared_runtime)
         stack.callback(engine.shutdown, timeout=5)
@@ -115,9 +136,14 @@ class Server:
         )
         app.state.server = http  # where vLLM's error handlers look for it
         await stack.enter_async_context(app.router.lifespan_context(app))
-        self._gate.open(limited, lambda: runtime.ready and not engine.errored)
+        self._gate.open(self._guarded(limited), lambda: runtime.ready and not engine.errored)
+        say(capacity(self._folder, self._settings, engine.vllm_config))
         say(banner(self._arguments, self._settings.page))
         return engine
+
+    def _guarded(self, app: ASGIApp) -> ASGIApp:
+        app = Deadline(app, self._settings.request_max_seconds)
+        return RequireKey(app, self._keys) if self._keys else app
 
     async def _load(self, what: str, load: Callable[P, R], *args: P.args, **kw: P.kwargs) -> R:
         start = monotonic()
@@ -142,16 +168,19 @@ class Server:
             say(f"{cut} requests were cut.")
 
 
-def uvicorn_config(gate: Gate, arguments: argparse.Namespace) -> uvicorn.Config:
-    """uvicorn as vLLM's flags ask for it; its own news of starting and stopping are ours to tell."""
+def uvicorn_config(app: ASGIApp, arguments: argparse.Namespace) -> uvicorn.Config:
+    """uvicorn as vLLM's flags ask for it; access lines and news of starting and stopping are ours."""
     log_config = get_uvicorn_log_config(arguments)
     if log_config is not None and arguments.uvicorn_log_level == "info":
         log_config["loggers"]["uvicorn.error"]["level"] = "WARNING"
-    config = uvicorn.Config(
-        gate,
+    return uvicorn.Config(
+        app,
+        http=BoundedHead,
+        # A request must not inherit another one's tenant or span through its connection.
+        reset_contextvars=True,
         log_config=log_config,
         log_level=None,
-        access_log=not arguments.disable_uvicorn_access_log,
+        access_log=False,
         ssl_keyfile=arguments.ssl_keyfile,
         ssl_certfile=arguments.ssl_certfile,
         ssl_ca_certs=arguments.ssl_ca_certs,
@@ -159,8 +188,6 @@ def uvicorn_config(gate: Gate, arguments: argparse.Namespace) -> uvicorn.Config:
         # A stream that outlives the drain is cut.
         timeout_graceful_shutdown=1,
     )
-    config.h11_max_incomplete_event_size = arguments.h11_max_incomplete_event_size
-    return config
 
 
 def _fail(error: BaseException) -> None:

@@ -91,6 +91,25 @@ def test_a_dead_engine_ends_the_service(own_server: ServerProcess) -> None:
     assert any("engine has died" in line for line in own_server.log)
 
 
+@pytest.mark.parametrize("end", ["two SIGTERMs", "SIGKILL"])
+def test_nothing_is_left_when_it_ends_at_once(own_server: ServerProcess, end: str) -> None:
+    own_server.start()
+    engine = psutil.Process(own_server.process.pid).children(recursive=True)
+    assert len(engine) > 1
+    url = f"{own_server.url}/v1/chat/completions"
+    with httpx.stream("POST", url, json=LONG_ANSWER, timeout=60) as stream:
+        next(stream.iter_lines())
+        if end == "SIGKILL":
+            own_server.signal(signal.SIGKILL)
+        else:
+            own_server.signal(signal.SIGTERM)
+            own_server.wait_for("Draining", 20)
+            own_server.signal(signal.SIGTERM)
+        assert own_server.wait(5) != 0
+    _, alive = psutil.wait_procs(engine, timeout=10)
+    assert not alive
+
+
 def run_serve(*flags: str) -> subprocess.CompletedProcess[str]:
     """Run ``serve`` where it must fail at once."""
     command = [sys.executable, "-m", "service", "serve", *flags]

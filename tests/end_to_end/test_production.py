@@ -1,0 +1,218 @@
+"""What a shared service needs: keys, isolation, deadlines, limits, overload, logs and traces."""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import openai
+import pytest
+
+from service.engine.constraints import MAX_CHARACTERS
+from service.http.keys_command import add_key
+from service.model_folder.layout import ModelFolder
+from tests.collector import Collector, collector
+from tests.pictures import picture_uri
+from tests.server import ServerProcess
+
+SECRET = "xylophone"
+"""Stands in a prompt and must not be in a log."""
+
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+
+
+@pytest.fixture(scope="module")
+def traces() -> Iterator[Collector]:
+    with collector() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+    file = tmp_path_factory.mktemp("keys") / "keys.txt"
+    return file, {name: add_key(name, file) for name in ("alice", "bob")}
+
+
+@pytest.fixture(scope="module")
+def shared(
+    tiny_model: Callable[[str], ModelFolder],
+    server: ServerProcess,
+    keys: tuple[Path, dict[str, str]],
+    traces: Collector,
+) -> Iterator[ServerProcess]:
+    """A service as several teams would share it, with room for few requests."""
+    process = ServerProcess(
+        tiny_model("minigpt4-vicuna").root,
+        [
+            *("--dtype", "float32", "--isolate-keys", "true", "--log-format", "json"),
+            *("--api-keys-file", str(keys[0]), "--otlp-traces-endpoint", traces.url),
+            *("--max-num-seqs", "4", "--max-num-queued-reqs", "4"),
+        ],
+        {
+            "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf",
+            "OTEL_BSP_SCHEDULE_DELAY": "200",
+        },
+    )
+    try:
+        yield process.start()
+    finally:
+        process.stop()
+
+
+def ask(client: openai.OpenAI, text: str = "What is it?", **options: Any) -> Any:
+    parts = [
+        {"type": "image_url", "image_url": {"url": picture_uri("red")}},
+        {"type": "text", "text": text},
+    ]
+    options = {"max_tokens": 4, "temperature": 0, **options}
+    messages: Any = [{"role": "user", "content": parts}]
+    return client.chat.completions.create(model="minigpt4-vicuna", messages=messages, **options)
+
+
+@pytest.fixture(scope="module")
+def alice(shared: ServerProcess, keys: tuple[Path, dict[str, str]]) -> openai.OpenAI:
+    return shared.openai(api_key=keys[1]["alice"])
+
+
+def test_without_a_key_there_is_nothing_but_probes(
+    shared: ServerProcess, alice: openai.OpenAI
+) -> None:
+    with pytest.raises(openai.AuthenticationError):
+        shared.openai(api_key="wrong").models.list()
+    assert alice.models.list().data
+    for path in ("/health", "/ready", "/metrics", "/version"):
+        assert httpx.get(shared.url + path).status_code == 200
+    ask(alice)
+    assert shared.metric("minigpt4_requests_total", key="alice", status="200") >= 2
+    assert shared.metric("minigpt4_requests_rejected_total", reason="unauthorized") == 1
+
+
+def test_nobody_gains_by_what_another_key_has_asked(
+    shared: ServerProcess, keys: tuple[Path, dict[str, str]]
+) -> None:
+    text = "A question that is long enough to fill more than one block of the cache. " * 3
+
+    def cached(name: str) -> int:
+        usage = ask(shared.openai(api_key=keys[1][name]), text).usage
+        return int(usage.prompt_tokens_details.cached_tokens)
+
+    cached("alice")
+    assert cached("alice") > 0
+    encoded = shared.metric("minigpt4_encoder_images_total", outcome="encoded")
+    assert cached("bob") == 0
+    assert shared.metric("minigpt4_encoder_images_total", outcome="encoded") == encoded + 1
+    assert cached("bob") > 0
+    assert shared.metric("minigpt4_encoder_images_total", outcome="encoded") == encoded + 1
+
+
+def test_a_deadline_takes_the_request_out_of_the_engine(
+    shared: ServerProcess, alice: openai.OpenAI
+) -> None:
+    options = {"max_tokens": 1500, "extra_body": {"ignore_eos": True}, "n": 4, "temperature": 1}
+    hurry = alice.with_options(default_headers={"X-Request-Timeout": "0.5"})
+    with pytest.raises(openai.APIStatusError) as late:
+        ask(hurry, **options)
+    assert late.value.status_code == 504
+    wait_until(lambda: shared.metric("vllm:num_requests_running") == 0)
+
+    with pytest.raises(openai.APIError, match="longer than"):
+        for _ in ask(hurry, stream=True, **options):
+            pass
+    wait_until(lambda: shared.metric("vllm:num_requests_running") == 0)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("options", "parameter"),
+    [
+        ({"n": 17}, None),
+        ({"stop": ["a", "b", "c", "d", "e"]}, None),
+        (
+            {"response_format": {"type": "json_schema", "json_schema": {"schema": {"type": "x"}}}},
+            "r",
+        ),
+        ({"extra_body": {"structured_outputs": {"regex": "("}}}, "r"),
+        ({"extra_body": {"structured_outputs": {"grammar": "nonsense ::="}}}, "r"),
+        ({"extra_body": {"structured_outputs": {"choice": ["a" * MAX_CHARACTERS]}}}, "r"),
+    ],
+)
+def test_what_cannot_be_had_is_refused_before_a_stream_begins(
+    alice: openai.OpenAI, options: dict[str, Any], parameter: str | None, stream: bool
+) -> None:
+    if "response_format" in options:
+        options["response_format"]["json_schema"]["name"] = "x"
+    with pytest.raises(openai.BadRequestError) as refusal:
+        ask(alice, stream=stream, **options)
+    if parameter:
+        assert refusal.value.param == "response_format"
+    assert "/" not in str(refusal.value.body), "a library's own text"
+
+
+def test_overload_is_refused_at_once_and_the_others_are_served(alice: openai.OpenAI) -> None:
+    """Four run, four wait, the rest is told to come back later."""
+    begun = threading.Barrier(24)
+
+    def one(number: int) -> tuple[int, float, Any]:
+        begun.wait()
+        start = time.monotonic()
+        try:
+            ask(alice, f"Question {number}?", max_tokens=200, extra_body={"ignore_eos": True})
+        except openai.APIStatusError as error:
+            return error.status_code, time.monotonic() - start, error.response.headers
+        return 200, time.monotonic() - start, {}
+
+    with ThreadPoolExecutor(24) as pool:
+        answers = list(pool.map(one, range(24)))
+    served = [seconds for status, seconds, _ in answers if status == 200]
+    refused = [(seconds, headers) for status, seconds, headers in answers if status == 503]
+    assert len(served) + len(refused) == 24
+    assert len(served) >= 8
+    assert refused
+    assert all(int(headers["retry-after"]) > 0 for _, headers in refused)
+    assert max(seconds for seconds, _ in refused) < max(served)
+
+
+def test_a_trace_reaches_from_the_request_to_the_last_token(
+    alice: openai.OpenAI, traces: Collector
+) -> None:
+    parent = f"00-{TRACE}-b7ad6b7169203331-01"
+    ask(alice.with_options(default_headers={"traceparent": parent}))
+    names = {"POST /v1/chat/completions", "image.fetch", "image.encode", "llm_request"}
+    spans = {span.name: span for span in traces.wait_for(TRACE, names, 20)}
+    request = spans["POST /v1/chat/completions"]
+    assert request.parent_span_id.hex() == "b7ad6b7169203331"
+    for name in names - {request.name}:
+        assert spans[name].parent_span_id == request.span_id, name
+
+
+def test_every_line_is_json_and_tells_nothing_of_the_content(
+    shared: ServerProcess, alice: openai.OpenAI, keys: tuple[Path, dict[str, str]]
+) -> None:
+    headers = {"X-Request-Id": "the-last-one"}
+    ask(alice.with_options(default_headers=headers), f"Is it a {SECRET}?")
+    with pytest.raises(openai.BadRequestError):
+        ask(alice, SECRET, response_format={"type": "json_object"}, n=17)
+    wait_until(lambda: any("the-last-one" in line for line in shared.log))
+    records = [json.loads(line) for line in list(shared.log)]
+    text = "".join(shared.log)
+    assert SECRET not in text
+    assert "base64" not in text.replace(READY_EXAMPLE, "")
+    assert not any(key in text for key in keys[1].values())
+    (access,) = [line for line in records if line.get("request_id") == "the-last-one"]
+    assert access["key"] == "alice"
+    assert access["message"] == "POST '/v1/chat/completions' 200"
+
+
+READY_EXAMPLE = "data:image/png;base64,iVBORw0KGgo"
+"""The curl line that is printed at the start."""
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
