@@ -63,7 +63,16 @@ def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", Settings.model_fields)
-def test_every_setting_is_in_the_readme(name: str) -> None:
+def test_every_setting_is_in_the_readme_with_its_default(name: str) -> None:
     field = Settings.model_fields[name]
-    assert f"`{name}`" in README.read_text()
     assert field.description
+    (row,) = [line for line in README.read_text().splitlines() if line.startswith(f"| `{name}` |")]
+    _, _, default, description, _ = row.split("|")
+    assert description.strip() == " ".join(field.description.split())
+    shown = default.strip().strip("`")
+    if isinstance(field.default, Path):
+        assert Path(shown).expanduser() == field.default
+    elif field.default in (None, frozenset()):
+        assert shown in ("none", "[]")
+    else:
+        assert shown == str(field.default).lower()
