@@ -51,14 +51,10 @@ def vllm_flags(
         "--sse-keep-alive-interval": "15",
         "--disable-access-log-for-endpoints": "/health,/ready,/metrics",
     }
-    switches = [
-        "--enable-prompt-tokens-details",
-        "--enable-request-id-headers",
-        "--no-use-tqdm-on-load",
-    ]
+    switches = ["--enable-prompt-tokens-details", "--no-use-tqdm-on-load"]
     platform = CPU_FLAGS if cpu else []
-    switches += vllm_logging_flags(settings.log_format)
-    return [*_flatten(flags), *switches, *platform, *_merge_overrides(folder, user_flags)]
+    ours = [*_flatten(flags), *switches, *platform, *vllm_logging_flags(settings.log_format)]
+    return [*_without(ours, user_flags), *_merge_overrides(folder, user_flags)]
 
 
 def model_flags(folder: ModelFolder) -> dict[str, str]:
@@ -81,11 +77,28 @@ def _hf_overrides(folder: ModelFolder) -> dict[str, Any]:
     }
 
 
+def _without(ours: list[str], user_flags: Sequence[str]) -> list[str]:
+    """``ours`` without the flags that the user gives too, of which vLLM would complain."""
+    given = {_switch(flag) for flag in user_flags if flag.startswith("--")}
+    kept, dropping = [], False
+    for word in ours:
+        if word.startswith("--"):
+            dropping = _switch(word) in given
+        if not dropping:
+            kept.append(word)
+    return kept
+
+
+def _switch(flag: str) -> str:
+    """A flag's name however it is written: ``--no-enforce-eager``, ``--block_size=16``."""
+    return flag.partition("=")[0].replace("_", "-").removeprefix("--").removeprefix("no-")
+
+
 def _merge_overrides(folder: ModelFolder, user_flags: Sequence[str]) -> list[str]:
     """A user's --hf-overrides adds to ours instead of replacing it."""
     flags = list(user_flags)
     for index, flag in enumerate(flags):
-        if flag == "--hf-overrides" or flag.startswith("--hf-overrides="):
+        if _switch(flag) == "hf-overrides":
             _, equals, value = flag.partition("=")
             try:
                 overrides = json.loads(value if equals else flags[index + 1])

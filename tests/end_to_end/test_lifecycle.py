@@ -19,7 +19,7 @@ from tests.server import ServerProcess
 LONG_ANSWER = {
     "messages": [{"role": "user", "content": "Hello."}],
     "n": 8,
-    "max_tokens": 800,
+    "max_tokens": 1900,
     "ignore_eos": True,
     "stream": True,
 }
@@ -70,7 +70,7 @@ def test_starting_draining_and_the_end(own_server: ServerProcess) -> None:
         rest = [line for line in lines if line]
     assert rest[-1] == "data: [DONE]", "the running stream was cut"
     assert sum('"finish_reason":"length"' in line for line in rest) == LONG_ANSWER["n"]
-    assert own_server.wait() == 0
+    assert own_server.wait(20) == 0
     assert not any("Traceback" in line for line in own_server.log)
 
 

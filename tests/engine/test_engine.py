@@ -41,7 +41,28 @@ def test_a_users_flags_win(folder: ModelFolder) -> None:
     assert flags(folder, "--block-size", "64", cpu=True)["--block-size"] == "64"
 
 
-@pytest.mark.parametrize("form", [["--hf-overrides", '{"a": 1}'], ['--hf-overrides={"a": 1}']])
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["--shutdown-timeout", "5"],
+        ["--shutdown_timeout=5"],
+        ["--no-enforce-eager"],
+        ["--hf-overrides", "{}"],
+        ["--model=x"],
+    ],
+)
+def test_no_flag_stands_twice(folder: ModelFolder, given: list[str]) -> None:
+    words = vllm_flags(folder, load_settings(), "name", given, cpu=True)
+    names = [
+        word.partition("=")[0].replace("_", "-").replace("--no-", "--")
+        for word in words
+        if word.startswith("--")
+    ]
+    assert len(names) == len(set(names))
+    assert words[-1] == given[-1] or "--hf-overrides" in given
+
+
+@pytest.mark.parametrize("form", [["--hf-overrides", '{"a": 1}'], ['--hf_overrides={"a": 1}']])
 def test_a_users_overrides_are_added_to_ours(folder: ModelFolder, form: list[str]) -> None:
     overrides = json.loads(flags(folder, *form)["--hf-overrides"])
     assert overrides["a"] == 1
