@@ -111,6 +111,8 @@ class Server:
         return http
 
     async def _start(self, stack: AsyncExitStack, http: NoSignalServer) -> Engine:
+        while not http.started:  # noqa: ASYNC110 - uvicorn offers no event for it
+            await asyncio.sleep(0.01)
         shared.set_model_folder(self._folder)
         shared.set_settings(self._settings)
         say(f"Loading {self._folder.index.family} from {self._folder.root}")

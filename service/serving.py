@@ -105,6 +105,9 @@ def parse_vllm_flags(
         validate_parsed_serve_args(arguments)
     except (ValueError, TypeError) as error:
         raise SettingsError(str(error)) from None
+    if arguments.enable_mm_embeds or arguments.enable_prompt_embeds:
+        # vLLM would unpickle what clients send; image_embeddings_input does without.
+        raise SettingsError("--enable-mm-embeds and --enable-prompt-embeds are not served.")
     if arguments.api_server_count not in (None, 1):
         raise SettingsError("One process serves HTTP; run replicas instead of --api-server-count.")
     return arguments
