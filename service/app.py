@@ -8,6 +8,7 @@ from pathlib import Path
 
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 from vllm.engine.protocol import EngineClient
@@ -26,13 +27,14 @@ from vllm.entrypoints.serve.tokenize import api_router as tokenize
 
 from service import __version__
 from service.embeddings.routes import embeddings_router
-from service.engine.errors import as_vllm_error
+from service.engine.errors import as_vllm_error, refusing
 from service.errors import ServiceError
 from service.families import DEFAULT_MAX_TOKENS
 from service.files.routes import files_router
 from service.files.store import FileStore
 from service.http.limits import BodyLimit, RetryAfter
 from service.http.openai_errors import error_body
+from service.http.strict_json import StrictJson
 from service.observability.build import versions
 from service.page.routes import attach_page
 from service.settings import Settings
@@ -102,6 +104,7 @@ async def create_app(
     app.router.routes[:] = [
         route for route in app.router.routes if getattr(route, "path", None) in PATHS
     ]
+    _let_no_validator_fail(app)
     init_exception_handler(app)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(ServiceError, service_error)
@@ -111,7 +114,15 @@ async def create_app(
     _default_answer_length(app)
     if settings.page:
         attach_page(app, model, app.state.openai_serving_chat.default_sampling_params)
-    return app, RetryAfter(BodyLimit(app, settings.request_max_bytes), busy_seconds)
+    bounded = BodyLimit(StrictJson(app), settings.request_max_bytes)
+    return app, RetryAfter(bounded, busy_seconds)
+
+
+def _let_no_validator_fail(app: FastAPI) -> None:
+    """A body that vLLM's validators trip over is the client's fault, whatever they raise."""
+    for route in app.routes:
+        for body in route.dependant.body_params if isinstance(route, APIRoute) else ():
+            body.validate = refusing(body.validate)  # type: ignore[method-assign]
 
 
 def _default_answer_length(app: FastAPI) -> None:

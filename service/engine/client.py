@@ -12,7 +12,7 @@ from vllm.sampling_params import SamplingParams
 from vllm.usage.usage_lib import UsageContext
 from vllm.v1.engine.async_llm import AsyncLLM
 
-from service.engine.constraints import check_constraints
+from service.engine.constraints import check_constraints, refusing_dead_ends
 from service.engine.errors import translating_errors
 from service.engine.parts import with_image_parts
 from service.errors import EngineStartError
@@ -36,7 +36,8 @@ class Engine(AsyncLLM):
         params = with_stop(sampling_params, self.family_stop)
         if self.isolate_keys:
             prompt = with_salt(prompt, TENANT.get())
-        return super().generate(prompt, params, request_id, **options)
+        answer = super().generate(prompt, params, request_id, **options)
+        return answer if params.structured_outputs is None else refusing_dead_ends(answer)
 
 
 def with_stop(params: SamplingParams, stop: tuple[str, ...]) -> SamplingParams:

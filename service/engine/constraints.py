@@ -4,15 +4,29 @@ vLLM validates a schema when the engine takes the request, which for a stream is
 """
 
 import json
+import re
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, suppress
 
 from vllm.exceptions import VLLMError
-from vllm.sampling_params import SamplingParams
+from vllm.outputs import RequestOutput
+from vllm.sampling_params import SamplingParams, StructuredOutputsParams
 from vllm.v1.engine.async_llm import AsyncLLM
 
 from service.engine.errors import BadRequestError
 
 MAX_CHARACTERS = 65_536
 """Length of a JSON schema, regex, grammar or list of choices; OpenAI's own limit is of this order."""
+
+MAX_COUNT = 65_536
+"""Repetitions that a schema, regex or grammar may ask for. A grammar library takes memory for each at
+once, and ends the process when it gets none."""
+
+COUNTS = frozenset(
+    {"minItems", "maxItems", "minLength", "maxLength", "minProperties", "maxProperties"}
+    | {"minContains", "maxContains"}
+)
+REPETITION = re.compile(r"\{\s*(\d*)\s*,?\s*(\d*)\s*\}")
 
 PARAMETER = "response_format"
 
@@ -22,13 +36,24 @@ def check_constraints(engine: AsyncLLM, params: SamplingParams) -> None:
     constraint = params.structured_outputs
     if constraint is None:
         return
-    for wanted in (constraint.json, constraint.regex, constraint.grammar, constraint.choice):
+    for wanted in (
+        constraint.json,
+        constraint.regex,
+        constraint.grammar,
+        constraint.choice,
+        constraint.structural_tag,
+    ):
         text = wanted if isinstance(wanted, str) else json.dumps(wanted)
         if len(text) > MAX_CHARACTERS:
             raise BadRequestError(
                 f"The schema or grammar has more than {MAX_CHARACTERS} characters.",
                 parameter=PARAMETER,
             )
+    if _repeats_too_often(constraint):
+        raise BadRequestError(
+            f"The schema or grammar repeats something more than {MAX_COUNT} times.",
+            parameter=PARAMETER,
+        )
     try:
         params.clone().verify(
             engine.model_config,
@@ -42,3 +67,53 @@ def check_constraints(engine: AsyncLLM, params: SamplingParams) -> None:
             "not supported.",
             parameter=PARAMETER,
         ) from error
+
+
+async def refusing_dead_ends(
+    answer: AsyncGenerator[RequestOutput, None],
+) -> AsyncGenerator[RequestOutput, None]:
+    """``answer``, raising :class:`BadRequestError` where the engine found no token that fits.
+
+    A grammar may be well-formed and still allow nothing: a rule that is only itself, say.
+    """
+    async with aclosing(answer):
+        async for output in answer:
+            if any(choice.finish_reason == "error" for choice in output.outputs):
+                raise BadRequestError(
+                    "No text fits the response's schema, regex, grammar or choice.",
+                    parameter=PARAMETER,
+                )
+            yield output
+
+
+def _repeats_too_often(constraint: StructuredOutputsParams) -> bool:
+    texts = [constraint.regex, constraint.grammar]
+    for source in (constraint.json, constraint.structural_tag):
+        schema = source
+        with suppress(ValueError, RecursionError):  # the grammar library will say what is wrong
+            schema = json.loads(source) if isinstance(source, str) else source
+        texts.append(json.dumps(schema))
+        if any(count > MAX_COUNT for count in _counts(schema)):
+            return True
+    numbers = (number for text in texts if text for number in _repetitions(text))
+    return any(len(number) > 9 or int(number) > MAX_COUNT for number in numbers if number)
+
+
+def _repetitions(text: str) -> Iterator[str]:
+    """The numbers of ``{n}`` and ``{n,m}`` in a regex or grammar."""
+    for match in REPETITION.finditer(text):
+        yield from match.groups()
+
+
+def _counts(schema: object) -> Iterator[float]:
+    """The counts that a JSON schema asks for, at any depth."""
+    waiting = [schema]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, list):
+            waiting.extend(node)
+        elif isinstance(node, dict):
+            waiting.extend(node.values())
+            for name in COUNTS & node.keys():
+                if isinstance(node[name], (int, float)):
+                    yield node[name]

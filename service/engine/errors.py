@@ -79,3 +79,21 @@ def translating_errors(call: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable
             ) from error
 
     return translated
+
+
+def refusing(validate: Callable[P, R]) -> Callable[P, R]:
+    """``validate`` of a request's body, raising :class:`BadRequestError` where it fails itself.
+
+    vLLM's validators look into a body before its types are known.
+    """
+
+    @functools.wraps(validate)
+    def refused(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return validate(*args, **kwargs)
+        except (VLLMError, ValueError):
+            raise
+        except Exception as error:
+            raise BadRequestError("The body is not of this route's form.") from error
+
+    return refused

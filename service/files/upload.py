@@ -4,6 +4,7 @@ Everything stays in memory, whose bound is that of a request's body: nothing is 
 could be full.
 """
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -15,6 +16,9 @@ from starlette.requests import ClientDisconnect, Request
 from service.errors import ImageError, UploadError
 from service.files.record import shown_filename
 from service.images.decoding import decode_pixels
+
+# What it says about a malformed form, the client is told by us.
+logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
 
 PURPOSE = "vision"
 FIELDS = 8

@@ -1,0 +1,92 @@
+"""JSON as everybody understands it (I-JSON, RFC 7493), before anything reads it otherwise.
+
+Python's reader takes more: NaN, numbers beyond any float, halves of UTF-16 pairs. These get through
+validation and fail much later, in tokenizers, native code or another process.
+"""
+
+import json
+import math
+import re
+from typing import NoReturn
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.http.lifecycle import respond
+from service.http.openai_errors import error_body
+
+SUSPICIOUS = re.compile(rb"\\u[dD]|\xed[\xa0-\xbf]|NaN|Infinity|[0-9]{19}|[eE]\+?[0-9]{3}")
+"""Without any of these, a body holds nothing that this module refuses; most bodies are not parsed."""
+
+MESSAGE = (
+    "The body's JSON must have finite numbers, whole ones of 64 bits at most, and valid Unicode."
+)
+
+
+class StrictJson:
+    """ASGI layer: 400 for a JSON body with values that not every reader understands."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Read the body of a JSON request, look at it, and hand it on."""
+        content_type = (
+            Headers(scope=scope).get("content-type", "") if scope["type"] == "http" else ""
+        )
+        if "json" not in content_type.lower():
+            await self._app(scope, receive, send)
+            return
+        messages, body = await _read(receive)
+        if SUSPICIOUS.search(body) and not is_strict(body):
+            await respond(send, 400, error_body(MESSAGE, "BadRequestError", 400))
+            return
+        waiting = iter(messages)
+
+        async def replay() -> Message:
+            return next(waiting, None) or await receive()
+
+        await self._app(scope, replay, send)
+
+
+async def _read(receive: Receive) -> tuple[list[Message], bytes]:
+    messages: list[Message] = []
+    while not messages or messages[-1].get("more_body", False):
+        messages.append(await receive())
+    return messages, b"".join(message.get("body", b"") for message in messages)
+
+
+def is_strict(body: bytes) -> bool:
+    """Whether ``body`` is either strict or no JSON at all, which its reader will say better."""
+    try:
+        text = body.decode("utf-8", "surrogatepass")
+        value = json.loads(
+            text, parse_constant=_refuse, parse_int=_whole_number, parse_float=_finite_number
+        )
+        json.dumps(value, ensure_ascii=False).encode()
+    except (_NotStrictError, UnicodeEncodeError):
+        return False
+    except (ValueError, RecursionError):
+        pass
+    return True
+
+
+class _NotStrictError(Exception):
+    """Not a ValueError: those are broken JSON."""
+
+
+def _refuse(_: str) -> NoReturn:
+    raise _NotStrictError
+
+
+def _whole_number(digits: str) -> int:
+    if len(digits) > 20 or not -(2**63) <= int(digits) < 2**63:
+        raise _NotStrictError
+    return int(digits)
+
+
+def _finite_number(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise _NotStrictError
+    return number
