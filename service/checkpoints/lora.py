@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from service.checkpoints.reading import TensorEntry
@@ -33,8 +34,8 @@ class LoraUpdate:
 
     def merged(self, base: Tensor) -> Tensor:
         """The updated matrix in the dtype of ``base``; computed in float32."""
-        update = self.up.read().float() @ self.down.read().float()
-        return (base.float() + self.scale * update).to(base.dtype)
+        up, down = self.up.read().float(), self.down.read().float()
+        return torch.addmm(base.float(), up, down, alpha=self.scale).to(base.dtype)
 
 
 def is_lora(name: str) -> bool:

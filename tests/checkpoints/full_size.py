@@ -1,8 +1,11 @@
-"""Measures an import at full size, with random weights in the published layouts.
+"""Measures full-size vision encoders with random weights: seconds and peak memory of each step.
 
-``python -m tests.checkpoints.full_size FOLDER --family minigpt4-vicuna --llm-width 4096``: writes the
-files (7 GiB of disk), imports them, then loads and encodes in float32 and bfloat16, each step in a
-process of its own. Prints seconds and peak memory. The language model is one layer: it is not measured.
+``python -m tests.checkpoints.full_size FOLDER --family minigpt4-vicuna --size 7b`` writes files in the
+published layouts (7 GiB of disk), imports them, then loads and encodes in float32 and bfloat16, each
+step in a process of its own. The language model is one layer: it is not measured.
+
+With ``--init-model`` the folder is made by ``init-model``, the whole language model in it (15 GiB of
+disk at 7B, 28 GiB at 13B).
 """
 
 import argparse
@@ -13,14 +16,15 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from service.families import FAMILIES
+from service.model_folder.initialise import SIZES
 from tests.checkpoints.published import Sizes, publish
 
-IMPORT = """
+MAKE = """
 import sys, time
 from service.cli import main
 start = time.perf_counter()
 main(sys.argv[1:])
-print(f"import: {time.perf_counter() - start:.1f} s")
+print(f"{sys.argv[1]}: {time.perf_counter() - start:.1f} s")
 """
 ENCODE = """
 import sys, time
@@ -47,17 +51,9 @@ print(f"  peak memory {peak_bytes() / 2**30:.2f} GiB")
 """
 
 
-def _written(folder: Path, family: str, sizes: Sizes) -> list[str]:
-    return publish(folder, family, sizes).arguments
-
-
-def run() -> None:
-    """Measure one family."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--family", choices=FAMILIES, default="minigpt4-vicuna")
-    parser.add_argument("--llm-width", type=int, default=4096, help="4096 is 7B, 5120 is 13B")
-    arguments = parser.parse_args()
+def _published(folder: Path, family: str, size: str) -> list[str]:
+    """The ``import`` command line for files that are written here."""
+    width = SIZES[size].hidden_size
     sizes = Sizes(
         vit_width=1408,
         vit_mlp=6144,
@@ -66,18 +62,32 @@ def run() -> None:
         qformer_mlp=3072,
         qformer_layers=12,
         words=30523,
-        llama_width=arguments.llm_width,
+        llama_width=width,
         llama_layers=1,
-        llama_heads=arguments.llm_width // 128,
+        llama_heads=width // 128,
     )
-    # In a process of its own, so that its memory is not the next one's.
-    with ProcessPoolExecutor(1, get_context("spawn")) as writer:
-        command = writer.submit(
-            _written, arguments.folder / "files", arguments.family, sizes
-        ).result()
+    return ["import", str(folder / "model"), *publish(folder / "files", family, sizes).arguments]
+
+
+def run() -> None:
+    """Measure one family at one size."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--family", choices=FAMILIES, default="minigpt4-vicuna")
+    parser.add_argument("--size", choices=("7b", "13b"), default="7b")
+    parser.add_argument("--init-model", action="store_true")
+    arguments = parser.parse_args()
     model = str(arguments.folder / "model")
+    if arguments.init_model:
+        command = ["init-model", model, "--family", arguments.family, "--size", arguments.size]
+    else:
+        # In a process of its own, so that its memory is not the next one's.
+        with ProcessPoolExecutor(1, get_context("spawn")) as writer:
+            command = writer.submit(
+                _published, arguments.folder, arguments.family, arguments.size
+            ).result()
     for script, words in (
-        (IMPORT, ["import", model, *command]),
+        (MAKE, command),
         (ENCODE, [model, "float32"]),
         (ENCODE, [model, "bfloat16"]),
     ):

@@ -140,12 +140,17 @@ def trained_model(family: str, sizes: Sizes = SMALL, seed: int = 3) -> Tensors:
     return tensors
 
 
-def training_checkpoint(model: Tensors, datasets: tuple[str, ...] = ("cc_sbu_align",)) -> Any:
-    """What the original's training saves."""
+def training_checkpoint(
+    model: Tensors, datasets: tuple[str, ...] = ("cc_sbu_align",), **options: float
+) -> Any:
+    """What the original's training saves; ``options`` are of the model's configuration."""
     return {
         "model": model,
         "optimizer": {"state": {0: {"exp_avg": torch.ones(3)}}, "param_groups": [{"lr": 1e-5}]},
-        "config": {"model": {"arch": "minigpt4"}, "datasets": {name: {} for name in datasets}},
+        "config": {
+            "model": {"arch": "minigpt4", **options},
+            "datasets": {name: {} for name in datasets},
+        },
         "scaler": {"scale": 65536.0},
         "epoch": 4,
     }

@@ -113,8 +113,8 @@ def _norm(values: Tensor, tensors: Tensors, name: str, eps: float) -> Tensor:
     return layer_norm(values, values.shape[-1:], weight, bias, eps)
 
 
-def add_lora(model: LlamaForCausalLM, trained: Tensors) -> None:
-    """MiniGPT-v2's updates beside the base weights, as peft computes them: alpha 16 over the rank."""
+def add_lora(model: LlamaForCausalLM, trained: Tensors, alpha: float = 16) -> None:
+    """MiniGPT-v2's updates beside the base weights, as peft computes them: alpha over the rank."""
     for layer in range(model.config.num_hidden_layers):
         attention = model.model.layers[layer].self_attn
         for part in ("q_proj", "v_proj"):
@@ -122,6 +122,6 @@ def add_lora(model: LlamaForCausalLM, trained: Tensors) -> None:
             down, up = trained[f"{name}A.weight"], trained[f"{name}B.weight"]
             getattr(attention, part).register_forward_hook(
                 lambda module, inputs, output, down=down, up=up: (
-                    output + 16 / len(down) * (inputs[0] @ down.T @ up.T)
+                    output + alpha / len(down) * (inputs[0] @ down.T @ up.T)
                 )
             )

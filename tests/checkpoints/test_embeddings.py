@@ -1,20 +1,43 @@
 """Imported encoders against what the original computes: every family, image size and kind of image."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from transformers import (
+    Blip2Config,
+    Blip2ForConditionalGeneration,
+    InstructBlipConfig,
+    InstructBlipForConditionalGeneration,
+    LlamaConfig,
+    PreTrainedConfig,
+    PreTrainedModel,
+    T5Config,
+)
 
 from service.cli import main
 from service.images.decoding import decode_pixels
+from service.model_folder.initialise import fill_randomly
 from service.model_folder.layout import ModelFolder
 from service.vision.weights import load_vision_encoder
 from tests.checkpoints.conftest import FAMILIES
-from tests.checkpoints.published import Published, write_blip2_folder
+from tests.checkpoints.published import (
+    QFORMER_HEADS,
+    QFORMER_WIDTH,
+    QUERIES,
+    VIT_HEADS,
+    VIT_LAYERS,
+    VIT_WIDTH,
+    Published,
+    training_checkpoint,
+    write_blip2_folder,
+)
 from tests.checkpoints.reference import image_pixels, projected_embeddings
 
 IMAGE_SIZES = {"minigpt4-vicuna": 224, "minigpt4-llama2": 224, "minigpt-v2": 448}
@@ -125,3 +148,118 @@ def test_a_blip2_folder_lends_its_vit_only(
     main(["import", str(tmp_path / "model"), *arguments])
     data = IMAGES["RGB"]()
     assert torch.equal(_encode(tmp_path / "model", data), _encode(imported(family), data))
+
+
+class _Transformers(NamedTuple):
+    """Classes of one published kind of folder."""
+
+    model: type[PreTrainedModel]
+    config: type[PreTrainedConfig]
+    text: PreTrainedConfig
+
+
+TRANSFORMERS = {
+    "BLIP-2": _Transformers(
+        Blip2ForConditionalGeneration,
+        Blip2Config,
+        T5Config(vocab_size=40, d_model=48, d_kv=8, d_ff=64, num_layers=2, num_heads=2),
+    ),
+    "InstructBLIP": _Transformers(
+        InstructBlipForConditionalGeneration,
+        InstructBlipConfig,
+        LlamaConfig(
+            vocab_size=40,
+            hidden_size=48,
+            intermediate_size=64,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+        ),
+    ),
+}
+
+
+def _written_by_transformers(kind: str, folder: Path) -> PreTrainedModel:
+    """A random model of the library's own classes, saved in about 20 shards."""
+    classes = TRANSFORMERS[kind]
+    vit = {"hidden_size": VIT_WIDTH, "intermediate_size": 380, "num_attention_heads": VIT_HEADS}
+    qformer = {"hidden_size": QFORMER_WIDTH, "intermediate_size": 192, "vocab_size": 30}
+    config = classes.config(
+        vision_config=vit | {"num_hidden_layers": VIT_LAYERS, "image_size": 224, "patch_size": 14},
+        qformer_config=qformer
+        | {"num_hidden_layers": 3, "num_attention_heads": QFORMER_HEADS}
+        | {"encoder_hidden_size": VIT_WIDTH, "max_position_embeddings": 20},
+        text_config=classes.text.to_dict(),
+        num_query_tokens=QUERIES,
+    )
+    model = classes.model(config).eval()
+    fill_randomly(model, torch.Generator().manual_seed(11))
+    model.save_pretrained(folder, max_shard_size="500KB")
+    return model
+
+
+@pytest.mark.parametrize("kind", TRANSFORMERS)
+def test_every_tensor_that_transformers_writes_is_known(
+    kind: str,
+    tmp_path: Path,
+    published: Callable[[str], Published],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    _written_by_transformers(kind, tmp_path / "folder")
+    files = published("minigpt4-vicuna")
+    arguments = [*files.arguments[:2], "--qformer", str(tmp_path / "folder"), *files.arguments[6:]]
+    main(["import", str(tmp_path / "model"), *arguments])
+    assert "nor this importer knows" not in capsys.readouterr().out
+    load_vision_encoder(ModelFolder.open(tmp_path / "model").vision)
+
+
+def test_a_blip2_folder_computes_what_transformers_does(
+    tmp_path: Path, published: Callable[[str], Published]
+) -> None:
+    """The one difference, ln_vision's epsilon, is far below the tolerance at this scale."""
+    model = _written_by_transformers("BLIP-2", tmp_path / "folder")
+    files = published("minigpt4-vicuna")
+    arguments = [*files.arguments[:2], "--qformer", str(tmp_path / "folder"), *files.arguments[6:]]
+    main(["import", str(tmp_path / "model"), *arguments])
+    with torch.inference_mode():
+        features = model.vision_model(image_pixels(IMAGES["RGB"](), 224)).last_hidden_state
+        queries = model.qformer(model.query_tokens, encoder_hidden_states=features)[0]
+        weight, bias = (files.trained[f"llama_proj.{kind}"] for kind in ("weight", "bias"))
+        wanted = torch.nn.functional.linear(queries, weight, bias)
+    _assert_same(_encode(tmp_path / "model", IMAGES["RGB"]()), wanted)
+
+
+def test_what_a_checkpoint_holds_counts_over_the_other_files(
+    tmp_path: Path, published: Callable[[str], Published]
+) -> None:
+    """The original loads it last, so a Q-Former, ln_vision or ViT that was trained too wins."""
+    files = published("minigpt4-vicuna")
+    generator = torch.Generator().manual_seed(12)
+    retrained = [
+        "query_tokens",
+        "ln_vision.weight",
+        "Qformer.bert.encoder.layer.1.output_query.dense.weight",
+    ]
+    blip2 = {name: torch.randn(files.blip2[name].shape, generator=generator) for name in retrained}
+    eva = {"blocks.1.attn.v_bias": torch.randn(VIT_WIDTH, generator=generator)}
+    eva["blocks.1.attn.q_bias"] = torch.randn(VIT_WIDTH, generator=generator)
+    under = {f"visual_encoder.{name}": tensor for name, tensor in eva.items()}
+    torch.save(training_checkpoint(files.trained | blip2 | under), tmp_path / "ckpt.pth")
+    arguments = list(files.arguments)
+    arguments[arguments.index("--projection") + 1] = str(tmp_path / "ckpt.pth")
+    main(["import", str(tmp_path / "model"), *arguments])
+    together = replace(files, eva=files.eva | eva, blip2=files.blip2 | blip2)
+    wanted = projected_embeddings(together, image_pixels(IMAGES["RGB"](), 224), 224)
+    _assert_same(_encode(tmp_path / "model", IMAGES["RGB"]()), wanted)
+    alone = projected_embeddings(files, image_pixels(IMAGES["RGB"](), 224), 224)
+    assert (wanted - alone).abs().max() > 100 * TOLERANCE * wanted.abs().max()
+
+
+def test_sizes_that_tensors_cannot_tell_can_be_given(
+    tmp_path: Path, published: Callable[[str], Published]
+) -> None:
+    flags = ["--vit-heads", "4", "--vit-layers", "2", "--qformer-heads", "1"]
+    main(["import", str(tmp_path / "model"), *published("minigpt4-vicuna").arguments, *flags])
+    config = load_vision_encoder(ModelFolder.open(tmp_path / "model").vision).config
+    assert config.qformer is not None
+    assert (config.vit.num_attention_heads, config.vit.num_hidden_layers) == (4, 2)
+    assert config.qformer.num_attention_heads == 1

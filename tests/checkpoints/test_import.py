@@ -19,13 +19,9 @@ from service.model_folder.layout import ModelFolder, ModelIndex
 from service.model_folder.validation import validate
 from tests.checkpoints.conftest import FAMILIES
 from tests.checkpoints.published import (
-    LLAMA_LAYERS,
-    RANK,
     Published,
-    training_checkpoint,
     write_llama,
 )
-from tests.checkpoints.reference import add_lora
 
 Get = Callable[[str], Published]
 
@@ -141,112 +137,3 @@ def test_an_unwritable_place_is_said(tmp_path: Path, published: Get) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(SystemExit, match="could not be written"):
         main(["import", str(tmp_path / "file" / "m"), *published("minigpt4-llama2").arguments])
-
-
-@pytest.mark.parametrize("suffix", ["", ".default"])
-def test_minigpt_v2s_lora_is_merged(suffix: str, tmp_path: Path, published: Get) -> None:
-    """The merged model against the base with the update computed beside it, as peft does it."""
-    files = published("minigpt-v2")
-    trained = {
-        name.replace(".weight", f"{suffix}.weight") if "lora_" in name else name: tensor
-        for name, tensor in files.trained.items()
-    }
-    torch.save(training_checkpoint(trained), tmp_path / "v2.pth")
-    arguments = list(files.arguments)
-    arguments[arguments.index("--projection") + 1] = str(tmp_path / "v2.pth")
-    main(["import", str(tmp_path / "model"), *arguments])
-
-    merged = LlamaForCausalLM.from_pretrained(ModelFolder.open(tmp_path / "model").language_model)
-    base = LlamaForCausalLM.from_pretrained(files.language_model)
-    tokens = torch.arange(3, 40)[None]
-    with torch.inference_mode():
-        plain = base(tokens).logits
-        add_lora(base, files.trained)
-        wanted, found = base(tokens).logits, merged(tokens).logits
-    assert (found - wanted).abs().max() / wanted.abs().max() < 1e-4
-    assert (plain - wanted).abs().max() / wanted.abs().max() > 1e-2
-
-
-def test_all_but_the_updated_weights_stay_as_they_are(
-    published: Get, imported: Callable[[str], Path]
-) -> None:
-    merged = LlamaForCausalLM.from_pretrained(
-        ModelFolder.open(imported("minigpt-v2")).language_model
-    ).state_dict()
-    base = LlamaForCausalLM.from_pretrained(published("minigpt-v2").language_model).state_dict()
-    changed = {name for name, tensor in base.items() if not torch.equal(tensor, merged[name])}
-    assert changed == {
-        f"model.layers.{layer}.self_attn.{part}.weight"
-        for layer in range(LLAMA_LAYERS)
-        for part in ("q_proj", "v_proj")
-    }
-
-
-def test_lora_of_another_model_is_refused(tmp_path: Path, published: Get) -> None:
-    files = published("minigpt-v2")
-    name = "llama_model.base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight"
-    for tensors, message in (
-        ({**files.trained, name: torch.ones(RANK, 65)}, "update \\(64, 65\\)"),
-        ({key: value for key, value in files.trained.items() if key != name}, "only half"),
-    ):
-        torch.save(training_checkpoint(tensors), tmp_path / "v2.pth")
-        arguments = list(files.arguments)
-        arguments[arguments.index("--projection") + 1] = str(tmp_path / "v2.pth")
-        with pytest.raises(SystemExit, match=message):
-            main(["import", str(tmp_path / "model"), *arguments])
-
-
-MEASURE = """
-import sys
-from pathlib import Path
-from service.checkpoints.folder import write_import
-from service.checkpoints.importer import ImportRequest, plan_import
-from service.vision.model import VisionEncoder
-from tests.checkpoints.memory import peak_bytes
-before = peak_bytes()
-request = ImportRequest(Path(sys.argv[1]), *sys.argv[2:5], vit=sys.argv[5])
-write_import(plan_import(request), lambda line: None)
-print(peak_bytes() - before)
-"""
-
-
-def test_memory_stays_near_the_largest_tensor(tmp_path: Path, published: Get) -> None:
-    """A ViT file of about 250 MiB; its largest tensor has 17 MiB."""
-    width, mlp, layers = 1408, 6144, 5
-    shapes = {
-        "cls_token": (1, 1, width),
-        "pos_embed": (1, 257, width),
-        "patch_embed.proj.weight": (width, 3, 14, 14),
-        "patch_embed.proj.bias": (width,),
-    }
-    for layer in range(layers + 1):
-        shapes |= {
-            f"blocks.{layer}.norm{n}.{k}": (width,) for n in "12" for k in ("weight", "bias")
-        }
-        shapes |= {f"blocks.{layer}.attn.{k}_bias": (width,) for k in "qv"}
-        shapes |= {
-            f"blocks.{layer}.attn.qkv.weight": (3 * width, width),
-            f"blocks.{layer}.attn.proj.weight": (width, width),
-            f"blocks.{layer}.attn.proj.bias": (width,),
-            f"blocks.{layer}.mlp.fc1.weight": (mlp, width),
-            f"blocks.{layer}.mlp.fc1.bias": (mlp,),
-            f"blocks.{layer}.mlp.fc2.weight": (width, mlp),
-            f"blocks.{layer}.mlp.fc2.bias": (width,),
-        }
-    vit = tmp_path / "eva_vit_g.pth"
-    torch.save({name: torch.ones(shape).half() for name, shape in shapes.items()}, vit)
-    projection = {"llama_proj.weight": torch.ones(64, 4 * width), "llama_proj.bias": torch.ones(64)}
-    torch.save({"model": projection}, tmp_path / "p.pth")
-    target, llm = tmp_path / "model", published("minigpt4-llama2").language_model
-    parts = [target, "minigpt4-llama2", tmp_path / "p.pth", llm, vit]
-    done = subprocess.run(
-        [sys.executable, "-c", MEASURE, *map(str, parts)],
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    growth = int(done.stdout)
-    largest = mlp * width * 2
-    written = (target / "vision" / "model.safetensors").stat().st_size
-    assert written > 10 * largest
-    assert growth < 4 * largest, f"{growth / 2**20:.0f} MiB"

@@ -1,5 +1,6 @@
 """Files that do not belong together: what is said, before anything is written."""
 
+import json
 import os
 import random
 import re
@@ -20,6 +21,7 @@ from tests.checkpoints.published import (
     Published,
     llama_config,
     training_checkpoint,
+    write_blip2_folder,
     write_llama,
     write_shards,
 )
@@ -180,6 +182,63 @@ def test_a_first_stage_checkpoint_is_noted(
     projection = _saved(tmp_path / file, files.trained, datasets=datasets)
     arguments = _with(files.arguments, projection=projection)
     assert ("stage 1" in _warned(capsys, tmp_path / "model", arguments)) == first_stage
+
+
+@pytest.mark.parametrize(
+    ("extra", "origin"),
+    [
+        ({"opt_proj.weight": (8, QFORMER_WIDTH)}, "OPT's"),
+        ({"itm_head.weight": (2, QFORMER_WIDTH)}, "of the stage before"),
+        ({"t5_proj.weight": (2048, QFORMER_WIDTH)}, "FLAN-T5 XL's"),
+        ({"t5_proj.weight": (4096, QFORMER_WIDTH)}, None),
+    ],
+)
+def test_a_qformer_of_another_blip2_is_warned_about(
+    extra: dict[str, tuple[int, ...]],
+    origin: str | None,
+    tmp_path: Path,
+    published: Get,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    files = published("minigpt4-vicuna")
+    tensors = {name: torch.ones(shape) for name, shape in extra.items()}
+    torch.save({"model": files.blip2 | tensors}, tmp_path / "blip2.pth")
+    arguments = _with(files.arguments, qformer=tmp_path / "blip2.pth")
+    found = _warned(capsys, tmp_path / "model", arguments)
+    assert (f"another BLIP-2, {origin}" in found) if origin else found == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "origin"),
+    [
+        ({"model_type": "opt"}, "opt's"),
+        ({"model_type": "t5", "d_model": 2048}, "FLAN-T5 XL's"),
+        ({"model_type": "t5", "d_model": 4096}, None),
+    ],
+)
+def test_a_folder_of_another_blip2_is_warned_about(
+    text: dict[str, object],
+    origin: str | None,
+    tmp_path: Path,
+    published: Get,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    files = published("minigpt4-vicuna")
+    write_blip2_folder(tmp_path / "blip2", files.eva, files.blip2)
+    config = tmp_path / "blip2" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"text_config": text}))
+    arguments = _with(files.arguments, qformer=tmp_path / "blip2", vit=None)
+    found = _warned(capsys, tmp_path / "model", arguments)
+    assert (f"another BLIP-2, {origin}" in found) if origin else found == ""
+
+
+def test_a_full_disk_is_noticed_beforehand(
+    tmp_path: Path, published: Get, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage(tmp_path)._replace(free=1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    message = _refused(tmp_path / "model", published("minigpt4-llama2").arguments)
+    assert f"and {tmp_path} has" in message
 
 
 def test_missing_tensors_are_named_as_in_their_file(tmp_path: Path, published: Get) -> None:
