@@ -8,6 +8,9 @@ from playwright.sync_api import FilePayload, Locator, Page, Request, Route, expe
 from tests.pictures import encoded, picture
 
 CHAT = "**/v1/chat/completions"
+PRESS_STOP = (
+    "const send = document.getElementById('send'); window.pressed = send.textContent; send.click()"
+)
 
 
 def png(colour: str = "red") -> FilePayload:
@@ -68,3 +71,14 @@ def answer_with(page: Page, text: str) -> None:
     chunk = {"choices": [{"index": 0, "delta": {"content": text}, "finish_reason": "stop"}]}
     events = f"data: {json.dumps(chunk)}\n\ndata: [DONE]\n\n"
     page.route(CHAT, lambda route: route.fulfill(content_type="text/event-stream", body=events))
+
+
+def at_first_words(page: Page, action: str) -> None:
+    """Run a script in the page as soon as the next answer has begun: from here it could be too late."""
+    page.evaluate(
+        f"""new MutationObserver((_, observer) => {{
+          if (!document.querySelector(".turn[data-state=answering] .prose")?.textContent) return;
+          observer.disconnect();
+          {action};
+        }}).observe(document.getElementById("turns"), {{ subtree: true, childList: true }})"""
+    )

@@ -5,7 +5,18 @@ import re
 import httpx
 from playwright.sync_api import Page, expect
 
-from tests.page.steps import CHAT, add, answer_at_length, answer_with, ask, body_of, png, turn
+from tests.page.steps import (
+    CHAT,
+    PRESS_STOP,
+    add,
+    answer_at_length,
+    answer_with,
+    ask,
+    at_first_words,
+    body_of,
+    png,
+    turn,
+)
 
 RECORD_LENGTHS = """() => {
   window.lengths = [];
@@ -14,6 +25,12 @@ RECORD_LENGTHS = """() => {
     if (length !== window.lengths.at(-1)) window.lengths.push(length);
   }).observe(document.getElementById("turns"), { subtree: true, childList: true, characterData: true });
 }"""
+
+
+def metric(address: str, name: str) -> float:
+    """The sum of a series of /metrics."""
+    lines = httpx.get(f"{address}/metrics").text.splitlines()
+    return sum(float(line.split()[-1]) for line in lines if line.startswith(name + "{"))
 
 
 def test_two_clicks_from_the_start_to_an_answer(page: Page) -> None:
@@ -42,28 +59,26 @@ def test_the_answer_streams_in_and_has_figures(page: Page) -> None:
 
 
 def test_stop_keeps_what_has_come_and_frees_the_engine(page: Page, address: str) -> None:
+    before = metric(address, "vllm:generation_tokens_total")
     answer_at_length(page, 1800, at_once=8)
     add(page, png())
+    at_first_words(page, PRESS_STOP)
     ask(page, "Tell me a long story.")
-    expect(turn(page, state="answering").locator(".prose")).not_to_be_empty()
-    page.get_by_role("button", name="Stop", exact=True).click()
     stopped = turn(page, state="stopped")
+    assert page.evaluate("window.pressed") == "Stop"
     expect(stopped.locator(".prose")).not_to_be_empty()
     expect(stopped.locator(".figures")).to_contain_text("stopped by you")
-    expect(page.locator("#status-in-flight")).to_have_text("0")
-    running = [
-        line
-        for line in httpx.get(f"{address}/metrics").text.splitlines()
-        if line.startswith("vllm:num_requests_running")
-    ]
-    assert [float(line.split()[-1]) for line in running] == [0.0]
+    while metric(address, "vllm:num_requests_running"):
+        page.wait_for_timeout(50)
+    written = metric(address, "vllm:generation_tokens_total") - before
+    assert written < 8 * 1800, "the engine wrote on to the end"
 
 
 def test_escape_stops_as_well(page: Page) -> None:
     answer_at_length(page, 1800, at_once=8)
+    escape = "new KeyboardEvent('keydown', { key: 'Escape', bubbles: true })"
+    at_first_words(page, f"document.activeElement.dispatchEvent({escape})")
     ask(page, "Tell me a long story.")
-    expect(turn(page, state="answering").locator(".prose")).not_to_be_empty()
-    page.keyboard.press("Escape")
     turn(page, state="stopped")
 
 
@@ -103,9 +118,8 @@ def test_a_follow_up_carries_the_image_and_the_answer(page: Page) -> None:
 
 def test_a_stopped_answer_is_carried_as_far_as_it_came(page: Page) -> None:
     answer_at_length(page, 1800, at_once=8)
+    at_first_words(page, PRESS_STOP)
     ask(page, "Tell me a long story.")
-    expect(turn(page, state="answering").locator(".prose")).not_to_be_empty()
-    page.get_by_role("button", name="Stop", exact=True).click()
     turn(page, state="stopped")
     answer_at_length(page, 4)
     messages = ask(page, "And then?")["messages"]
@@ -169,3 +183,13 @@ def test_the_models_text_never_becomes_html(page: Page) -> None:
     )
     for literal in ("<img src=x onerror=alert(1)>", "[here](javascript:", "<script>alert(1)"):
         expect(prose).to_contain_text(literal)
+
+
+def test_a_new_conversation_begins_in_the_middle_of_an_answer(page: Page) -> None:
+    answer_at_length(page, 1800, at_once=8)
+    at_first_words(page, "document.getElementById('new').click()")
+    ask(page, "Tell me a long story.")
+    expect(page.locator(".turn")).to_have_count(0)
+    answer_at_length(page, 4)
+    assert len(ask(page, "Hello.")["messages"]) == 1
+    turn(page)

@@ -4,14 +4,17 @@ import { answer, requestBody } from "./answering.js";
 import { setUpCodeDialog, showCode } from "./code_dialog.js";
 import { Composer, FIRST_QUESTION } from "./composer.js";
 import { Conversation, State, Turn } from "./conversation.js";
-import { byId, bytes, download, element, touch } from "./dom.js";
+import { byId, download, element, touch } from "./dom.js";
+import { followingTheEnd, oncePerFrame } from "./frames.js";
 import { setUpIntake, showExamples } from "./intake.js";
+import { askForKey, setUpKeyForm } from "./key_form.js";
 import { Picture } from "./pictures.js";
 import { Sampling } from "./sampling.js";
 import { Service } from "./service.js";
 import { Speech } from "./speech.js";
 import { Status } from "./status.js";
-import { TurnView, figure } from "./turn_view.js";
+import { TurnView } from "./turn_view.js";
+import { showWall } from "./wall.js";
 
 const service = new Service();
 const sampling = new Sampling();
@@ -27,8 +30,7 @@ setUpIntake(addFiles, notify);
 byId("code-button").addEventListener("click", showNextCode);
 byId("export").addEventListener("click", exportConversation);
 byId("new").addEventListener("click", startAnew);
-byId("key-button").addEventListener("click", () => askForKey(byId("key-form").hidden));
-byId("key-form").addEventListener("submit", useKey);
+setUpKeyForm(useKey);
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && running && !document.querySelector("dialog[open]")) stop();
 });
@@ -90,7 +92,8 @@ async function ask(turn) {
   notify(null);
   turn.reset();
   turn.sampling = sampling.fields;
-  running = new AbortController();
+  const mine = new AbortController();
+  running = mine;
   composer.answering = true;
   speech.start();
   updateViews();
@@ -99,7 +102,8 @@ async function ask(turn) {
   else composer.focus();
   node.scrollIntoView({ block: "start" });
   const changed = oncePerFrame(() => showProgress(turn));
-  await answer(service, turn, bodyFor(turn, turn.sampling), running.signal, changed);
+  await answer(service, turn, bodyFor(turn, turn.sampling), mine.signal, changed);
+  if (running !== mine) return; // a new conversation has begun meanwhile
   running = null;
   followingTheEnd(() => {
     composer.answering = false;
@@ -133,14 +137,6 @@ function showProgress(turn) {
   speech.follow(turn.answer);
 }
 
-/** Whoever reads at the end stays there when the page grows; whoever has scrolled up stays, too. */
-function followingTheEnd(change) {
-  const page = document.documentElement;
-  const following = innerHeight + scrollY >= page.scrollHeight - 80;
-  change();
-  if (following) scrollTo({ top: page.scrollHeight });
-}
-
 function updateViews() {
   for (const [turn, view] of views) view.update(turn === conversation.last);
   document.body.classList.toggle("talking", conversation.turns.length > 0);
@@ -148,19 +144,10 @@ function updateViews() {
   showPictures();
 }
 
-/** The wall: every picture that the next request will carry. */
 function showPictures() {
   const pictures = [...conversation.pictures, ...composer.pictures];
-  document.body.classList.toggle("seeing", pictures.length > 0);
-  document.body.classList.toggle("several", pictures.length > 1);
   composer.seen = pictures.length;
-  byId("wall").replaceChildren(
-    ...pictures.map((picture, index) => {
-      const size = picture.visible ? `${picture.width} × ${picture.height}, ` : "";
-      const caption = element("figcaption", {}, `${picture.name}, ${size}${bytes(picture.size)}`);
-      return element("li", {}, element("figure", {}, ...figure(picture, index + 1), caption));
-    }),
-  );
+  showWall(pictures);
 }
 
 function showTurnCode(turn) {
@@ -188,6 +175,8 @@ function exportConversation() {
 
 function startAnew() {
   stop();
+  running = null;
+  composer.answering = false;
   for (const picture of [...conversation.everyPicture, ...composer.pictures]) picture.release();
   conversation = new Conversation();
   views.clear();
@@ -198,15 +187,8 @@ function startAnew() {
   composer.focus();
 }
 
-function askForKey(needed) {
-  byId("key-form").hidden = !needed;
-  byId("key-button").setAttribute("aria-expanded", String(needed));
-  if (needed) byId("key").focus();
-}
-
-async function useKey(event) {
-  event.preventDefault();
-  service.key = byId("key").value.trim();
+async function useKey(key) {
+  service.key = key;
   try {
     await showModels();
     notify(null);
@@ -226,16 +208,4 @@ function notify(error) {
 function ending({ state, error }) {
   if (state === State.FAILED) return ""; // the alert in the turn says it
   return state === State.STOPPED ? "Stopped." : "Answer complete.";
-}
-
-function oncePerFrame(work) {
-  let asked = false;
-  return () => {
-    if (asked) return;
-    asked = true;
-    requestAnimationFrame(() => {
-      asked = false;
-      work();
-    });
-  };
 }
