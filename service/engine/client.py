@@ -15,6 +15,7 @@ from vllm.v1.engine.async_llm import AsyncLLM
 from service.engine.constraints import check_constraints, refusing_dead_ends
 from service.engine.errors import translating_errors
 from service.engine.parts import with_image_parts
+from service.engine.start_failure import recording
 from service.errors import EngineStartError
 from service.http.tenant import TENANT
 
@@ -73,10 +74,11 @@ def start_engine(arguments: Namespace, stop: tuple[str, ...], isolate_keys: bool
     Raises:
         EngineStartError: with what is known of the cause; the engine's own trace comes before it.
     """
-    try:
-        engine = _start(arguments)
-    except Exception as error:
-        raise EngineStartError(_why(error)) from error
+    with recording() as cause:
+        try:
+            engine = _start(arguments)
+        except Exception as error:
+            raise EngineStartError(_why(cause.read_text() or str(error))) from error
     engine.family_stop, engine.isolate_keys = stop, isolate_keys
     # Every chat-like route renders its messages with this.
     render = engine.renderer.render_chat_async
@@ -100,15 +102,15 @@ def _start(arguments: Namespace) -> Engine:
     return engine
 
 
-def _why(error: Exception) -> str:
+def _why(cause: str) -> str:
     # vLLM names its processes with their exit status; the kernel's OOM killer sends SIGKILL.
-    if re.search(r"'[^']+': -9\b", str(error)):
+    if re.search(r"'[^']+': -9\b", cause):
         return (
             "The vLLM engine was killed while it started, most likely for lack of memory. "
             "`inspect` says what the model needs; VLLM_CPU_KVCACHE_SPACE (GiB) or "
             "--gpu-memory-utilization bounds the KV cache."
         )
-    first = str(error).strip().partition("\n")[0]
+    first = cause.strip().partition("\n")[0]
     return f"The vLLM engine did not start: {first}"
 
 

@@ -4,6 +4,8 @@ import multiprocessing
 import os
 import threading
 
+from service.engine.start_failure import record_failures
+
 ARCHITECTURE = "MiniGPT4ForCausalLM"
 MODEL_CLASS = f"service.engine.model:{ARCHITECTURE}"
 
@@ -17,6 +19,7 @@ def register() -> None:
     if ARCHITECTURE not in ModelRegistry.get_supported_archs():
         ModelRegistry.register_model(ARCHITECTURE, MODEL_CLASS)
     _end_with_parent()
+    record_failures()
 
 
 def _end_with_parent() -> None:

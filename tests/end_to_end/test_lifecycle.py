@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from service.model_folder.layout import ModelFolder
-from tests.server import ServerProcess
+from tests.server import ServerProcess, free_port
 
 # Several at once, so that they are still under way when the signal has arrived.
 LONG_ANSWER = {
@@ -117,11 +117,15 @@ def run_serve(*flags: str) -> subprocess.CompletedProcess[str]:
 
 
 def assert_one_line(result: subprocess.CompletedProcess[str], *words: str) -> None:
+    assert_last_line(result, *words)
+    assert "Traceback" not in result.stderr
+
+
+def assert_last_line(result: subprocess.CompletedProcess[str], *words: str) -> None:
     assert result.returncode != 0
     last = result.stderr.strip().splitlines()[-1]
     assert last.startswith("minigpt4-service: ")
     assert all(word in last for word in words), last
-    assert "Traceback" not in result.stderr
 
 
 def test_a_port_in_use_is_one_clear_line(tiny_model: Callable[[str], ModelFolder]) -> None:
@@ -141,6 +145,15 @@ def test_a_port_in_use_is_one_clear_line(tiny_model: Callable[[str], ModelFolder
 )
 def test_wrong_settings_are_one_clear_line(flags: list[str], words: list[str]) -> None:
     assert_one_line(run_serve(*flags), *words)
+
+
+def test_an_engine_that_cannot_start_says_why_in_the_last_line(
+    tiny_model: Callable[[str], ModelFolder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "100000")
+    folder = str(tiny_model("minigpt4-vicuna").root)
+    result = run_serve("--model", folder, "--port", str(free_port()))
+    assert_last_line(result, "did not start", "memory", "100000")
 
 
 def test_a_folder_that_is_no_model_is_one_clear_line(tmp_path: Path) -> None:
