@@ -362,6 +362,10 @@ def _relation(scene: Scene, rng: random.Random) -> Turn | None:
     one, other = rng.sample(named, 2)
     first, second = f"the {scene.named(one)}", f"the {scene.named(other)}"
     true = _relations(one, other)
+    # Places first: a small model compares what it has already said.
+    places = (
+        f"{_capital(first)} is {place_phrase(one.cell)} and {second} is {place_phrase(other.cell)}"
+    )
     style = rng.random()
     if style < 0.6:
         # Half of the questions are true, whatever the two objects' positions allow.
@@ -379,17 +383,15 @@ def _relation(scene: Scene, rng: random.Random) -> Turn | None:
             question = question.replace(" to the left of", " left of").replace(
                 " to the right of", " right of"
             )
-        answer = (
-            f"Yes, {first} is {way} {second}." if wanted else f"No, {first} is not {way} {second}."
-        )
-        return Turn("relation", question, answer, "yes" if wanted else "no")
+        verdict = "yes" if wanted else "no"
+        return Turn("relation", question, f"{places}, so {verdict}.", verdict)
     if style < 0.8:
         pairs = [("to the left of", "to the right of"), ("above", "below")]
         pair = list(pairs[0] if true[0] in pairs[0] else pairs[1])
         rng.shuffle(pair)
         question = f"Is {first} {pair[0]} or {pair[1]} {second}?"
         way = next(way for way in true if way in pair)
-        return Turn("relation", question, f"{_capital(first)} is {way} {second}.", way)
+        return Turn("relation", question, f"{places}, so {first} is {way} {second}.", way)
     question = rng.choice(
         (
             f"Where is {first} compared to {second}?",
@@ -397,7 +399,7 @@ def _relation(scene: Scene, rng: random.Random) -> Turn | None:
         )
     )
     way = " and ".join(reversed(true))
-    return Turn("relation", question, f"{_capital(first)} is {way} {second}.", way)
+    return Turn("relation", question, f"{places}, so {first} is {way} {second}.", way)
 
 
 _WAYS = ("to the left of", "to the right of", "above", "below")

@@ -61,6 +61,11 @@ MARKER = 0
 """Id of ``<unk>``, which stands where an image is: every slot holds its embedding besides its words."""
 
 LM_SCHEDULE = Schedule(steps=3600, batch=16, learning_rate=2e-3, weight_decay=0.02)
+LM_HARD_SCHEDULE = Schedule(
+    steps=1800, batch=16, learning_rate=1.5e-3, weight_decay=0.02, warmup=50
+)
+"""The second round: more of what takes several looks, and of descriptions."""
+
 _PIECES = 1100
 _WORDS = 620
 _LONG_ENOUGH = 170
@@ -360,13 +365,20 @@ def _answer(codec: Codec, encoded: Encoded, rng: random.Random, answer: str) -> 
 class Conversations(Dataset[Encoded]):
     """Sequence ``i`` of a split.
 
-    The first ``drills`` of them ask what one look at one slot answers; later ones are conversations,
-    and drills of what takes more.
+    The first ``drills`` of them ask what one look at one slot answers. Later ones are of the sorts in
+    turn: the kinds of questions of a drill, or nothing for a conversation.
     """
 
-    def __init__(self, tokenizer: Tokenizer, split: str, length: int, drills: int = 0) -> None:
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        split: str,
+        length: int,
+        drills: int = 0,
+        sorts: tuple[tuple[str, ...], ...] = (HARD_DRILLED, HARD_DRILLED, (), (), ()),
+    ) -> None:
         self.codec, self.split, self.length = Codec(tokenizer), split, length
-        self.drills = drills
+        self.drills, self.sorts = drills, sorts
 
     def __len__(self) -> int:
         return self.length
@@ -376,8 +388,9 @@ class Conversations(Dataset[Encoded]):
         if index < self.drills:
             return encode_drill(self.codec, rng, FIRST_DRILLED)
         # A whole batch of one sort: drills are short.
-        if index // _SORT % 5 < 2:
-            return encode_drill(self.codec, rng, HARD_DRILLED)
+        kinds = self.sorts[index // _SORT % len(self.sorts)]
+        if kinds:
+            return encode_drill(self.codec, rng, kinds)
         return encode_conversation(self.codec, rng)
 
     def collate(self, samples: list[Encoded]) -> dict[str, Tensor]:
@@ -439,7 +452,9 @@ class TextStudent(nn.Module):
         super().__init__()
         vocabulary = codec.tokenizer.get_vocab_size()
         self.llama = LlamaForCausalLM(llama_config(vocabulary))
-        ready_for_recall(self.llama, *_word_forms(codec), marker=MARKER)
+        ready_for_recall(
+            self.llama, *_word_forms(codec), MARKER, {codec.word(place) for place in PLACES}
+        )
         self.width = self.llama.config.hidden_size
         self.noise = torch.Generator().manual_seed(seed)
         weights = torch.ones(vocabulary)
@@ -498,7 +513,7 @@ def _word_forms(codec: Codec) -> tuple[list[dict[int, float]], dict[int, list[in
     """Axes of the words that slots hold, with and without ``▁``; and the words that plurals are of."""
     words = (*KINDS, *COLOURS, *PLACES, *TEXTS, *SIZES, *BACKGROUNDS, "background", "written")
     facts = [
-        {number: 1.0 for number in (codec.word(word), codec.go_on(word)[-1])}
+        dict.fromkeys((codec.word(word), codec.go_on(word)[-1]), 1.0)
         for word in dict.fromkeys(words)
     ]
     # What places have in common: relations are about rows and columns.
@@ -510,7 +525,10 @@ def _word_forms(codec: Codec) -> tuple[list[dict[int, float]], dict[int, list[in
 
 
 def train_text(
-    tokenizer: Tokenizer, checkpoint: Path, schedule: Schedule = LM_SCHEDULE
+    tokenizer: Tokenizer,
+    checkpoint: Path,
+    schedule: Schedule = LM_SCHEDULE,
+    hard: Schedule = LM_HARD_SCHEDULE,
 ) -> LlamaForCausalLM:
     """Train from seed 0, or go on from ``checkpoint``."""
     torch.manual_seed(0)
@@ -518,4 +536,8 @@ def train_text(
     number = schedule.steps * schedule.batch
     samples = Conversations(tokenizer, "text", number, drills=round(_DRILLS * number))
     fit(student, samples, samples.collate, student.loss, schedule, checkpoint)
+    sorts = (HARD_DRILLED, HARD_DRILLED, HARD_DRILLED, ("describe",), ())
+    samples = Conversations(tokenizer, "text-hard", hard.steps * hard.batch, sorts=sorts)
+    later = checkpoint.with_stem(f"{checkpoint.stem}-hard")
+    fit(student, samples, samples.collate, student.loss, hard, later)
     return student.llama

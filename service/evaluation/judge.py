@@ -19,7 +19,7 @@ def is_right(turn: Turn, answer: str) -> bool:
     expected = turn.expected
     if turn.kind == "count" or (turn.kind == "compare" and expected.isdigit()):
         return _first_number(words) == int(expected)
-    if expected in _YES_NO and turn.kind != "written":
+    if expected in _YES_NO and turn.kind in ("exists", "relation"):
         return said_yes_or_no(answer) == expected
     if turn.kind == "colour":
         return _among(words, COLOURS) == {expected}
@@ -30,7 +30,9 @@ def is_right(turn: Turn, answer: str) -> bool:
     if turn.kind == "relation" and said_yes_or_no(answer):
         return False
     if turn.kind == "relation":
-        return _among(words, _WAYS) == _among(expected.split(), _WAYS)
+        # Where the two are may come first; the relation is what follows from it.
+        concluded = set(re.findall(r"[a-z]+", answer.lower().rpartition(", so ")[2]))
+        return concluded & set(_WAYS) == _among(expected.split(), _WAYS)
     if turn.kind == "where":
         return _among(words, _PLACES) == set(expected.split())
     if turn.kind == "written":
@@ -47,9 +49,9 @@ def is_right(turn: Turn, answer: str) -> bool:
 
 
 def said_yes_or_no(answer: str) -> str:
-    """``yes`` or ``no`` where an answer begins with one, else an empty string."""
-    first = re.match(r"\s*(yes|no)\b", answer.lower())
-    return first.group(1) if first else ""
+    """``yes`` or ``no`` where an answer begins with one or ends in ``so yes``, else an empty string."""
+    verdict = re.search(r"^\s*(yes|no)\b|, so (yes|no)\W*$", answer.lower())
+    return (verdict.group(1) or verdict.group(2)) if verdict else ""
 
 
 @dataclass(frozen=True)

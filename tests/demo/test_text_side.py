@@ -15,8 +15,6 @@ from service.demo.scenes import (
     NUMBERS,
     SIZES,
     TEXTS,
-    Scene,
-    SceneObject,
     draw_scene,
     rng_for,
 )
@@ -99,23 +97,31 @@ def test_every_place_is_one_piece_of_its_own(codec):
         assert len(ids & set(codec.begin(f"It is {place_phrase(cell)}."))) == 1
 
 
-def test_an_untrained_model_already_finds_the_slot_that_a_question_is_about(codec):
+def test_an_untrained_model_mostly_finds_the_slot_that_a_question_is_about(codec):
     torch.manual_seed(0)
     student = TextStudent(codec)
     student.llama.set_attn_implementation("eager")
-    scene = Scene(
-        "white", (SceneObject("star", "red", "small", 1), SceneObject("ring", "blue", "large", 5))
-    )
-    encoded = Encoded()
-    encoded.say([codec.start])
-    encoded.show(scene, random.Random(2))
-    for name, cell in (("star", 1), ("ring", 5)):
-        encoded.say(codec.go_on(f" The {name} is"), learn=True)
+    asked = found = 0
+    for index in range(60):
+        rng = rng_for("recall", index)
+        scene = draw_scene(rng)
+        item = rng.choice(scene.objects)
+        if item.text or scene.count(item.kind) > 1:
+            continue
+        encoded = Encoded()
+        encoded.say([codec.start])
+        encoded.show(scene, rng)
+        encoded.say(codec.go_on(f" The {item.kind} is"), learn=True)
         batch = Conversations(codec.tokenizer, "test", 1).collate([encoded])
         with torch.no_grad():
             seen = student.llama.model(inputs_embeds=student.embed(batch), output_attentions=True)
-        looked = seen.attentions[1][0, 0, len(encoded.ids) - 1, 1 : 1 + CELLS]
-        assert looked.argmax() == cell
+        # The two heads of the second layer that look up, at the last word, over the nine cells.
+        looked = seen.attentions[1][0, :2, len(encoded.ids) - 1, 1 : 1 + CELLS].mean(0)
+        asked += 1
+        found += int(looked.argmax()) == item.cell
+    assert asked > 15
+    # One in nine would be chance.
+    assert found / asked > 0.5
 
 
 def test_only_answers_are_learnt(codec):
