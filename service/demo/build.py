@@ -157,7 +157,9 @@ def _align(name: str, folder: Path, work: Path, recipe: Recipe, variant: Variant
 def _copy(folder: Path, out: Path) -> None:
     for part in ("vision", "tokenizer", "language_model"):
         shutil.copytree(folder / part, out / part, dirs_exist_ok=True)
-    shutil.copy(folder / "model_index.json", out / "model_index.json")
+    # It answers with facts, of which chance makes no better ones.
+    index = ModelFolder.open(folder).index.model_copy(update={"sampling": {"temperature": 0.0}})
+    write_index(out, index)
 
 
 def _say(text: str) -> None:

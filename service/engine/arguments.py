@@ -41,7 +41,7 @@ def vllm_flags(
         "--limit-mm-per-prompt": json.dumps({"image": settings.images_per_prompt}),
         # The demo's sampling instead of whatever a Vicuna folder's generation_config.json says.
         "--generation-config": "vllm",
-        "--override-generation-config": json.dumps(DEFAULT_SAMPLING),
+        "--override-generation-config": json.dumps({**DEFAULT_SAMPLING, **folder.index.sampling}),
         # Tokenizing and templates run on these threads; one would serialise the requests' text.
         "--renderer-num-workers": "4",
         # Embeddings in the engine's cache; the 4 GiB default is meant for pixels.

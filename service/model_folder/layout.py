@@ -12,6 +12,8 @@ from service.families import FAMILIES, IMAGE_TOKEN, Family, FamilyName
 INDEX_FILE = "model_index.json"
 FORMAT_VERSION: Final = 1
 
+SamplingName = Literal["temperature", "top_p", "repetition_penalty"]
+
 
 class Provenance(BaseModel):
     """Where the weights come from: written by whatever made the folder, read by people.
@@ -39,6 +41,7 @@ class ModelIndex(BaseModel):
         vision, tokenizer: Sub-folders.
         language_model: Sub-folder, another folder (absolute, or relative to the model folder), or
             a hub id. Without the part being below the model folder nothing is copied.
+        sampling: Defaults of requests that name none, where the original demo's do not suit the model.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -51,6 +54,7 @@ class ModelIndex(BaseModel):
     vision: str = "vision"
     tokenizer: str = "tokenizer"
     language_model: str = "language_model"
+    sampling: dict[SamplingName, float] = Field(default_factory=dict)
     provenance: Provenance | None = None
 
 
