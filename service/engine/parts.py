@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from service.embeddings.wire import NO_EMBEDDINGS, to_uri
+from service.engine.errors import BadRequestError
 from service.errors import ImageEmbeddingsError
 from service.vision.shared import shared_settings
 
@@ -16,16 +17,28 @@ from service.vision.shared import shared_settings
 def with_image_parts(render: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
     """``render`` (``render_chat_async`` of vLLM's renderers), taking our parts as well.
 
-    It raises :class:`ImageEmbeddingsError` for embeddings where the settings do not allow them.
+    It raises :class:`ImageEmbeddingsError` for embeddings where the settings do not allow them, and
+    :class:`BadRequestError` where a prompt that is cut would lose an image.
     """
 
-    async def rendered(conversations: Any, *arguments: Any, **options: Any) -> Any:
+    async def rendered(
+        conversations: Any, chat_params: Any, tok_params: Any = None, **options: Any
+    ) -> Any:
         allowed = shared_settings().image_embeddings_input
         ours = [
             [_message(message, allowed) for message in conversation]
             for conversation in conversations
         ]
-        return await render(ours, *arguments, **options)
+        try:
+            return await render(ours, chat_params, tok_params, **options)
+        except AssertionError as error:
+            if tok_params is None or tok_params.truncate_prompt_tokens is None:
+                raise
+            # vLLM finds no placeholder for an image that was cut off.
+            raise BadRequestError(
+                "The prompt cannot be cut: an image would be lost.",
+                parameter="truncate_prompt_tokens",
+            ) from error
 
     return rendered
 

@@ -1,15 +1,19 @@
 """Content parts of ours on their way to vLLM's parser."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import torch
+from vllm.renderers import TokenizeParams
 
 from service.embeddings.wire import URI_START, to_base64, to_numbers
+from service.engine.errors import BadRequestError
 from service.engine.parts import with_image_parts
-from service.errors import ImageEmbeddingsError
+from service.errors import ImageEmbeddingsError, SettingsError
 from service.images.connector import encode_source
+from service.model_folder.layout import ModelFolder
+from service.serving import parse_vllm_flags
 from service.settings import load_settings
 from service.vision import shared
 
@@ -27,11 +31,11 @@ def allowed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 async def rendered(content: object, **message: Any) -> Any:
-    async def render(conversations: Any) -> Any:
+    async def render(conversations: Any, *_: Any) -> Any:
         return conversations
 
     conversations = [[{"role": "user", "content": content, **message}]]
-    return (await with_image_parts(render)(conversations))[0][0]
+    return (await with_image_parts(render)(conversations, None))[0][0]
 
 
 @pytest.mark.parametrize("content", ["text", None, [TEXT, IMAGE], ["text"], []])
@@ -88,6 +92,25 @@ async def test_embeddings_become_an_address_or_are_refused(
 async def test_no_value_goes_on_to_another_reader(allowed: bool, value: object) -> None:
     with pytest.raises(ImageEmbeddingsError):
         await rendered([{"type": "image_embeds", "image_embeds": value}])
+
+
+@pytest.mark.parametrize(("cut", "expected"), [(5, BadRequestError), (None, AssertionError)])
+async def test_a_prompt_is_not_cut_where_an_image_would_be_lost(
+    allowed: bool, cut: int | None, expected: type[Exception]
+) -> None:
+    async def render(*_: Any) -> Any:
+        raise AssertionError
+
+    with pytest.raises(expected):
+        await with_image_parts(render)([], None, TokenizeParams(None, truncate_prompt_tokens=cut))
+
+
+@pytest.mark.parametrize("flag", ["--enable-mm-embeds", "--enable-prompt-embeds"])
+def test_vllms_own_reading_of_embeddings_stays_off(
+    tiny_model: Callable[[str], ModelFolder], flag: str
+) -> None:
+    with pytest.raises(SettingsError, match="not served"):
+        parse_vllm_flags(tiny_model("minigpt4-vicuna"), load_settings(), [flag])
 
 
 async def test_an_address_of_embeddings_is_refused_where_they_are_off(

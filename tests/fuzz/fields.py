@@ -17,7 +17,7 @@ from typing import Any
 
 import httpx
 
-from tests.fuzz.api import INTENDED, TIMEOUT
+from tests.fuzz.api import TIMEOUT
 from tests.pictures import picture_uri
 
 TEXT = {"type": "text", "text": "What is this?"}
@@ -30,7 +30,18 @@ MESSAGES = [
 BASES: dict[str, dict[str, Any]] = {
     "/v1/chat/completions": {"messages": MESSAGES, "max_tokens": 2},
     "/v1/completions": {"prompt": "What is this?", "max_tokens": 2},
-    "/v1/responses": {"input": "What is this?", "max_output_tokens": 2},
+    "/v1/responses": {
+        "input": [
+            {
+                "role": "user",
+                "content": [
+                    {"type": "input_image", "image_url": picture_uri()},
+                    {"type": "input_text", "text": "What is this?"},
+                ],
+            }
+        ],
+        "max_output_tokens": 2,
+    },
     "/v1/messages": {"messages": [{"role": "user", "content": "What?"}], "max_tokens": 2},
     "/v1/messages/count_tokens": {"messages": [{"role": "user", "content": "What?"}]},
     "/tokenize": {"prompt": "What is this?"},
@@ -93,21 +104,31 @@ ENDLESS = frozenset({"ignore_eos", "min_tokens"})
 Request = tuple[str, dict[str, Any]]
 
 
-def single_fields(schema: dict[str, Any]) -> Iterator[Request]:
+# Anthropic's routes want the model named.
+NAMED = frozenset({"/v1/messages", "/v1/messages/count_tokens"})
+
+
+def base(path: str, model: str) -> dict[str, Any]:
+    """A good body for a route."""
+    body = copy.deepcopy(BASES[path])
+    return {**body, "model": model} if path in NAMED else body
+
+
+def single_fields(schema: dict[str, Any], model: str) -> Iterator[Request]:
     """Every known field of every body, and one that nobody knows, with every odd value."""
-    for path, base in BASES.items():
+    for path in BASES:
         for name in [*_fields(schema, path), "unheard_of"]:
             for value in ODD:
-                yield path, {**copy.deepcopy(base), name: value}
+                yield path, {**base(path, model), name: value}
 
 
-def pairs(schema: dict[str, Any], seed: int) -> Iterator[Request]:
+def pairs(schema: dict[str, Any], model: str, seed: int) -> Iterator[Request]:
     """Endlessly: a good body with two to four odd fields."""
     generator = random.Random(seed)
     fields = {path: _fields(schema, path) for path in BASES}
     while True:
         path = generator.choice(list(BASES))
-        body = copy.deepcopy(BASES[path])
+        body = base(path, model)
         for _ in range(generator.randint(2, 4)):
             body[generator.choice(fields[path])] = copy.deepcopy(generator.choice(ODD))
         yield path, body
@@ -133,7 +154,8 @@ def send(client: httpx.Client, request: Request) -> str:
             text = answer.read()
     except httpx.HTTPError as error:
         return f"none: {error!r}"
-    failed = answer.status_code >= 500 and answer.status_code not in INTENDED
+    # One request at a time is no load: 503 is no excuse here.
+    failed = answer.status_code >= 500
     return f"{answer.status_code}: {text[:300]!r}" if failed else str(answer.status_code)
 
 
@@ -150,9 +172,10 @@ def main() -> None:
     failures = []
     with httpx.Client(base_url=arguments.url, timeout=TIMEOUT) as client:
         schema = client.get("/openapi.json").json()
+        model = client.get("/v1/models").json()["data"][0]["id"]
         requests = [
-            *single_fields(schema),
-            *islice(pairs(schema, arguments.seed), arguments.pairs),
+            *single_fields(schema, model),
+            *islice(pairs(schema, model, arguments.seed), arguments.pairs),
         ]
         for request in requests:
             if arguments.only in request[0] and len(failures) < arguments.failures:
