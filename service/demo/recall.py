@@ -4,8 +4,7 @@ A small transformer spends most of a short training on finding out how to look s
 context. Starting near that circuit skips it ("mimetic" initialisation: Trockman and Kolter 2023,
 arXiv:2305.09828). Every fact word begins with an axis of its own. Then
 
-- layer 1 copies the fact words one and two places back (at an image's slots, the slot itself), and places
-  said some ten places back,
+- layer 1 copies the fact words one and two places back (at an image's slots, the slot itself),
 - layers 2 and 3 compare fact words with the slots' and copy what the best slot holds.
 
 Nothing is frozen: training changes all of it.
@@ -29,8 +28,6 @@ _WORD = 0.1
 _COPIED = 0.1
 _NEARBY_FREQUENCIES = 6
 _SHARPNESS = 6.0
-_FURTHER = 9.5
-_FURTHER_SHARPNESS = 4.5
 # In normalised slots of five words each axis has about this value.
 _IN_SLOT = 6.2
 _SEEK_SLOTS = 10.0
@@ -42,7 +39,6 @@ def ready_for_recall(
     facts: list[dict[int, float]],
     related: dict[int, list[int]],
     marker: int,
-    places: set[int],
 ) -> None:
     """Write the start into a new model.
 
@@ -50,7 +46,6 @@ def ready_for_recall(
         facts: Of each axis, the ids that begin along it, and how much; 63 axes at most.
         related: Ids that begin as half themselves and half other words: plurals.
         marker: Id whose embedding every slot holds.
-        places: Ids of places, which answers about relations compare.
     """
     embedding = llama.get_input_embeddings().weight
     width = embedding.shape[1]
@@ -77,9 +72,6 @@ def ready_for_recall(
     first, second, third = (layer.self_attn for layer in llama.model.layers[:3])
     _look_back(first, 0, 1, frequencies)
     _look_back(first, 1, 2, frequencies)
-    _look_further(
-        first, 2, frequencies, [axis for axis, shares in enumerate(facts) if places & set(shares)]
-    )
     _look_up(second, 0)
     _look_up(second, 1)
     _look_up(third, 0)
@@ -107,27 +99,6 @@ def _look_back(attention: nn.Module, head: int, places: int, frequencies: Tensor
     attention.q_proj.bias[rows] = back
     attention.k_proj.bias[rows] = still
     attention.q_proj.weight[rows, _MARKER] += (still - back) / _IN_SLOT
-
-
-def _look_further(attention: nn.Module, head: int, frequencies: Tensor, axes: list[int]) -> None:
-    """Copy a place said about ten tokens ago, to where no other head writes: the first of two places."""
-    width = attention.o_proj.weight.shape[0]
-    rows = slice(head * HEAD, (head + 1) * HEAD)
-    for projection in (attention.q_proj, attention.k_proj):
-        projection.weight[rows].mul_(0.1)
-    used = slice(1, 4)
-    turn = frequencies[used] * _FURTHER
-    back, still = torch.zeros(2, HEAD)
-    back[used] = _FURTHER_SHARPNESS * torch.cos(turn)
-    back[HEAD // 2 + 1 : HEAD // 2 + 4] = -_FURTHER_SHARPNESS * torch.sin(turn)
-    still[used] = _FURTHER_SHARPNESS
-    attention.q_proj.bias[rows] = back
-    attention.k_proj.bias[rows] = still
-    attention.v_proj.weight[rows] = 0
-    attention.v_proj.weight[head * HEAD + torch.arange(len(axes)), axes] = 1
-    elsewhere = torch.zeros(width, HEAD)
-    nn.init.orthogonal_(elsewhere[HEAD:])
-    attention.o_proj.weight[:, rows] = 3 * _COPIED * elsewhere
 
 
 def _look_up(attention: nn.Module, head: int) -> None:

@@ -452,9 +452,7 @@ class TextStudent(nn.Module):
         super().__init__()
         vocabulary = codec.tokenizer.get_vocab_size()
         self.llama = LlamaForCausalLM(llama_config(vocabulary))
-        ready_for_recall(
-            self.llama, *_word_forms(codec), MARKER, {codec.word(place) for place in PLACES}
-        )
+        ready_for_recall(self.llama, *_word_forms(codec), MARKER)
         self.width = self.llama.config.hidden_size
         self.noise = torch.Generator().manual_seed(seed)
         weights = torch.ones(vocabulary)
