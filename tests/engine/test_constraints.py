@@ -1,0 +1,64 @@
+"""Bounds of structured output, without an engine."""
+
+from collections.abc import AsyncGenerator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from vllm.sampling_params import SamplingParams, StructuredOutputsParams
+
+from service.engine.constraints import MAX_COUNT, check_constraints, refusing_dead_ends
+from service.engine.errors import BadRequestError, refusing
+
+ENGINE: Any = None  # refused before it is asked
+
+TOO_OFTEN: list[dict[str, Any]] = [
+    {"json": {"type": "array", "minItems": 10**9}},
+    {"json": '{"anyOf": [{"type": "string", "minLength": 1e9}]}'},
+    {"json": {"properties": {"a": {"pattern": "a{99999999999}"}}}},
+    {"regex": f"a{{1,{MAX_COUNT + 1}}}"},
+    {"regex": "a{ 70000 , }"},
+    {"grammar": 'root ::= "a"{100000}'},
+    {"structural_tag": '{"structures": [{"schema": {"maxProperties": 1e9}}]}'},
+]
+
+
+@pytest.mark.parametrize("wanted", TOO_OFTEN, ids=str)
+def test_endless_repetition_is_refused(wanted: dict[str, Any]) -> None:
+    params = SamplingParams(structured_outputs=StructuredOutputsParams(**wanted))
+    with pytest.raises(BadRequestError, match="repeats"):
+        check_constraints(ENGINE, params)
+
+
+async def test_an_answer_that_cannot_go_on_is_refused() -> None:
+    closed = []
+
+    async def answer() -> AsyncGenerator[Any, None]:
+        try:
+            for reason in (None, "error"):
+                yield SimpleNamespace(outputs=[SimpleNamespace(finish_reason=reason)])
+        finally:
+            closed.append(True)
+
+    outputs = refusing_dead_ends(answer())
+    await anext(outputs)
+    with pytest.raises(BadRequestError, match="No text fits"):
+        await anext(outputs)
+    assert closed
+
+
+@pytest.mark.parametrize("error", [AttributeError, KeyError, RecursionError, TypeError])
+def test_a_validator_that_fails_refuses(error: type[Exception]) -> None:
+    def validate() -> None:
+        raise error
+
+    with pytest.raises(BadRequestError):
+        refusing(validate)()
+
+
+def test_a_validator_that_refuses_is_heard() -> None:
+    def validate() -> None:
+        raise ValueError("too long")
+
+    with pytest.raises(ValueError, match="too long"):
+        refusing(validate)()

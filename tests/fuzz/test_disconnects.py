@@ -1,0 +1,17 @@
+"""Clients that go away at random leave nothing behind."""
+
+from tests.fuzz.disconnects import run
+from tests.fuzz.test_api import assert_still_serving
+from tests.server import ServerProcess
+
+COUNT = 200
+SLACK = 64 << 20
+"""Bytes: what allocators and caches may still take after the warm-up."""
+
+
+def test_what_disconnected_clients_held_is_given_back(server: ServerProcess) -> None:
+    assert server.process is not None
+    left = run(server.url, server.process.pid, COUNT)
+    assert not any(left.held.values())
+    assert left.memory_after < left.memory_before + SLACK
+    assert_still_serving(server)

@@ -1,0 +1,76 @@
+"""JSON bodies that only Python would read."""
+
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from service.http.strict_json import StrictJson
+
+
+async def echo(request: Request) -> Response:
+    return PlainTextResponse(await request.body())
+
+
+APP = StrictJson(Starlette(routes=[Route("/", echo, methods=["POST", "GET"])]))
+
+TAKEN = [
+    b"",
+    b"{",
+    b'"caf\xc3\xa9"',
+    rb'"\ud83d\ude00"',
+    b'"NaN Infinity 1e999"',
+    b'"12345678901234567890123"',
+    b"[9223372036854775807, -9223372036854775808]",
+    b"1e308",
+    b"\xff",
+    b"[" * 5000,
+]
+REFUSED = [
+    b"NaN",
+    b"[Infinity]",
+    b'{"a": -Infinity}',
+    b"1e999",
+    b"-1E+400",
+    b"9223372036854775808",
+    b"-9223372036854775809",
+    b"1" * 5000,
+    rb'"\ud800"',
+    rb'{"\udfff": 1}',
+    b'"\xed\xa0\x80"',
+    rb'["\ud83d\ude00", "\ude00\ud83d"]',
+]
+
+
+async def post(body: bytes, content_type: str = "application/json") -> httpx.Response:
+    async def chunks() -> AsyncIterator[bytes]:
+        for start in range(0, len(body), 7):
+            yield body[start : start + 7]
+
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(APP)) as client:
+        return await client.post(
+            "http://test/", content=chunks(), headers={"Content-Type": content_type}
+        )
+
+
+@pytest.mark.parametrize("body", TAKEN)
+async def test_a_body_goes_on_as_it_came(body: bytes) -> None:
+    answer = await post(body)
+    assert answer.status_code == 200
+    assert answer.content == body
+
+
+@pytest.mark.parametrize("body", REFUSED)
+async def test_a_body_is_refused(body: bytes) -> None:
+    answer = await post(body)
+    assert answer.status_code == 400
+    assert answer.json()["error"]["code"] == 400
+
+
+async def test_only_json_is_looked_at() -> None:
+    assert (await post(b"NaN", "text/plain")).status_code == 200
+    assert (await post(b"NaN", "application/vnd.x+JSON")).status_code == 400
