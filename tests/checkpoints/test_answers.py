@@ -18,7 +18,15 @@ from transformers import LlamaForCausalLM
 from tests.checkpoints.conftest import FAMILIES
 from tests.checkpoints.published import Published
 from tests.checkpoints.reference import add_lora, image_pixels, projected_embeddings
-from tests.checkpoints.test_conversation import CONVERSATIONS, FORMATS, Message, played
+from tests.checkpoints.test_conversation import (
+    COMPARE,
+    CONVERSATIONS,
+    FORMATS,
+    TWO_IMAGES,
+    Message,
+    in_one_turn,
+    played,
+)
 from tests.checkpoints.test_embeddings import IMAGE_SIZES, noise, saved
 from tests.checkpoints.test_tokenizer import original_ids
 from tests.server import ServerProcess
@@ -73,10 +81,7 @@ def _sent(messages: list[Message]) -> list[dict[str, Any]]:
     ]
 
 
-def _reference_answer(
-    files: Published, llama: LlamaForCausalLM, messages: list[Message]
-) -> list[int]:
-    prompt = played(FORMATS[files.family], messages)
+def _reference_answer(files: Published, llama: LlamaForCausalLM, prompt: str) -> list[int]:
     ids = original_ids(files.language_model / "tokenizer.model", prompt, IMAGE_ID)
     images, size = iter(IMAGES), IMAGE_SIZES[files.family]
     parts = [
@@ -103,14 +108,16 @@ def test_greedy_answers_are_the_originals(
     llama = LlamaForCausalLM.from_pretrained(files.language_model, dtype=torch.float32)
     if family == "minigpt-v2":
         add_lora(llama, files.trained)
-    client = service.openai()
+    style, client = FORMATS[family], service.openai()
+    asked = {name: (CONVERSATIONS[name], played(style, CONVERSATIONS[name])) for name in NAMES}
+    asked["two images in one message"] = (TWO_IMAGES, in_one_turn(style, 2, COMPARE))
     answers = set()
-    for name in NAMES:
+    for name, (messages, prompt) in asked.items():
         with torch.inference_mode():
-            wanted = _reference_answer(files, llama, CONVERSATIONS[name])
+            wanted = _reference_answer(files, llama, prompt)
         response = client.chat.completions.create(
             model=client.models.list().data[0].id,
-            messages=_sent(CONVERSATIONS[name]),  # type: ignore[arg-type]
+            messages=_sent(messages),  # type: ignore[arg-type]
             temperature=0,
             max_tokens=TOKENS,
             extra_body={"repetition_penalty": 1.0, "return_token_ids": True},
@@ -118,4 +125,4 @@ def test_greedy_answers_are_the_originals(
         found = response.choices[0].token_ids  # type: ignore[attr-defined]
         assert found == wanted, name
         answers.add(tuple(found))
-    assert len(answers) > len(NAMES) / 2, "a model that always says the same proves nothing"
+    assert len(answers) > len(asked) / 2, "a model that always says the same proves nothing"

@@ -80,6 +80,16 @@ def played(style: Format, messages: list[Message]) -> str:
     return chat.prompt()
 
 
+def in_one_turn(style: Format, images: int, text: str) -> str:
+    """The prompt of several images in one message: the original's demo cannot send that.
+
+    Its rule for one image and its text, a space between the parts, goes on from there.
+    """
+    chat = OriginalChat(style)
+    chat.messages.append((style.human, " ".join([*images * [UPLOAD], text])))
+    return chat.prompt()
+
+
 def _user(*content: str | None) -> Message:
     """None is an image."""
     parts = [{"type": "image"} if p is None else {"type": "text", "text": p} for p in content]
@@ -90,6 +100,8 @@ def _assistant(text: str) -> Message:
     return {"role": "assistant", "content": text}
 
 
+COMPARE = "Compare the two images."
+TWO_IMAGES = [_user(None, None, COMPARE)]
 CONVERSATIONS = {
     "one image": [_user(None, "What is in this picture?")],
     "text is not stripped": [_user(None, "  What\n\nis this?  ")],
@@ -143,3 +155,12 @@ def test_prompts_are_the_originals(
     image_id = tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)
     found = tokenizer(rendered, add_special_tokens=False).input_ids
     assert found == original_ids(model, wanted, image_id)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_two_images_in_one_message_stay_in_one_turn(
+    family: str, imported: Callable[[str], Path]
+) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(ModelFolder.open(imported(family)).tokenizer)
+    rendered = tokenizer.apply_chat_template(TWO_IMAGES, tokenize=False, add_generation_prompt=True)
+    assert rendered == "<s>" + in_one_turn(FORMATS[family], 2, COMPARE)
