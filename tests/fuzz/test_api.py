@@ -8,13 +8,13 @@ import pytest
 
 from tests.fuzz.api import fuzz, operations
 from tests.fuzz.fields import pairs, send, single_fields
+from tests.fuzz.pictures import mutate, originals
 from tests.pictures import data_uri, encoded, picture
 from tests.server import ServerProcess
 
 EXAMPLES = 8
 FIELDS = 300
 PICTURES = 300
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 
 
 def test_no_request_made_from_the_schema_fails(server: ServerProcess) -> None:
@@ -89,15 +89,12 @@ def test_a_prompt_is_not_cut_through_an_image(server: ServerProcess) -> None:
 
 def test_damaged_pictures_over_http(server: ServerProcess) -> None:
     """Served where the file can still be read, refused where not."""
-    generator = random.Random("pictures over HTTP")
-    originals = [encoded(picture("green", (24, 24)), name) for name in FORMATS]
+    generator, files = random.Random("pictures over HTTP"), originals()
     seen = set()
     with httpx.Client(base_url=server.url, timeout=60) as client:
         for _ in range(PICTURES):
-            data = bytearray(generator.choice(originals))
-            for _ in range(generator.randint(1, 8)):
-                data[generator.randrange(len(data))] = generator.randrange(256)
-            part = {"type": "image_url", "image_url": {"url": data_uri(bytes(data))}}
+            data = mutate(generator, files)
+            part = {"type": "image_url", "image_url": {"url": data_uri(data)}}
             body = {"messages": [{"role": "user", "content": [part]}], "max_tokens": 1}
             status = client.post("/v1/chat/completions", json=body).status_code
             assert status in (200, 400)
