@@ -90,7 +90,7 @@ class Settings(BaseSettings):
     """Weights of the vision encoder; `auto` is bfloat16 on a GPU and float32 on a CPU."""
 
     encoder_threads: int = Field(0, ge=0)
-    """CPU threads of one encoding; 0 leaves torch's choice (all cores)."""
+    """CPU threads of one encoding; 0 takes half of the cores, as the engine needs the others."""
 
     encoder_max_batch: PositiveInt = 16
     """Images encoded together at most, across requests."""

@@ -1,5 +1,6 @@
 """The contract of an encoder, and the one that runs torch on a CPU or a GPU."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
@@ -42,7 +43,7 @@ class TorchEncoder:
         """Args:
         folder: ``vision/`` of a model folder.
         batch_sizes: Batch sizes to warm up and, on a GPU, to capture; ascending.
-        threads: CPU threads of one encoding; 0 leaves torch's choice.
+        threads: CPU threads of one encoding; 0 is :func:`fair_threads` on a CPU.
         """
         self.config = config
         self._folder = folder
@@ -58,6 +59,8 @@ class TorchEncoder:
         """Load, move, and run every batch size once (captured on a GPU)."""
         if self._threads:
             torch.set_num_threads(self._threads)
+        elif self._device.type == "cpu":
+            torch.set_num_threads(fair_threads())
         self._model = load_vision_encoder(self._folder, self._dtype).to(self._device)
         if self._device.type == "cuda":
             # Largest first, so that the smaller graphs reuse its memory pool.
@@ -104,6 +107,15 @@ class CapturedBatch:
         self._pixels[: len(pixels)].copy_(pixels)
         self._graph.replay()
         return self._embeddings[: len(pixels)].cpu()
+
+
+def fair_threads() -> int:
+    """Half of the cores: the engine computes on the same ones.
+
+    OpenMP's threads wait for each other at every operator; when the engine has taken one's core, the
+    others wait for a time slice at each (docs/performance.md).
+    """
+    return max(1, len(os.sched_getaffinity(0)) // 2)
 
 
 def choose_device(name: str) -> torch.device:

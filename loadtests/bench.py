@@ -1,0 +1,139 @@
+"""``make bench``: three ways to serve the same weights, in turn, on this machine; then a bare engine.
+
+Raw samples go to ``results/bench/*.json``, tables and plots to where ``report`` puts them.
+"""
+
+import argparse
+import asyncio
+import json
+import platform
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+
+from loadtests import bare_engine, report
+from loadtests.client import Client
+from loadtests.systems import Started, started
+from loadtests.traffic import WORKLOADS
+from loadtests.usage import Usage
+from service.model_folder.default import resolve_model
+from service.model_folder.layout import ModelFolder
+
+SYSTEMS = ("service", "vllm", "original")
+CONCURRENCIES = (1, 4, 16, 64)
+SEEDS = count(step=100_000)
+"""No two runs share an image."""
+
+
+def options() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("--model", default="default", help="model folder with a Q-Former")
+    parser.add_argument("--out", type=Path, default=Path("results/bench"))
+    parser.add_argument("--seconds", type=float, default=8, help="length of each run")
+    parser.add_argument("--systems", nargs="+", default=[*SYSTEMS, "bare", "overload"])
+    parser.add_argument("--workloads", nargs="+", default=["unique", "seen"])
+    parser.add_argument("--concurrency", nargs="+", type=int, default=list(CONCURRENCIES))
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Measure what was asked for, keep it, and write the report of all that is there."""
+    asked = options()
+    asked.out.mkdir(parents=True, exist_ok=True)
+    folder = resolve_model(asked.model, asked.out)
+    keep(asked.out / "machine.json", machine())
+    for name in asked.systems:
+        if name in SYSTEMS:
+            with started(name, folder, asked.out) as system:
+                for record in closed_loop(system, asked):
+                    file = f"{name}-{record['workload']}-{record['concurrency']}.json"
+                    keep(asked.out / file, {"system": name, **record})
+    if "bare" in asked.systems:
+        for record in beside_the_bare_engine(folder, asked):
+            keep(asked.out / f"{record['system']}-text-{record['concurrency']}.json", record)
+    if "overload" in asked.systems:
+        overload(folder, asked)
+    report.write(asked.out)
+
+
+def closed_loop(
+    system: Started, asked: argparse.Namespace, workloads: list[str] | None = None
+) -> Iterator[dict[str, Any]]:
+    """Every workload at every concurrency, after a second of warming up each."""
+    client = Client(system.url, system.model)
+    for workload in workloads or asked.workloads:
+        for concurrency in asked.concurrency:
+            requests = WORKLOADS[workload](next(SEEDS))
+            asyncio.run(client.closed(requests, concurrency, 1))
+            with Usage(system.pid) as usage:
+                run = asyncio.run(client.closed(requests, concurrency, asked.seconds))
+            print(system.url, workload, concurrency, f"{len(run.samples)} requests", flush=True)
+            yield {
+                "workload": workload,
+                "concurrency": concurrency,
+                "cpu_seconds": usage.cpu_seconds,
+                "peak_bytes": usage.peak_bytes,
+                **run.raw(),
+            }
+
+
+def beside_the_bare_engine(
+    folder: ModelFolder, asked: argparse.Namespace
+) -> Iterator[dict[str, Any]]:
+    """Text only, through the service and straight into vLLM's engine: what the service adds."""
+    with started("service", folder, asked.out) as system:
+        for record in closed_loop(system, asked, ["text"]):
+            yield {"system": "service", **record}
+    for record in bare_engine.measure(folder, asked.concurrency, asked.seconds):
+        yield {"system": "bare", "workload": "text", **record}
+
+
+OVERLOAD_FLAGS = ("--max-num-seqs", "16", "--max-num-queued-reqs", "24")
+"""Limits that fit two cores; the defaults are for a GPU and would let hundreds wait."""
+
+
+def overload(folder: ModelFolder, asked: argparse.Namespace) -> None:
+    """Saturation, then three times as much in an open loop: who is served, who refused, how fast."""
+    with started("service", folder, asked.out, *OVERLOAD_FLAGS) as system:
+        client = Client(system.url, system.model)
+        requests = WORKLOADS["unique"](next(SEEDS))
+        asyncio.run(client.closed(requests, 16, 2))
+        full = asyncio.run(client.closed(requests, 16, asked.seconds))
+        rate = sum(sample.ok for sample in full.samples) / full.seconds
+        for factor in (0.5, 1.0, 3.0):
+            run = asyncio.run(client.open(requests, factor * rate, asked.seconds))
+            print(f"open loop, {factor} x {rate:.1f}/s: {len(run.samples)} requests", flush=True)
+            file = asked.out / f"overload-{factor}.json"
+            keep(file, {"factor": factor, "saturation": rate, **run.raw()})
+
+
+def machine() -> dict[str, Any]:
+    """Where this was measured."""
+    return {
+        "cpu": next(
+            (
+                line.partition(":")[2].strip()
+                for line in Path("/proc/cpuinfo").read_text().splitlines()
+                if line.startswith("model name")
+            ),
+            platform.machine(),
+        ),
+        "cores": psutil.cpu_count(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "load_before": psutil.getloadavg(),
+        "torch": torch.__version__,
+    }
+
+
+def keep(file: Path, record: dict[str, Any]) -> None:
+    """Write a record as JSON."""
+    file.write_text(json.dumps(record) + "\n")
+
+
+if __name__ == "__main__":
+    main()

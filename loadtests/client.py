@@ -1,0 +1,138 @@
+"""Sending chat requests and timing their streams: closed loop (so many at a time) and open loop."""
+
+import asyncio
+import json
+import random
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import asdict, dataclass, field
+from time import monotonic
+from typing import Any
+
+import aiohttp
+
+from loadtests.traffic import Messages
+
+
+@dataclass
+class Sample:
+    """One request.
+
+    Attributes:
+        begin: Seconds since the run began.
+        status: HTTP status; 0 where the connection failed.
+        seconds: Until the answer's end, or until the refusal.
+        first_token: Seconds until the first text.
+        gaps: Seconds between texts after the first.
+    """
+
+    begin: float
+    status: int = 0
+    seconds: float = 0.0
+    first_token: float = 0.0
+    gaps: list[float] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """Whether there was an answer."""
+        return self.status == 200 and self.first_token > 0
+
+
+@dataclass
+class Run:
+    """The samples of one run and its length in seconds."""
+
+    seconds: float
+    samples: list[Sample]
+
+    def raw(self) -> dict[str, Any]:
+        """As JSON, rounded to microseconds."""
+        return json.loads(json.dumps(asdict(self)), parse_float=lambda text: round(float(text), 6))
+
+
+class Client:
+    """Sends to one server. ``tokens`` is the length of every answer."""
+
+    def __init__(self, url: str, model: str, tokens: int = 32) -> None:
+        self._url = f"{url}/v1/chat/completions"
+        self._options = {
+            "model": model,
+            "max_tokens": tokens,
+            "ignore_eos": True,
+            "stream": True,
+            "temperature": 1.0,
+        }
+
+    async def closed(self, workload: Iterator[Messages], concurrency: int, seconds: float) -> Run:
+        """``concurrency`` users who ask again as soon as they are answered, for ``seconds``."""
+        samples: list[Sample] = []
+        begin = monotonic()
+
+        async def user(session: aiohttp.ClientSession) -> None:
+            while monotonic() - begin < seconds:
+                samples.append(await self._ask(session, next(workload), begin))
+
+        async with self._session() as session:
+            await asyncio.gather(*(user(session) for _ in range(concurrency)))
+        return Run(monotonic() - begin, samples)
+
+    async def open(
+        self, workload: Iterator[Messages], rate: float, seconds: float, seed: int = 0
+    ) -> Run:
+        """Poisson arrivals, ``rate`` a second on average, whether or not earlier ones are answered."""
+        begin = monotonic()
+        async with self._session() as session:
+            tasks = [
+                asyncio.create_task(self._ask(session, next(workload), begin))
+                async for _ in arrivals(rate, seconds, seed)
+            ]
+            samples = await asyncio.gather(*tasks)
+        return Run(monotonic() - begin, list(samples))
+
+    def _session(self) -> aiohttp.ClientSession:
+        timeout = aiohttp.ClientTimeout(total=300)
+        return aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(limit=0))
+
+    async def _ask(
+        self, session: aiohttp.ClientSession, messages: Messages, start: float
+    ) -> Sample:
+        begin = monotonic()
+        sample = Sample(begin - start)
+        body = {**self._options, "messages": messages}
+        try:
+            async with session.post(self._url, json=body) as response:
+                sample.status = response.status
+                if response.status == 200:
+                    await _time_stream(response, sample, begin)
+                else:
+                    await response.read()
+        except (aiohttp.ClientError, TimeoutError):
+            sample.status = 0
+        sample.seconds = monotonic() - begin
+        return sample
+
+
+async def _time_stream(response: aiohttp.ClientResponse, sample: Sample, begin: float) -> None:
+    last = begin
+    async for line in response.content:
+        if not line.startswith(b"data: {") or not _has_text(line[6:]):
+            continue
+        now = monotonic()
+        if sample.first_token:
+            sample.gaps.append(now - last)
+        else:
+            sample.first_token = now - begin
+        last = now
+
+
+def _has_text(line: bytes) -> bool:
+    choices = json.loads(line).get("choices")
+    return bool(choices and choices[0]["delta"].get("content"))
+
+
+async def arrivals(rate: float, seconds: float, seed: int) -> AsyncIterator[None]:
+    """Yield at the times of a Poisson process."""
+    source = random.Random(seed)
+    begin, due = monotonic(), 0.0
+    while (due := due + source.expovariate(rate)) < seconds:
+        await asyncio.sleep(max(0.0, begin + due - monotonic()))
+        yield

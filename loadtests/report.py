@@ -1,0 +1,159 @@
+"""Tables (Markdown) and plots of what ``bench`` kept, and which targets were met."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+Record = dict[str, Any]
+ROWS = {
+    "requests/s": lambda record: f"{rate(record):.1f}",
+    "time to first token p50": lambda record: milliseconds(first_tokens(record), 50),
+    "time to first token p99": lambda record: milliseconds(first_tokens(record), 99),
+    "time between tokens p99": lambda record: milliseconds(gaps(record), 99),
+    "CPU s a request": lambda record: f"{record['cpu_seconds'] / max(1, len(good(record))):.3f}",
+    "peak memory": lambda record: f"{record['peak_bytes'] / 2**20:.0f} MiB",
+}
+NAMES = {
+    "service": "this service",
+    "vllm": "vLLM's BLIP-2",
+    "original": "the original's way",
+    "bare": "bare engine",
+}
+
+
+def good(record: Record) -> list[Record]:
+    """The samples that were answered."""
+    return [s for s in record["samples"] if s["status"] == 200 and s["first_token"] > 0]
+
+
+def rate(record: Record) -> float:
+    """Answers a second."""
+    return len(good(record)) / float(record["seconds"])
+
+
+def first_tokens(record: Record) -> list[float]:
+    """Seconds to the first token, of every answer."""
+    return [sample["first_token"] for sample in good(record)]
+
+
+def gaps(record: Record) -> list[float]:
+    """Seconds between tokens, of all answers."""
+    return [gap for sample in good(record) for gap in sample["gaps"]]
+
+
+def milliseconds(values: list[float], percent: float) -> str:
+    """A percentile for a table."""
+    return f"{np.percentile(values, percent) * 1000:.0f} ms" if values else "-"
+
+
+def load(folder: Path) -> dict[tuple[str, str, int], Record]:
+    """Closed-loop records by system, workload and concurrency."""
+    records = {}
+    for file in folder.glob("*-*-*.json"):
+        record = json.loads(file.read_text())
+        records[record["system"], record["workload"], record["concurrency"]] = record
+    return records
+
+
+def table(records: dict[tuple[str, str, int], Record], workload: str) -> str:
+    """One workload's table: a row a figure and concurrency, a column a system."""
+    systems = [name for name in NAMES if any(key[:2] == (name, workload) for key in records)]
+    levels = sorted({key[2] for key in records if key[1] == workload})
+    lines = [
+        f"| {workload} | at a time | {' | '.join(NAMES[name] for name in systems)} |",
+        f"| --- | --- | {' | '.join('---' for _ in systems)} |",
+    ]
+    for title, value in ROWS.items():
+        for level in levels:
+            cells = [
+                value(records[name, workload, level]) if (name, workload, level) in records else "-"
+                for name in systems
+            ]
+            lines.append(f"| {title} | {level} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def targets(folder: Path) -> str:
+    """What was aimed at, what was measured, and whether it was reached."""
+    records = load(folder)
+    lines = ["| target | measured | |", "| --- | --- | --- |"]
+
+    def judge(name: str, measured: float, aim: float, at_least: bool = True) -> None:
+        met = measured >= aim if at_least else measured <= aim
+        sign = "≥" if at_least else "≤"
+        lines.append(f"| {name} {sign} {aim:g} | {measured:.2f} | {'met' if met else 'missed'} |")
+
+    for workload, aim in (("unique", 1.2), ("seen", 1.5)):
+        for level in sorted({key[2] for key in records}):
+            pair = [records.get((name, workload, level)) for name in ("service", "vllm")]
+            if all(pair):
+                ratio = rate(pair[0]) / rate(pair[1])  # type: ignore[arg-type]
+                judge(f"requests/s over vLLM's BLIP-2, {workload}, {level} at a time", ratio, aim)
+    pair = [records.get((name, "unique", 16)) for name in ("service", "original")]
+    if all(pair):
+        judge("requests/s over the original's way, unique, 16", rate(pair[0]) / rate(pair[1]), 8)  # type: ignore[arg-type]
+    pair = [records.get(("service", name, 1)) for name in ("seen", "unique")]
+    if all(pair):
+        later, first = (float(np.median(first_tokens(record))) for record in pair)  # type: ignore[arg-type]
+        judge("first token, follow-up turn over first turn", later / first, 0.5, at_least=False)
+    _overload(folder, judge)
+    return "\n".join(lines)
+
+
+def _overload(folder: Path, judge: Any) -> None:
+    files = [folder / f"overload-{factor}.json" for factor in (1.0, 3.0)]
+    if not all(file.exists() for file in files):
+        return
+    full, over = (json.loads(file.read_text()) for file in files)
+    p99 = [np.percentile([s["seconds"] for s in good(record)], 99) for record in (full, over)]
+    judge("p99 of admitted, 3 x saturation over saturation", p99[1] / p99[0], 2, at_least=False)
+    refused = [s["seconds"] for s in over["samples"] if s["status"] == 503]
+    other = [s for s in over["samples"] if s["status"] not in (200, 503)]
+    if refused:
+        judge("p99 of refusals at 3 x, seconds", float(np.percentile(refused, 99)), 0.1, False)
+    judge("requests at 3 x neither answered nor refused", len(other), 0, False)
+
+
+def write(folder: Path) -> None:
+    """``report.md`` and ``bench.png`` beside the raw records; the tables are printed as well."""
+    records = load(folder)
+    parts = [table(records, name) for name in sorted({key[1] for key in records})]
+    text = "\n\n".join([*parts, targets(folder)]) + "\n"
+    (folder / "report.md").write_text(text)
+    plot(records, folder / "bench.png")
+    print(text)
+
+
+def plot(records: dict[tuple[str, str, int], Record], file: Path) -> None:
+    """Throughput and time to first token over concurrency."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    workloads = [name for name in ("unique", "seen") if any(key[1] == name for key in records)]
+    figure, axes = plt.subplots(2, max(1, len(workloads)), figsize=(9, 6), squeeze=False)
+    for column, workload in enumerate(workloads):
+        for system, name in NAMES.items():
+            levels = sorted(key[2] for key in records if key[:2] == (system, workload))
+            chosen = [records[system, workload, level] for level in levels]
+            if not chosen:
+                continue
+            axes[0][column].plot(levels, [rate(r) for r in chosen], "o-", label=name)
+            for percent, style in ((50, "o-"), (99, "o:")):
+                values = [np.percentile(first_tokens(r), percent) for r in chosen]
+                axes[1][column].plot(levels, values, style, label=f"{name}, p{percent}")
+        axes[0][column].set(title=f"{workload} images", xscale="log", ylabel="requests/s")
+        axes[1][column].set(
+            xscale="log", yscale="log", ylabel="first token, s", xlabel="requests at a time"
+        )
+        axes[0][column].legend(fontsize="small")
+    figure.tight_layout()
+    figure.savefig(file, dpi=90)
+    plt.close(figure)
+
+
+if __name__ == "__main__":
+    write(Path("results/bench"))

@@ -1,0 +1,72 @@
+"""What the load tests send: questions about pictures, first turns and follow-ups, as OpenAI messages."""
+
+import base64
+import itertools
+from collections.abc import Callable, Iterator
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+Messages = list[dict[str, Any]]
+
+QUESTIONS = ("What is in this picture?", "Which colours are there?", "How many shapes are there?")
+ANSWER = "There are two shapes in the picture."
+"""What the assistant is said to have answered; its words do not matter to the speed."""
+
+SEEN_IMAGES = 8
+
+
+def picture(seed: int) -> str:
+    """A data URI of a 224 x 224 PNG of coloured rectangles that no other seed gives."""
+    random = np.random.default_rng(seed)
+    pixels = np.empty((224, 224, 3), np.uint8)
+    pixels[:] = random.integers(0, 256, 3)
+    for _ in range(4):
+        left, top = random.integers(0, 160, 2)
+        pixels[top : top + 64, left : left + 64] = random.integers(0, 256, 3)
+    buffer = BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def conversation(image: str | None, turns: int) -> Messages:
+    """``turns`` questions, all but the last answered, the image (if any) in the first."""
+    messages: Messages = []
+    for turn in range(turns):
+        content: list[dict[str, Any]] = [{"type": "text", "text": QUESTIONS[turn % len(QUESTIONS)]}]
+        if turn == 0 and image is not None:
+            content.insert(0, {"type": "image_url", "image_url": {"url": image}})
+        messages.append({"role": "user", "content": content})
+        if turn + 1 < turns:
+            messages.append({"role": "assistant", "content": ANSWER})
+    return messages
+
+
+def unique_images(seed: int) -> Iterator[Messages]:
+    """First turns, each about an image that was never sent before."""
+    for number in itertools.count(seed):
+        yield conversation(picture(number), 1)
+
+
+def seen_images(seed: int) -> Iterator[Messages]:
+    """Second and third turns about a few images that come again and again."""
+    images = [picture(seed + number) for number in range(SEEN_IMAGES)]
+    for number in itertools.count():
+        yield conversation(images[number % SEEN_IMAGES], 2 + number // SEEN_IMAGES % 2)
+
+
+def text_only(seed: int) -> Iterator[Messages]:
+    """Questions without an image."""
+    for number in itertools.count(seed):
+        messages = conversation(None, 1)
+        messages[0]["content"][0]["text"] += f" {number}"
+        yield messages
+
+
+WORKLOADS: dict[str, Callable[[int], Iterator[Messages]]] = {
+    "unique": unique_images,
+    "seen": seen_images,
+    "text": text_only,
+}

@@ -1,0 +1,54 @@
+"""What a server uses while it is under load: processor seconds and memory of all its processes."""
+
+import threading
+from types import TracebackType
+
+import psutil
+
+
+class Usage:
+    """Watches a process and its descendants between entering and leaving.
+
+    Attributes:
+        cpu_seconds: Processor time used, all processes.
+        peak_bytes: Highest sum of proportional set sizes seen; shared pages count once.
+    """
+
+    INTERVAL = 0.5
+    """Seconds between looks at the memory."""
+
+    def __init__(self, pid: int) -> None:
+        self._root = psutil.Process(pid)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self.cpu_seconds = 0.0
+        self.peak_bytes = 0
+
+    def __enter__(self) -> "Usage":
+        self._before = self._cpu()
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+        self.cpu_seconds = self._cpu() - self._before
+
+    def _processes(self) -> list[psutil.Process]:
+        return [self._root, *self._root.children(recursive=True)]
+
+    def _cpu(self) -> float:
+        times = [process.cpu_times() for process in self._processes()]
+        return float(sum(time.user + time.system for time in times))
+
+    def _watch(self) -> None:
+        while True:
+            size = sum(process.memory_full_info().pss for process in self._processes())
+            self.peak_bytes = max(self.peak_bytes, size)
+            if self._stop.wait(self.INTERVAL):
+                return
