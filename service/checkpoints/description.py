@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from service.checkpoints.importer import ImportPlan
+from service.checkpoints.sizes import readable
 from service.vision.weights import WEIGHTS_FILE
 
 
@@ -24,14 +25,14 @@ def describe(plan: ImportPlan) -> Iterator[str]:
             f"{config.qformer.hidden_size}, {config.qformer.query_tokens} query tokens"
         )
     total = sum(tensor.bytes for tensor in plan.vision.tensors)
-    yield f"  vision/{WEIGHTS_FILE}: {len(plan.vision.tensors)} tensors, {total / 2**20:.1f} MiB"
+    yield f"  vision/{WEIGHTS_FILE}: {len(plan.vision.tensors)} tensors, {readable(total)}"
     for source in plan.sources:
         yield f"  {source.role}: {source.path}, {len(source.translation.tensors)} tensors known"
         for why, names in source.translation.ignored.items():
             yield f"    left out, as the original does: {why} ({len(names)} tensors)"
     yield f"  language model: {plan.language_model.source}, {_treatment(plan)}"
     yield f"  tokenizer: {plan.tokenizer_files[0]}, {plan.tokenizer.get_vocab_size()} pieces"
-    yield f"  disk space: {plan.bytes_written / 2**30:.2f} GiB"
+    yield f"  disk space: {readable(plan.bytes_written)}"
     for warning in plan.warnings:
         yield f"  warning: {warning}"
 

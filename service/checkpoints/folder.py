@@ -10,6 +10,7 @@ from service.checkpoints import hub
 from service.checkpoints.importer import ImportPlan
 from service.checkpoints.language_model import place, write_anew
 from service.checkpoints.reading import sha256
+from service.checkpoints.sizes import readable
 from service.checkpoints.writing import flush_to_disk, write_safetensors
 from service.errors import CheckpointError
 from service.model_folder.layout import ModelIndex, Provenance, write_index
@@ -82,7 +83,7 @@ def _hashes(plan: ImportPlan, report: Report) -> dict[str, dict[str, str]]:
             {"revision": commit} if commit else {}
         )
     for role, file in dict.fromkeys(_inputs(plan)):
-        report(f"Hashing {file.name} ({file.stat().st_size / 2**20:.0f} MiB)")
+        report(f"Hashing {file.name} ({readable(file.stat().st_size)})")
         sources[f"{role}/{file.name}"] = {"path": str(file), "sha256": sha256(file)}
     return sources
 

@@ -16,6 +16,7 @@ from service.checkpoints.language_model import (
 )
 from service.checkpoints.lora import DEFAULT_ALPHA, LoraUpdate, is_lora, lora_updates
 from service.checkpoints.projection import is_first_stage, trained_option
+from service.checkpoints.sizes import readable
 from service.checkpoints.tokenizers import FILES as TOKENIZER_FILES
 from service.checkpoints.tokenizers import read_tokenizer
 from service.checkpoints.vision import (
@@ -129,8 +130,8 @@ def _check_space(plan: ImportPlan) -> None:
     free = shutil.disk_usage(place).free
     if plan.bytes_written > free:
         raise CheckpointError(
-            f"The model folder takes {plan.bytes_written / 2**30:.1f} GiB, and {place} has "
-            f"{free / 2**30:.1f} GiB left."
+            f"The model folder takes {readable(plan.bytes_written)}, and {place} has "
+            f"{readable(free)} left."
         )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from service.checkpoints.reading import TensorEntry, read_checkpoint, sha256
+from service.checkpoints.sizes import readable
 from service.errors import CheckpointError, ModelFolderError
 from service.model_folder.layout import ModelFolder
 from service.vision.config import VisionConfig
@@ -149,13 +150,12 @@ def _provenance(found: Inspection) -> Iterator[str]:
 
 
 def _memory(found: Inspection) -> Iterator[str]:
-    gib = 2**30
-    yield f"memory to serve   {found.weight_bytes / gib:.2f} GiB of weights in 16 bits"
+    yield f"memory to serve   {readable(found.weight_bytes)} of weights in 16 bits"
     if found.cache_bytes_per_token is None:
         yield "                  and the language model's, which is on the hub"
     else:
-        per_thousand = 1000 * found.cache_bytes_per_token / 2**20
-        yield f"                  and {per_thousand:.1f} MiB of cache for each 1,000 tokens in flight"
+        cache = readable(1000 * found.cache_bytes_per_token)
+        yield f"                  and {cache} of cache for each 1,000 tokens in flight"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

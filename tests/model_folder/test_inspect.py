@@ -45,7 +45,7 @@ def test_the_command_prints_what_is_asked_for(
         digest,
         "float32",
         "random weights",
-        "GiB",
+        "MiB of weights",
         "init-model",
     ):
         assert expected.lower() in printed.lower()
