@@ -10,8 +10,8 @@ from vllm.engine.arg_utils import AsyncEngineArgs
 from vllm.outputs import RequestOutput
 from vllm.sampling_params import SamplingParams
 from vllm.usage.usage_lib import UsageContext
-from vllm.v1.engine.async_llm import AsyncLLM
 
+from service.engine.admission import AdmittingEngine
 from service.engine.constraints import check_constraints, refusing_dead_ends
 from service.engine.errors import translating_errors
 from service.engine.parts import with_image_parts
@@ -20,7 +20,7 @@ from service.errors import EngineStartError
 from service.http.tenant import TENANT
 
 
-class Engine(AsyncLLM):
+class Engine(AdmittingEngine):
     """Ends every answer at the family's stop strings, on all routes alike.
 
     vLLM takes default sampling from a generation config, which has no place for strings.
@@ -34,11 +34,14 @@ class Engine(AsyncLLM):
     ) -> AsyncGenerator[RequestOutput, None]:
         """As AsyncLLM's, which documents the options; raises at once for what cannot be had."""
         check_constraints(self, sampling_params)
+        room = self.reserve(sampling_params.n)
         params = with_stop(sampling_params, self.family_stop)
         if self.isolate_keys:
             prompt = with_salt(prompt, TENANT.get())
         answer = super().generate(prompt, params, request_id, **options)
-        return answer if params.structured_outputs is None else refusing_dead_ends(answer)
+        if params.structured_outputs is not None:
+            answer = refusing_dead_ends(answer)
+        return room.kept_for(answer)
 
 
 def with_stop(params: SamplingParams, stop: tuple[str, ...]) -> SamplingParams:

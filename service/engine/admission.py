@@ -1,0 +1,82 @@
+"""Room in the engine's queue, kept from a request's refusal or admission until the engine has it.
+
+vLLM checks its queue twice: before a response begins, and when it adds the request, which for a stream
+is after the status 200. What others took in between ended the stream with an error. So whoever passes
+the first check keeps the room, and the second is not asked.
+"""
+
+import weakref
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from contextvars import ContextVar
+from typing import Any
+
+from vllm.outputs import RequestOutput
+from vllm.v1.engine.async_llm import AsyncLLM
+
+from service.engine.errors import BadRequestError
+
+Answer = AsyncGenerator[RequestOutput, None]
+
+
+class Room:
+    """Room for the sequences of one request that is on its way."""
+
+    def __init__(self, engine: "AdmittingEngine", sequences: int) -> None:
+        self._engine = engine
+        self._sequences = sequences
+        engine.arriving += sequences
+
+    def release(self) -> None:
+        """The request is in the engine, or never will be. Idempotent."""
+        self._engine.arriving -= self._sequences
+        self._sequences = 0
+
+    def kept_for(self, answer: Answer) -> Answer:
+        """``answer``, whose first step adds the request; nobody may ever take that step."""
+        kept = self._kept_for(answer)
+        weakref.finalize(kept, self.release)
+        return kept
+
+    async def _kept_for(self, answer: Answer) -> Answer:
+        async with aclosing(answer):
+            ROOM.set(self)
+            async for output in answer:
+                yield output
+
+
+ROOM: ContextVar[Room | None] = ContextVar("room", default=None)
+ADDING: ContextVar[bool] = ContextVar("adding", default=False)
+
+
+class AdmittingEngine(AsyncLLM):
+    """AsyncLLM that refuses a request before its response begins or not at all."""
+
+    arriving: int = 0
+    """Sequences whose room is kept."""
+
+    def reserve(self, sequences: int) -> Room:
+        """Keep room; raises vLLM's 503, and :class:`BadRequestError` for more than there ever is."""
+        self.check_admission(sequences)
+        return Room(self, sequences)
+
+    def check_admission(self, n: int = 1, request_id: str | None = None) -> None:
+        """As AsyncLLM's, counting what is on its way."""
+        if ADDING.get():
+            return
+        most = self.scheduler_config.max_num_queued_reqs
+        if most is not None and n > most:
+            raise BadRequestError(f"At most {most} sequences can be asked for.", parameter="n")
+        super().check_admission(n + self.arriving, request_id)
+
+    async def add_request(self, *args: Any, **options: Any) -> Any:
+        """As AsyncLLM's; a request whose room is kept is not refused for load any more."""
+        if (room := ROOM.get()) is None:
+            return await super().add_request(*args, **options)
+        ROOM.set(None)
+        adding = ADDING.set(True)
+        try:
+            return await super().add_request(*args, **options)
+        finally:
+            ADDING.reset(adding)
+            room.release()
