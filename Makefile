@@ -6,7 +6,7 @@ DEVICE ?= auto
 PYTHON ?= python3
 RUN = .venv/bin/python
 
-.PHONY: setup setup-dev serve test lint figures format clean
+.PHONY: setup setup-dev serve test lint bench figures format clean
 
 setup:  ## create .venv with everything the service needs
 	@PYTHON=$(PYTHON) requirements/install.sh $(DEVICE)
@@ -24,6 +24,9 @@ lint: setup-dev
 	@$(RUN) -m ruff format --check .
 	@$(RUN) -m ruff check .
 	@$(RUN) -m mypy
+
+bench: setup-dev  ## this service beside two other ways to serve the same weights
+	@$(RUN) -m loadtests.bench $(ARGS)
 
 figures: setup-dev  ## measure the default model: the table that closes the README
 	@$(RUN) -m loadtests.figures $(ARGS)
