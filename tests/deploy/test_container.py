@@ -2,7 +2,9 @@
 
 import json
 import re
+import shutil
 import sys
+import zipfile
 from importlib.metadata import distribution
 from pathlib import Path
 
@@ -66,3 +68,23 @@ def test_compose_gives_the_container_what_it_writes_to() -> None:
 def test_the_requirement_check_finds_what_is_missing() -> None:
     assert unmet("minigpt4-service") == []
     assert any("vllm" in line for line in unmet("minigpt4-service[cuda]"))
+
+
+def test_the_wheel_stage_packs_all_that_serving_needs(tmp_path: Path) -> None:
+    context, dist = tmp_path / "context", tmp_path / "dist"
+    context.mkdir()
+    for source in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / source, context)
+    shutil.copytree(ROOT / "service", context / "service")
+    options = ["--no-deps", "--no-build-isolation", "--quiet", "--wheel-dir", dist]
+    run(sys.executable, "-m", "pip", "wheel", *options, context)
+    (wheel,) = dist.glob("*.whl")
+    with zipfile.ZipFile(wheel) as packed:
+        inside = set(packed.namelist())
+    files = {
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "service").rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert "service/models/demo/model_index.json" in files
+    assert files <= inside, sorted(files - inside)
