@@ -97,7 +97,7 @@ async def _go_away(url: str, request: bytes, seconds: float) -> None:
 def held(url: str) -> dict[str, float]:
     """The engine's gauges of what requests hold."""
     found = dict.fromkeys(GAUGES, 0.0)
-    for line in httpx.get(f"{url}/metrics").text.splitlines():
+    for line in httpx.get(f"{url}/metrics", timeout=60).text.splitlines():
         series, _, value = line.rpartition(" ")
         if (name := series.partition("{")[0]) in found:
             found[name] += float(value)
