@@ -11,10 +11,12 @@ from contextlib import aclosing
 from contextvars import ContextVar
 from typing import Any
 
+from vllm.exceptions import RetryableRequestError
 from vllm.outputs import RequestOutput
 from vllm.v1.engine.async_llm import AsyncLLM
 
 from service.engine.errors import BadRequestError
+from service.engine.unsent import mark_sent
 
 Answer = AsyncGenerator[RequestOutput, None]
 
@@ -42,6 +44,9 @@ class Room:
         async with aclosing(answer):
             ROOM.set(self)
             async for output in answer:
+                if any(choice.finish_reason == "error" for choice in output.outputs):
+                    # The engine had forgotten an image that this process took it to have.
+                    raise RetryableRequestError
                 yield output
 
 
@@ -69,14 +74,16 @@ class AdmittingEngine(AsyncLLM):
             raise BadRequestError(f"At most {most} sequences can be asked for.", parameter="n")
         super().check_admission(n + self.arriving, request_id)
 
-    async def add_request(self, *args: Any, **options: Any) -> Any:
+    async def add_request(self, request_id: str, prompt: Any, *args: Any, **options: Any) -> Any:
         """As AsyncLLM's; a request whose room is kept is not refused for load any more."""
         if (room := ROOM.get()) is None:
-            return await super().add_request(*args, **options)
+            return await super().add_request(request_id, prompt, *args, **options)
         ROOM.set(None)
         adding = ADDING.set(True)
         try:
-            return await super().add_request(*args, **options)
+            collector = await super().add_request(request_id, prompt, *args, **options)
+            mark_sent(prompt)
+            return collector
         finally:
             ADDING.reset(adding)
             room.release()

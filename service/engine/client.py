@@ -16,6 +16,7 @@ from service.engine.constraints import check_constraints, refusing_dead_ends
 from service.engine.errors import translating_errors
 from service.engine.parts import with_image_parts
 from service.engine.start_failure import recording
+from service.engine.unsent import marking_unsent
 from service.errors import EngineStartError
 from service.http.tenant import TENANT
 
@@ -86,7 +87,9 @@ def start_engine(arguments: Namespace, stop: tuple[str, ...], isolate_keys: bool
     # Every chat-like route renders its messages with this.
     render = engine.renderer.render_chat_async
     engine.renderer.render_chat_async = translating_errors(
-        with_image_parts(without_second_start(render))
+        with_image_parts(
+            marking_unsent(without_second_start(render), engine.renderer.mm_processor_cache)
+        )
     )
     return engine
 

@@ -9,6 +9,8 @@ from vllm.v1.engine.async_llm import AsyncLLM
 from service.engine.admission import AdmittingEngine, Answer
 from service.engine.errors import BadRequestError
 
+TOKEN = SimpleNamespace(outputs=[SimpleNamespace(finish_reason=None)])
+
 
 class FullError(Exception):
     """As vLLM's."""
@@ -41,8 +43,8 @@ def queue(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def ask(engine: Engine, n: int = 1) -> Answer:
     async def answer() -> Any:
-        await engine.add_request("x")
-        yield "token"
+        await engine.add_request("x", {})
+        yield TOKEN
 
     return engine.reserve(n).kept_for(answer())
 
@@ -53,10 +55,10 @@ async def test_who_was_let_in_is_not_refused_later() -> None:
     with pytest.raises(FullError):
         ask(engine)
     for answer in answers:
-        assert await anext(answer) == "token"
+        assert await anext(answer) == TOKEN
     assert (engine.inside, engine.arriving) == (3, 0)
     with pytest.raises(FullError):
-        await engine.add_request("uninvited")
+        await engine.add_request("uninvited", {})
 
 
 async def test_a_request_that_nobody_follows_gives_its_room_back() -> None:
