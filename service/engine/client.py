@@ -3,6 +3,7 @@
 import re
 from argparse import Namespace
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +14,7 @@ from vllm.usage.usage_lib import UsageContext
 
 from service.engine.admission import AdmittingEngine
 from service.engine.constraints import check_constraints, refusing_dead_ends
+from service.engine.cpu_process import EXECUTOR, openmp_threads, shares_process
 from service.engine.errors import translating_errors
 from service.engine.parts import with_image_parts
 from service.engine.start_failure import recording
@@ -96,14 +98,18 @@ def start_engine(arguments: Namespace, stop: tuple[str, ...], isolate_keys: bool
 
 def _start(arguments: Namespace) -> Engine:
     engine_args = AsyncEngineArgs.from_cli_args(arguments)
+    shared = shares_process(arguments)
+    if shared:
+        engine_args.distributed_executor_backend = EXECUTOR
     config = engine_args.create_engine_config(usage_context=UsageContext.OPENAI_API_SERVER)
-    engine = Engine.from_vllm_config(
-        vllm_config=config,
-        usage_context=UsageContext.OPENAI_API_SERVER,
-        enable_log_requests=engine_args.enable_log_requests,
-        aggregate_engine_logging=engine_args.aggregate_engine_logging,
-        disable_log_stats=engine_args.disable_log_stats,
-    )
+    with openmp_threads(config) if shared else nullcontext():
+        engine = Engine.from_vllm_config(
+            vllm_config=config,
+            usage_context=UsageContext.OPENAI_API_SERVER,
+            enable_log_requests=engine_args.enable_log_requests,
+            aggregate_engine_logging=engine_args.aggregate_engine_logging,
+            disable_log_stats=engine_args.disable_log_stats,
+        )
     assert isinstance(engine, Engine)
     return engine
 

@@ -1,0 +1,39 @@
+"""Where the model runs on a CPU."""
+
+import os
+from collections.abc import Callable
+
+import psutil
+import pytest
+
+from service.engine.cpu_process import shares_process
+from service.model_folder.layout import ModelFolder
+from service.serving import parse_vllm_flags
+from service.settings import load_settings
+from tests.server import ServerProcess
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--tensor-parallel-size", "2"],
+        ["--pipeline-parallel-size", "2"],
+        ["--data-parallel-size", "2"],
+        ["--distributed-executor-backend", "mp"],
+    ],
+)
+def test_what_asks_for_several_processes_gets_them(
+    tiny_model: Callable[[str], ModelFolder], flags: list[str]
+) -> None:
+    folder = tiny_model("minigpt4-vicuna")
+    assert shares_process(parse_vllm_flags(folder, load_settings(), []))
+    assert not shares_process(parse_vllm_flags(folder, load_settings(), flags))
+
+
+def test_the_engine_is_one_process_and_leaves_a_core_to_the_others(server: ServerProcess) -> None:
+    assert server.process is not None
+    children = psutil.Process(server.process.pid).children(recursive=True)
+    (engine,) = [child for child in children if "VLLM::" in " ".join(child.cmdline())]
+    cores = os.sched_getaffinity(0)
+    assert len(engine.cpu_affinity()) <= max(len(cores) - 1, 1)
+    assert set(psutil.Process(server.process.pid).cpu_affinity()) == cores
