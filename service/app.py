@@ -11,7 +11,6 @@ from fastapi.responses import Response
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
-from vllm.engine.protocol import EngineClient
 from vllm.entrypoints.anthropic import api_router as messages
 from vllm.entrypoints.launchers.api_server.app_state import init_app_state
 from vllm.entrypoints.launchers.utils.server_utils import lifespan
@@ -27,6 +26,7 @@ from vllm.entrypoints.serve.tokenize import api_router as tokenize
 
 from service import __version__
 from service.embeddings.routes import embeddings_router
+from service.engine.admission import AdmittingEngine
 from service.engine.errors import as_vllm_error, refusing
 from service.errors import ServiceError
 from service.families import DEFAULT_MAX_TOKENS
@@ -34,6 +34,7 @@ from service.files.routes import files_router
 from service.files.store import FileStore
 from service.http.limits import BodyLimit, RetryAfter
 from service.http.openai_errors import error_body
+from service.http.overload import Overload
 from service.http.strict_json import StrictJson
 from service.observability.build import versions
 from service.page.routes import attach_page
@@ -72,7 +73,7 @@ PATHS = frozenset(
 
 
 async def create_app(
-    engine: EngineClient,
+    engine: AdmittingEngine,
     arguments: Namespace,
     settings: Settings,
     model: Path,
@@ -114,7 +115,8 @@ async def create_app(
     _default_answer_length(app)
     if settings.page:
         attach_page(app, model, app.state.openai_serving_chat.default_sampling_params)
-    bounded = BodyLimit(StrictJson(app), settings.request_max_bytes)
+    admitted = Overload(StrictJson(app), engine.full, engine.place)
+    bounded = BodyLimit(admitted, settings.request_max_bytes)
     return app, RetryAfter(bounded, busy_seconds)
 
 

@@ -10,8 +10,9 @@ import re
 from typing import NoReturn
 
 from starlette.datastructures import Headers
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from service.http.body import read_ahead
 from service.http.lifecycle import respond
 from service.http.openai_errors import error_body
 
@@ -38,23 +39,11 @@ class StrictJson:
         if "json" not in content_type.lower():
             await self._app(scope, receive, send)
             return
-        messages, body = await _read(receive)
-        if not is_strict(body):
+        messages, again = await read_ahead(receive)
+        if not is_strict(b"".join(message.get("body", b"") for message in messages)):
             await respond(send, 400, error_body(MESSAGE, "BadRequestError", 400))
             return
-        waiting = iter(messages)
-
-        async def replay() -> Message:
-            return next(waiting, None) or await receive()
-
-        await self._app(scope, replay, send)
-
-
-async def _read(receive: Receive) -> tuple[list[Message], bytes]:
-    messages: list[Message] = []
-    while not messages or messages[-1].get("more_body", False):
-        messages.append(await receive())
-    return messages, b"".join(message.get("body", b"") for message in messages)
+        await self._app(scope, again, send)
 
 
 def is_strict(body: bytes) -> bool:

@@ -1,9 +1,12 @@
 """Room in the queue is kept for those who were let in, and given back."""
 
+import asyncio
+from contextvars import copy_context
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from vllm.exceptions import VLLMError
 from vllm.v1.engine.async_llm import AsyncLLM
 
 from service.engine.admission import AdmittingEngine, Answer
@@ -12,7 +15,7 @@ from service.engine.errors import BadRequestError
 TOKEN = SimpleNamespace(outputs=[SimpleNamespace(finish_reason=None)])
 
 
-class FullError(Exception):
+class FullError(VLLMError):
     """As vLLM's."""
 
 
@@ -73,3 +76,47 @@ async def test_a_request_that_nobody_follows_gives_its_room_back() -> None:
 def test_more_than_there_ever_is_is_no_matter_of_load() -> None:
     with pytest.raises(BadRequestError, match="At most 3"):
         ask(Engine(), n=4)
+
+
+def test_a_place_becomes_the_room_of_what_is_asked_for() -> None:
+    engine = Engine()
+    with engine.place() as kept:
+        assert kept
+        assert engine.arriving == 1
+        room = engine.reserve(3)
+        assert engine.arriving == 3
+        assert engine.full()
+        with engine.place() as another:
+            assert not another
+    assert engine.arriving == 3, "the room outlives the place"
+    room.release()
+    assert not engine.full()
+
+
+def test_places_of_requests_in_preparation_are_taken() -> None:
+    engine = Engine()
+    with engine.place():
+        others = copy_context()
+        second = engine.place()
+        others.run(second.__enter__)
+        with pytest.raises(FullError):
+            engine.reserve(3)
+        engine.reserve(2).release()
+        others.run(second.__exit__, None, None, None)
+    assert engine.arriving == 0
+
+
+async def test_a_place_is_given_back_however_the_request_ends() -> None:
+    engine = Engine()
+
+    async def serve() -> None:
+        with engine.place():
+            await asyncio.Event().wait()
+
+    serving = asyncio.create_task(serve())
+    await asyncio.sleep(0)
+    assert engine.arriving == 1
+    serving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await serving
+    assert engine.arriving == 0

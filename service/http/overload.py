@@ -1,0 +1,57 @@
+"""Refusing what there is no room for before anything is spent on it.
+
+Reading, decoding and encoding for requests that are refused afterwards takes the time of those that were
+let in, and makes the refusal slow.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from service.http.body import read_ahead
+from service.http.lifecycle import respond
+from service.http.openai_errors import error_body
+
+GENERATING = ("/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/messages")
+MESSAGE = "The service is busy and cannot take another request now; try again later."
+
+
+class Overload:
+    """ASGI layer: 503 for a request to generate when there is no room, before it is parsed.
+
+    Args:
+        full: Whether there is no room; asked when a request's head is there, before its body is read.
+        place: Keeps room for one request, and gives whether there was any; entered once the body is
+            there, so that nobody keeps a place by sending slowly.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        full: Callable[[], bool],
+        place: Callable[[], AbstractContextManager[bool]],
+    ) -> None:
+        self._app = app
+        self._full = full
+        self._place = place
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Look at POSTs to routes that generate, below whatever prefix."""
+        generates = scope["type"] == "http" and scope["method"] == "POST"
+        if not generates or not scope["path"].endswith(GENERATING):
+            await self._app(scope, receive, send)
+            return
+        if self._full():
+            await _refuse(send)
+            return
+        _, again = await read_ahead(receive)
+        with self._place() as kept:
+            if kept:
+                await self._app(scope, again, send)
+            else:
+                await _refuse(send)
+
+
+async def _refuse(send: Send) -> None:
+    await respond(send, 503, error_body(MESSAGE, "ServiceUnavailableError", 503))
