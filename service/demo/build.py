@@ -18,7 +18,13 @@ from service.alignment.trainer import RunSettings, Trainer
 from service.demo.card import model_card
 from service.demo.datasets import write_captions, write_descriptions, write_examples
 from service.demo.fitting import Schedule
-from service.demo.text_side import LM_HARD_SCHEDULE, LM_SCHEDULE, learn_tokenizer, train_text
+from service.demo.text_side import (
+    LM_HARD_SCHEDULE,
+    LM_SCHEDULE,
+    LM_STEPS_SCHEDULE,
+    learn_tokenizer,
+    train_text,
+)
 from service.demo.vision_side import (
     READING_SCHEDULE,
     VISION_SCHEDULE,
@@ -44,6 +50,7 @@ class Recipe:
 
     text: Schedule = LM_SCHEDULE
     hard: Schedule = LM_HARD_SCHEDULE
+    steps: Schedule = LM_STEPS_SCHEDULE
     vision: Schedule = VISION_SCHEDULE
     reading: Schedule = READING_SCHEDULE
     captions: int = 12_000
@@ -56,6 +63,7 @@ FULL = Recipe()
 QUICK = Recipe(
     text=replace(LM_SCHEDULE, steps=2, batch=2, warmup=1),
     hard=replace(LM_HARD_SCHEDULE, steps=2, batch=2, warmup=1),
+    steps=replace(LM_STEPS_SCHEDULE, steps=2, batch=2, warmup=1),
     vision=replace(VISION_SCHEDULE, steps=2, batch=2, warmup=1),
     reading=replace(READING_SCHEDULE, steps=2, batch=2, warmup=1),
     captions=8,
@@ -98,7 +106,7 @@ def _write_base(base: Path, work: Path, recipe: Recipe) -> None:
     """The two sides, trained apart, with a projection that means nothing yet."""
     tokenizer = learn_tokenizer()
     _say("Text side: a language model that never sees an image.")
-    llama = train_text(tokenizer, work / "text.pt", recipe.text, recipe.hard)
+    llama = train_text(tokenizer, work / "text.pt", recipe.text, recipe.hard, recipe.steps)
     _say("Vision side: an encoder that never sees the language model.")
     seeing = train_vision(work / "vision.pt", recipe.vision, recipe.reading)
     _write_language_model(llama, base / "language_model")

@@ -2,6 +2,10 @@
 
 Every turn carries the canonical answer, which the evaluation compares with; wording varies, facts do
 not.
+
+Answers are made for a language model of two million parameters: each word follows from one look at the
+picture or from the few words before it. Whoever lists objects says the place first, in reading order, so that
+one look finds the next object; what has to be reasoned out comes last, after ``, so``.
 """
 
 import json
@@ -13,7 +17,9 @@ from service.demo.scenes import (
     BACKGROUNDS,
     CELLS,
     COLOURS,
+    COLUMNS,
     NUMBERS,
+    ROWS,
     SHAPES,
     SIZES,
     Scene,
@@ -89,6 +95,15 @@ def _objects(number: int) -> str:
     return f"{NUMBERS[number]} object{'' if number == 1 else 's'}"
 
 
+def _fits(item: SceneObject, shape: str | None, colour: str | None) -> bool:
+    return shape in (None, item.kind) and colour in (None, item.colour)
+
+
+def _seen(item: SceneObject) -> str:
+    """``in the middle a red circle``: an object in a list of what one sees, one after the other."""
+    return f"{place_phrase(item.cell)} {phrase(item, size=False)}"
+
+
 # Captions and descriptions: the targets of the two alignment stages.
 
 
@@ -125,19 +140,11 @@ def description(scene: Scene, rng: random.Random) -> str:
             f"This image has a {back} background with {_objects(number)}.",
         )
     )
-    style = rng.randrange(3)
     text = f"The {scene.written.noun}" if scene.written else "Nothing"
-    sentences = [_sentence(item, style) for item in scene.objects]
+    sentences = [
+        f"{_capital(place_phrase(item.cell))}, there is {phrase(item)}." for item in scene.objects
+    ]
     return " ".join([opening, *sentences, f"{text} is written."])
-
-
-def _sentence(item: SceneObject, style: int) -> str:
-    what, where = phrase(item), place_phrase(item.cell)
-    if style == 0:
-        return f"There is {what} {where}."
-    if style == 1:
-        return f"{_capital(what)} is {where}."
-    return f"{_capital(where)}, there is {what}."
 
 
 def _by_cell(item: SceneObject) -> int:
@@ -208,14 +215,15 @@ def _count_some(scene: Scene, rng: random.Random) -> Turn:
         shape, colour = item.kind, item.colour
     else:
         shape, colour = rng.choice(SHAPES), rng.choice(COLOURS)
+    wanted: tuple[str | None, str | None]
     if shape not in SHAPES or rng.random() < 0.4:
-        number = scene.count(colour=colour)
+        wanted = None, colour
         one, many = f"{colour} object", f"{colour} objects"
     elif rng.random() < 0.75:
-        number = scene.count(shape)
+        wanted = shape, None
         one, many = shape, PLURALS[shape]
     else:
-        number = scene.count(shape, colour)
+        wanted = shape, colour
         one, many = f"{colour} {shape}", f"{colour} {PLURALS[shape]}"
     question = rng.choice(
         (
@@ -227,10 +235,15 @@ def _count_some(scene: Scene, rng: random.Random) -> Turn:
             f"What is the number of {many}?",
         )
     )
-    if number == 0:
-        return Turn("count", question, f"There are no {many}.", "0")
-    named = f"one {one}" if number == 1 else f"{NUMBERS[number]} {many}"
-    return Turn("count", question, f"There {'is' if number == 1 else 'are'} {named}.", str(number))
+    seen, number = [], 0
+    for item in scene.objects:
+        number += _fits(item, *wanted)
+        seen.append(_seen(item) + (f" ({NUMBERS[number]})" if _fits(item, *wanted) else ""))
+    if number == 1:
+        found = f"there is one {one}"
+    else:
+        found = f"there are {NUMBERS[number] if number else 'no'} {many}"
+    return Turn("count", question, f"{_capital(', '.join(seen))}, so {found}.", str(number))
 
 
 def _colour(scene: Scene, rng: random.Random) -> Turn | None:
@@ -362,10 +375,6 @@ def _relation(scene: Scene, rng: random.Random) -> Turn | None:
     one, other = rng.sample(named, 2)
     first, second = f"the {scene.named(one)}", f"the {scene.named(other)}"
     true = _relations(one, other)
-    # Places first: a small model compares what it has already said.
-    places = (
-        f"{_capital(first)} is {place_phrase(one.cell)} and {second} is {place_phrase(other.cell)}"
-    )
     style = rng.random()
     if style < 0.6:
         # Half of the questions are true, whatever the two objects' positions allow.
@@ -384,14 +393,15 @@ def _relation(scene: Scene, rng: random.Random) -> Turn | None:
                 " to the right of", " right of"
             )
         verdict = "yes" if wanted else "no"
-        return Turn("relation", question, f"{places}, so {verdict}.", verdict)
+        compared = _compared(scene, one, other, upright=way in _UPRIGHT)
+        return Turn("relation", question, f"{compared}, so {verdict}.", verdict)
     if style < 0.8:
-        pairs = [("to the left of", "to the right of"), ("above", "below")]
-        pair = list(pairs[0] if true[0] in pairs[0] else pairs[1])
+        pair = list(_LEVEL if true[0] in _LEVEL else _UPRIGHT)
         rng.shuffle(pair)
         question = f"Is {first} {pair[0]} or {pair[1]} {second}?"
         way = next(way for way in true if way in pair)
-        return Turn("relation", question, f"{places}, so {first} is {way} {second}.", way)
+        compared = _compared(scene, one, other, upright=way in _UPRIGHT)
+        return Turn("relation", question, f"{compared}, so {first} is {way} {second}.", way)
     question = rng.choice(
         (
             f"Where is {first} compared to {second}?",
@@ -399,10 +409,25 @@ def _relation(scene: Scene, rng: random.Random) -> Turn | None:
         )
     )
     way = " and ".join(reversed(true))
-    return Turn("relation", question, f"{places}, so {first} is {way} {second}.", way)
+    upright = _compared(scene, one, other, upright=True)
+    level = _compared(scene, one, other, upright=False)
+    return Turn("relation", question, f"{upright}. {level}, so {first} is {way} {second}.", way)
 
 
-_WAYS = ("to the left of", "to the right of", "above", "below")
+_LEVEL = ("to the left of", "to the right of")
+_UPRIGHT = ("above", "below")
+_WAYS = (*_LEVEL, *_UPRIGHT)
+
+
+def _compared(scene: Scene, one: SceneObject, other: SceneObject, *, upright: bool) -> str:
+    """Both places, both rows or columns, and what follows from these two words: ``...: above``."""
+    sides = []
+    for item in (one, other):
+        line = f"{ROWS[item.row]} row" if upright else f"{COLUMNS[item.column]} column"
+        sides.append(f"the {scene.named(item)} is {place_phrase(item.cell)}, in the {line}")
+    true = [way for way in _relations(one, other) if (way in _UPRIGHT) == upright]
+    way = true[0].removesuffix(" of") if true else "in line"
+    return f"{_capital(sides[0])}, and {sides[1]}: {way}"
 
 
 def _relations(one: SceneObject, other: SceneObject) -> list[str]:
@@ -432,13 +457,14 @@ def _exists(scene: Scene, rng: random.Random) -> Turn | None:
         )
     else:
         shape, colour = rng.choice(SHAPES), rng.choice(COLOURS)
+    asked: tuple[str | None, str | None]
     if style == 1:
-        name, number = shape, scene.count(shape)
+        name, asked = shape, (shape, None)
     elif style == 2:
-        name, number = f"{colour} object", scene.count(colour=colour)
+        name, asked = f"{colour} object", (None, colour)
     else:
-        name, number = f"{colour} {shape}", scene.count(shape, colour)
-    if wanted != (number > 0):
+        name, asked = f"{colour} {shape}", (shape, colour)
+    if wanted != any(_fits(item, *asked) for item in scene.objects):
         return None
     named = article(name)
     question = rng.choice(
@@ -452,8 +478,18 @@ def _exists(scene: Scene, rng: random.Random) -> Turn | None:
             f"Does the picture contain {named}?",
         )
     )
-    answer = f"Yes, there is {named}." if wanted else f"No, there is no {name}."
-    return Turn("exists", question, answer, "yes" if wanted else "no")
+    verdict = "yes" if wanted else "no"
+    return Turn("exists", question, f"{_looked_for(scene, *asked)}, so {verdict}.", verdict)
+
+
+def _looked_for(scene: Scene, shape: str | None, colour: str | None) -> str:
+    """One object after the other, up to the first that fits."""
+    seen = []
+    for item in scene.objects:
+        seen.append(_seen(item))
+        if _fits(item, shape, colour):
+            break
+    return _capital(", ".join(seen))
 
 
 def _written(scene: Scene, rng: random.Random) -> Turn:
@@ -543,10 +579,10 @@ def _json(scene: Scene, rng: random.Random) -> Turn:
     )
     listed = [
         {
+            "place": item.place,
             "shape": item.kind if not item.text else item.text,
             "colour": item.colour,
             "size": item.size,
-            "place": item.place,
         }
         for item in scene.objects
     ]
@@ -631,12 +667,14 @@ def compare(first: Scene, second: Scene, rng: random.Random) -> Turn:
                 f"Which of the two {picture}s shows more objects?",
             )
         )
+        shown = (
+            f"The first picture shows {_objects(counts[0])} "
+            f"and the second shows {_objects(counts[1])}"
+        )
         if counts[0] == counts[1]:
-            answer = f"Both pictures have {_objects(counts[0])}."
-            return Turn("compare", question, answer, "both", 2)
+            return Turn("compare", question, f"{shown}, so both have as many.", "both", 2)
         more = "first" if counts[0] > counts[1] else "second"
-        answer = f"The {more} picture has more objects: {NUMBERS[max(counts)]} and not {NUMBERS[min(counts)]}."
-        return Turn("compare", question, answer, more, 2)
+        return Turn("compare", question, f"{shown}, so the {more} has more.", more, 2)
     which = rng.randrange(2)
     scene, name = (first, second)[which], ("first", "second")[which]
     if style == 1:

@@ -66,6 +66,11 @@ LM_HARD_SCHEDULE = Schedule(
 )
 """The second round: more of what takes several looks, and of descriptions."""
 
+LM_STEPS_SCHEDULE = Schedule(
+    steps=6000, batch=16, learning_rate=1.5e-3, weight_decay=0.02, warmup=50
+)
+"""The third round: the same, and above all what is reasoned out in small steps."""
+
 _PIECES = 1100
 _WORDS = 620
 _LONG_ENOUGH = 170
@@ -247,6 +252,15 @@ HARD_DRILLED: tuple[str, ...] = (
     *("count_some",) * 4,
     *("exists", "exists", "where", "place", "place", "colour", "shape", "size"),
 )
+STEPS_DRILLED: tuple[str, ...] = (
+    *("relation",) * 5,
+    *("count_some",) * 4,
+    *("exists",) * 3,
+    *("where", "place", "colour", "shape", "size"),
+)
+_Sorts = tuple[tuple[str, ...], ...]
+_HARD_SORTS: _Sorts = (HARD_DRILLED, HARD_DRILLED, HARD_DRILLED, ("describe",), ())
+_STEPS_SORTS: _Sorts = (STEPS_DRILLED, STEPS_DRILLED, (), STEPS_DRILLED, ("describe",), ())
 
 
 def encode_drill(codec: Codec, rng: random.Random, kinds: tuple[str, ...]) -> Encoded:
@@ -500,8 +514,10 @@ class TextStudent(nn.Module):
 
 def fact_tokens(codec: Codec) -> list[int]:
     """Ids of the words that make an answer true or false, with and without ``▁``."""
-    words = {*_OTHERS, "Yes", "No", "no", "not", "nothing", "Nothing", "above", "below", "first"}
-    words |= {"second", "Both", "corner"}
+    words = {*_OTHERS, "no", "nothing", "Nothing", "above", "below", "first", "second", "both"}
+    words |= {"corner", "centre", "line"}
+    # Small words that decide: how a place begins, whether an object counts, whether it was the last.
+    words |= {"In", "On", "At", "in", "on", "at", "to", "(", "so"}
     return sorted(
         {codec.begin(word)[-1] for word in words} | {codec.go_on(word)[-1] for word in words}
     )
@@ -527,6 +543,7 @@ def train_text(
     checkpoint: Path,
     schedule: Schedule = LM_SCHEDULE,
     hard: Schedule = LM_HARD_SCHEDULE,
+    steps: Schedule = LM_STEPS_SCHEDULE,
 ) -> LlamaForCausalLM:
     """Train from seed 0, or go on from ``checkpoint``."""
     torch.manual_seed(0)
@@ -534,8 +551,10 @@ def train_text(
     number = schedule.steps * schedule.batch
     samples = Conversations(tokenizer, "text", number, drills=round(_DRILLS * number))
     fit(student, samples, samples.collate, student.loss, schedule, checkpoint)
-    sorts = (HARD_DRILLED, HARD_DRILLED, HARD_DRILLED, ("describe",), ())
-    samples = Conversations(tokenizer, "text-hard", hard.steps * hard.batch, sorts=sorts)
+    samples = Conversations(tokenizer, "text-hard", hard.steps * hard.batch, sorts=_HARD_SORTS)
     later = checkpoint.with_stem(f"{checkpoint.stem}-hard")
     fit(student, samples, samples.collate, student.loss, hard, later)
+    samples = Conversations(tokenizer, "text-steps", steps.steps * steps.batch, sorts=_STEPS_SORTS)
+    last = checkpoint.with_stem(f"{checkpoint.stem}-steps")
+    fit(student, samples, samples.collate, student.loss, steps, last)
     return student.llama

@@ -17,6 +17,9 @@ def is_right(turn: Turn, answer: str) -> bool:
     """Whether an answer says what is expected, and nothing of the same sort besides."""
     words = re.findall(r"[a-z]+|\d", answer.lower())
     expected = turn.expected
+    if turn.kind in ("count", "relation", "compare"):
+        # What was looked at may come first; the answer is what follows from it.
+        words = re.findall(r"[a-z]+|\d", answer.lower().rpartition(", so ")[2])
     if turn.kind == "count" or (turn.kind == "compare" and expected.isdigit()):
         return _first_number(words) == int(expected)
     if expected in _YES_NO and turn.kind in ("exists", "relation"):
@@ -30,9 +33,7 @@ def is_right(turn: Turn, answer: str) -> bool:
     if turn.kind == "relation" and said_yes_or_no(answer):
         return False
     if turn.kind == "relation":
-        # Where the two are may come first; the relation is what follows from it.
-        concluded = set(re.findall(r"[a-z]+", answer.lower().rpartition(", so ")[2]))
-        return concluded & set(_WAYS) == _among(expected.split(), _WAYS)
+        return _among(words, _WAYS) == _among(expected.split(), _WAYS)
     if turn.kind == "where":
         return _among(words, _PLACES) == set(expected.split())
     if turn.kind == "written":
