@@ -1,5 +1,6 @@
 """Bytes of an untrusted image to the encoder's pixels."""
 
+import logging
 import warnings
 from io import BytesIO
 
@@ -9,11 +10,14 @@ from PIL import Image, ImageFile
 from torch import Tensor
 
 from service.errors import ImageFormatError, ImageTooLargeError
+from service.images.quiet import silence_libtiff
 
 # About clients' files, not about us; our own limit on pixels is below Pillow's. Set once: filters are
 # not safe to change while decoding threads run.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 warnings.filterwarnings("ignore", "Palette images with Transparency", UserWarning, "PIL")
+logging.getLogger("PIL").setLevel(logging.CRITICAL)
+silence_libtiff()
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 """Accepted formats; of animations and multi-page files the first frame is used."""

@@ -1,6 +1,7 @@
 """Decoding of untrusted bytes: the original's pixels, or a refusal in our words."""
 
 import random
+from contextlib import suppress
 from io import BytesIO
 
 import numpy as np
@@ -112,3 +113,25 @@ def refusal(data: bytes) -> str | None:
     except (ImageFormatError, ImageTooLargeError) as error:
         return str(error)
     return None
+
+
+def test_broken_files_print_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    """libtiff and Pillow have much to say about each of these."""
+    generator = random.Random(1)
+    black_and_white = Image.effect_noise((64, 64), 50).convert("1")
+    photo = Image.effect_noise((64, 64), 50).convert("RGB")
+    for image, compression in (
+        (black_and_white, "group4"),
+        (photo, "jpeg"),
+        (photo, "tiff_lzw"),
+        (photo, "tiff_adobe_deflate"),
+    ):
+        buffer = BytesIO()
+        image.save(buffer, "TIFF", compression=compression)
+        for _ in range(100):
+            data = bytearray(buffer.getvalue())
+            for _ in range(3):
+                data[generator.randrange(len(data))] = generator.randrange(256)
+            with suppress(ImageFormatError, ImageTooLargeError):
+                decode_pixels(bytes(data), 14, LIMIT)
+    assert capfd.readouterr() == ("", "")
