@@ -46,9 +46,16 @@ async def _closed(
 ) -> Run:
     from transformers import AutoTokenizer
     from vllm import SamplingParams
+    from vllm.sampling_params import RequestOutputKind
 
     tokenizer = AutoTokenizer.from_pretrained(folder.tokenizer)
-    parameters = SamplingParams(max_tokens=tokens, ignore_eos=True, temperature=1.0)
+    parameters = SamplingParams(
+        max_tokens=tokens,
+        ignore_eos=True,
+        temperature=1.0,
+        top_p=0.9,
+        output_kind=RequestOutputKind.DELTA,
+    )
     numbers, workload = itertools.count(), WORKLOADS["text"](0)
     samples: list[Sample] = []
     begin = monotonic()

@@ -59,7 +59,10 @@ class Client:
             "max_tokens": tokens,
             "ignore_eos": True,
             "stream": True,
+            # Every system does the same sampling, whatever its defaults are.
             "temperature": 1.0,
+            "top_p": 0.9,
+            "repetition_penalty": 1.0,
         }
 
     async def closed(self, workload: Iterator[Messages], concurrency: int, seconds: float) -> Run:

@@ -22,6 +22,10 @@ from service.model_folder.validation import validate
 from service.observability.logs import configure_logs
 from service.settings import Settings, load_settings
 
+SWITCH_SECONDS = 0.0005
+"""How long a thread keeps the interpreter while another wants it. A request passes between the event
+loop and the threads that render and tokenize several times, and waited Python's 5 ms each time."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """One flag a setting; further flags go to vLLM."""
@@ -44,6 +48,7 @@ def run(arguments: argparse.Namespace) -> None:
     set_environment(folder)
     vllm_arguments = parse_vllm_flags(folder, settings, arguments.vllm_flags)
     listener = _bind(vllm_arguments)
+    sys.setswitchinterval(SWITCH_SECONDS)
     import uvloop
 
     from service.server import Server
