@@ -26,7 +26,8 @@ RECHECK = 1.0
 """Seconds between looks at whether the file has changed."""
 
 GUARDED = ("/v1/", "/tokenize", "/detokenize")
-"""What needs a key: everything that costs work or tells about the model."""
+"""Parts of paths that need a key: everything that costs work or tells about the model. Anywhere in the
+path, as the routes answer below ``--root-path`` as well."""
 
 logger = logging.getLogger("service.http.keys")
 
@@ -114,7 +115,7 @@ class RequireKey:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Check guarded paths. A preflight carries no key and does no work."""
-        guarded = scope["type"] == "http" and scope["path"].startswith(GUARDED)
+        guarded = scope["type"] == "http" and any(part in scope["path"] for part in GUARDED)
         if not guarded or scope["method"] == "OPTIONS":
             await self._app(scope, receive, send)
             return

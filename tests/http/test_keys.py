@@ -5,6 +5,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -80,6 +81,23 @@ def test_probes_page_and_preflight_need_none(file: Path) -> None:
     assert ask(key_file, "/docs").status_code == 200
     assert ask(key_file, method="OPTIONS").status_code == 200
     assert ask(key_file, "/tokenize").status_code == 401
+
+
+@pytest.mark.parametrize("path", ["/v1/models", "/tokenize"])
+def test_a_prefix_opens_nothing(file: Path, path: str) -> None:
+    """A gateway that does not take the prefix of ``--root-path`` away, or a client that adds it."""
+    add_key("alice", file)
+    app = FastAPI()
+    app.root_path = "/prefix"
+    app.add_route(path, who)
+
+    async def status(path: str) -> int:
+        transport = httpx.ASGITransport(RequireKey(app, KeyFile(file)))
+        async with httpx.AsyncClient(transport=transport, base_url="http://x") as http:
+            return (await http.get(path)).status_code
+
+    assert asyncio.run(status(path)) == 401
+    assert asyncio.run(status(f"/prefix{path}")) == 401
 
 
 def test_the_file_is_read_again_when_it_changes(
