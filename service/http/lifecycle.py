@@ -13,6 +13,7 @@ from enum import StrEnum
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.http.openai_errors import error_body
+from service.http.waiting_page import is_from_browser, send_waiting_page
 
 PROBES = frozenset({"/health", "/ready", "/metrics", "/version"})
 RETRY_AFTER = 5
@@ -106,6 +107,9 @@ class Gate:
     async def _unavailable(self, scope: Scope, send: Send) -> None:
         state = self._lifecycle.state
         scope.setdefault("state", {})["rejected"] = state.value
+        if is_from_browser(scope):
+            await send_waiting_page(send, state, RETRY_AFTER)
+            return
         body = error_body(f"The service is {state}.", "ServiceUnavailableError", 503)
         await respond(send, 503, body, retry_after=RETRY_AFTER)
 

@@ -64,6 +64,23 @@ async def test_before_it_is_open_everything_is_unavailable(gate: Gate) -> None:
         assert answer.json()["error"]["code"] == 503
 
 
+async def test_before_it_is_open_a_browser_gets_a_page_that_looks_again(gate: Gate) -> None:
+    firefox = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+    async with client(gate) as http:
+        page = await http.get("/", headers={"Accept": firefox})
+        assert page.status_code == 503
+        assert page.headers["content-type"].startswith("text/html")
+        assert "The service is starting." in page.text
+        assert int(page.headers["refresh"]) > 0
+        assert "default-src 'none'" in page.headers["content-security-policy"]
+        assert page.headers["retry-after"] == "5"
+        for accept in ("*/*", "application/json", "application/json, text/html;q=0.5"):
+            answer = await http.get("/", headers={"Accept": accept})
+            assert answer.json()["error"]["code"] == 503
+        posted = await http.post("/echo", headers={"Accept": firefox})
+        assert posted.json()["error"]["code"] == 503
+
+
 async def test_open_it_passes_requests_on(gate: Gate) -> None:
     gate.open(APP, lambda: True)
     async with client(gate) as http:
