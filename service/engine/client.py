@@ -13,6 +13,7 @@ from vllm.sampling_params import SamplingParams
 from vllm.usage.usage_lib import UsageContext
 
 from service.engine.admission import AdmittingEngine
+from service.engine.blame import log_own_faults_only
 from service.engine.constraints import check_constraints, refusing_dead_ends
 from service.engine.cpu_process import EXECUTOR, openmp_threads, shares_process
 from service.engine.errors import translating_errors
@@ -86,6 +87,7 @@ def start_engine(arguments: Namespace, stop: tuple[str, ...], isolate_keys: bool
         except Exception as error:
             raise EngineStartError(_why(cause.read_text() or str(error))) from error
     engine.family_stop, engine.isolate_keys = stop, isolate_keys
+    log_own_faults_only()
     # Every chat-like route renders its messages with this.
     render = engine.renderer.render_chat_async
     engine.renderer.render_chat_async = translating_errors(
