@@ -29,6 +29,7 @@ from service.http.lifecycle import Gate, Lifecycle, State
 from service.http.protocol import BoundedHead
 from service.model_folder.layout import ModelFolder
 from service.observability.build import capacity
+from service.observability.output import restore_output
 from service.observability.requests import RequestObserver
 from service.observability.tracing import Tracing
 from service.progress import banner, say
@@ -196,6 +197,7 @@ def _fail(error: BaseException) -> None:
     """Say why the service could not start, and end without waiting for what still loads."""
     if not isinstance(error, ServiceError):
         traceback.print_exception(error)
+    restore_output()
     say(f"minigpt4-service: {error}")
     _exit_now()
 

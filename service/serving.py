@@ -20,6 +20,7 @@ from service.model_folder.default import resolve_model
 from service.model_folder.layout import ModelFolder
 from service.model_folder.validation import validate
 from service.observability.logs import configure_logs
+from service.observability.output import capture_output
 from service.settings import Settings, load_settings
 
 SWITCH_SECONDS = 0.0005
@@ -41,7 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Serve until told to stop; exits non-zero when the engine died."""
     settings = load_settings(arguments.settings, **_given(arguments))
-    configure_logs(settings.log_format)
+    stream = capture_output() if settings.log_format == "json" else None
+    configure_logs(settings.log_format, stream)
     folder = resolve_model(settings.model, settings.cache_dir)
     validate(folder)
     # vLLM reads its environment when it is imported, so it is set before.

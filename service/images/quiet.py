@@ -6,7 +6,7 @@ A client could fill a disk with that. Pillow turns off its warnings, not its err
 import ctypes
 from pathlib import Path
 
-from PIL import Image
+from PIL import _imaging
 
 MAPPED_FILES = Path("/proc/self/maps")
 NAME = "libtiff"
@@ -14,7 +14,7 @@ NAME = "libtiff"
 
 def silence_libtiff() -> bool:
     """Make the libtiff that Pillow has loaded print nothing; says whether one was found."""
-    assert Image.core, "Pillow's own library loads libtiff"
+    assert _imaging, "imported, as this is what loads libtiff"
     try:
         mapped = MAPPED_FILES.read_text()
     except OSError:  # not Linux

@@ -5,7 +5,7 @@ vLLM writes its own with its ``--logging-config``; ``serve`` gives both the same
 
 import logging
 import sys
-from typing import Any, Literal
+from typing import Any, Literal, TextIO
 
 from pythonjsonlogger.json import JsonFormatter
 
@@ -18,9 +18,9 @@ JSON_FIELDS = "%(asctime)s %(levelname)s %(name)s %(message)s"
 """Named as vLLM's JSON lines name them."""
 
 
-def configure_logs(log_format: LogFormat) -> None:
-    """Send everything below ``service`` to standard error in ``log_format``. Idempotent."""
-    handler = _Handler()
+def configure_logs(log_format: LogFormat, stream: TextIO | None = None) -> None:
+    """Send everything below ``service`` to ``stream`` (standard error) in ``log_format``. Idempotent."""
+    handler = _Handler(stream or sys.stderr)
     handler.setFormatter(_json() if log_format == "json" else _Text("%(message)s"))
     logger = logging.getLogger(ROOT)
     logger.handlers = [handler]
@@ -34,10 +34,7 @@ def vllm_logging_flags(log_format: LogFormat) -> list[str]:
 
 
 class _Handler(logging.StreamHandler):  # type: ignore[type-arg]
-    """Standard error as it is when a line is written; a closed terminal is no reason to fail."""
-
-    def __init__(self) -> None:
-        super().__init__(sys.stderr)
+    """A closed terminal is no reason to fail."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
         if not isinstance(sys.exc_info()[1], OSError):

@@ -55,6 +55,8 @@ def shared(
         {
             "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf",
             "OTEL_BSP_SCHEDULE_DELAY": "200",
+            # Python and the libraries say all they have to say, past the loggers.
+            "PYTHONWARNINGS": "default",
         },
     )
     try:
@@ -187,6 +189,30 @@ def test_a_trace_reaches_from_the_request_to_the_last_token(
     assert request.parent_span_id.hex() == "b7ad6b7169203331"
     for name in names - {request.name}:
         assert spans[name].parent_span_id == request.span_id, name
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("path", ["chat/completions", "completions", "responses", "messages"])
+def test_a_clients_mistake_is_no_error_in_the_log(
+    shared: ServerProcess, keys: tuple[Path, dict[str, str]], path: str, stream: bool
+) -> None:
+    headers = {"Authorization": f"Bearer {keys[1]['alice']}"}
+    hello = [{"role": "user", "content": "Hello."}]
+    text = {"messages": hello, "prompt": "Hello.", "input": "Hello.", "max_tokens": 4}
+    if path == "responses":
+        text.pop("messages")
+    for wrong in (
+        {"model": "nobody"},
+        {"model": "minigpt4-vicuna", "temperature": -1},
+        {"model": "minigpt4-vicuna", "max_tokens": 10**6, "max_output_tokens": 10**6, "top_p": 7},
+    ):
+        body = {**text, **wrong, "stream": stream}
+        answer = httpx.post(f"{shared.url}/v1/{path}", json=body, headers=headers, timeout=60)
+        assert 400 <= answer.status_code < 500, answer.text
+    wait_until(lambda: sum(f"/v1/{path}' 4" in line for line in shared.log) >= 3)
+    # Lines of before may be there, of what was made to fail.
+    errors = [line for line in shared.log if '"levelname": "ERROR"' in line]
+    assert not errors
 
 
 def test_every_line_is_json_and_tells_nothing_of_the_content(
