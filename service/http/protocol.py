@@ -1,6 +1,7 @@
 """uvicorn's HTTP protocol with a bound on a request's head, in bytes and in time.
 
-httptools keeps a header until it is complete, however long that takes and however large it grows.
+httptools keeps a header until it is complete, however long that takes and however large it grows; so it
+does with the trailers after a chunked body.
 """
 
 import asyncio
@@ -8,7 +9,8 @@ import asyncio
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MAX_HEAD_BYTES = 65_536
-"""Request line and headers together; nginx allows about half of it."""
+"""Request line and headers together, and again what comes between two pieces of a body or after the last;
+nginx allows about half of it."""
 
 HEAD_SECONDS = 30.0
 """From the first byte of a request, or from the connection, to the end of its headers."""
@@ -32,12 +34,14 @@ class BoundedHead(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Count what belongs to a head; a body that begins in the same packet ends the counting."""
-        if self._in_head:
-            self._head_bytes += len(data)
+        """Count what is no body; the beginning of one in the same packet ends the counting."""
+        self._head_bytes += len(data)
         super().data_received(data)
-        if self._in_head and self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
-            self.send_400_response("The request's headers are too large.")
+        if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
+            if self._in_head:
+                self.send_400_response("The request's headers are too large.")
+            else:
+                self.transport.close()  # an answer may have begun
 
     def on_message_begin(self) -> None:
         """A request's first byte, on a connection that may have waited for long."""
@@ -52,6 +56,11 @@ class BoundedHead(HttpToolsProtocol):
         self._head_bytes = 0
         self._cancel_timer()
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of a body, bounded elsewhere."""
+        self._head_bytes = 0
+        super().on_body(body)
 
     def _cancel_timer(self) -> None:
         if self._timer is not None:

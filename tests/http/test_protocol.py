@@ -60,7 +60,20 @@ def test_bodies_do_not_count_and_a_connection_serves_many_requests(body: int) ->
     talk(conversation)
 
 
-@pytest.mark.parametrize("lead", [b"GET / HTTP/1.1\r\nX-Long: ", b"GET /", b"GET / HTTP/1.1\r\n"])
+CHUNKED = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "lead",
+    [
+        b"GET / HTTP/1.1\r\nX-Long: ",
+        b"GET /",
+        b"GET / HTTP/1.1\r\n",
+        CHUNKED + b"1;extension=",
+        CHUNKED + b"1\r\na\r\n0\r\n",
+        CHUNKED + b"1\r\na\r\n0\r\nX-Long: ",
+    ],
+)
 def test_a_head_that_grows_for_ever_is_cut(lead: bytes) -> None:
     async def conversation(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> int:
         writer.write(lead)
@@ -77,6 +90,18 @@ def test_a_head_that_grows_for_ever_is_cut(lead: bytes) -> None:
         return sent
 
     assert talk(conversation) < 100 * MAX_HEAD_BYTES
+
+
+def test_a_chunked_body_with_trailers_is_served() -> None:
+    async def conversation(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
+        for _ in range(3):
+            pieces = (b"10000\r\n" + b"a" * 0x10000 + b"\r\n") * 3
+            writer.write(CHUNKED + pieces + b"0\r\nA: b\r\n\r\n")
+            await reader.readuntil(b"\r\n\r\n")
+            length = await reader.readexactly(len("196608"))
+        return length
+
+    assert talk(conversation) == b"196608"
 
 
 @pytest.mark.parametrize("sent", [b"", b"POST / HTTP/1.1\r\nHost: x\r\n"])
