@@ -1,6 +1,7 @@
 """JSON as everybody understands it (I-JSON, RFC 7493), before anything reads it otherwise.
 
-Python's reader takes more: NaN, numbers beyond any float, halves of UTF-16 pairs. These get through
+Python's reader takes more: NaN, numbers beyond any float, halves of UTF-16 pairs, encodings other than
+UTF-8, which it guesses. These get through
 validation and fail much later, in tokenizers, native code or another process.
 """
 
@@ -21,7 +22,8 @@ HALF_PAIRS = re.compile(rb"\\u[dD]"), re.compile(rb"\xed[\xa0-\xbf]")
 one expression for both."""
 
 MESSAGE = (
-    "The body's JSON must have finite numbers, whole ones of 64 bits at most, and valid Unicode."
+    "The body's JSON must be UTF-8 without a byte order mark, with finite numbers, whole ones of 64 bits at "
+    "most, and valid Unicode."
 )
 
 
@@ -48,10 +50,11 @@ class StrictJson:
 
 def is_strict(body: bytes) -> bool:
     """Whether ``body`` is either strict or no JSON at all, which its reader will say better."""
+    if json.detect_encoding(body) != "utf-8":  # what it would be read as
+        return False
     try:
-        text = body.decode("utf-8", "surrogatepass")
         value = json.loads(
-            text, parse_constant=_refuse, parse_int=_whole_number, parse_float=_finite_number
+            body, parse_constant=_refuse, parse_int=_whole_number, parse_float=_finite_number
         )
         if any(half.search(body) for half in HALF_PAIRS):
             json.dumps(value, ensure_ascii=False).encode()

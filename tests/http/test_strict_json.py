@@ -43,6 +43,7 @@ REFUSED = [
     rb'{"\udfff": 1}',
     b'"\xed\xa0\x80"',
     rb'["\ud83d\ude00", "\ude00\ud83d"]',
+    *("NaN".encode(encoding) for encoding in ("utf-8-sig", "utf-16", "utf-16-le", "utf-32-be")),
 ]
 
 
