@@ -1,4 +1,4 @@
-"""``make bench``: three ways to serve the same weights, in turn, on this machine; then a bare engine.
+"""``make bench``: three ways to serve the same weights, taking turns on this machine; then a bare engine.
 
 Raw samples go to ``results/bench/*.json``, tables and plots to where ``report`` puts them.
 """
@@ -7,7 +7,9 @@ import argparse
 import asyncio
 import json
 import platform
+import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,10 @@ SYSTEMS = ("service", "vllm", "original")
 CONCURRENCIES = (1, 4, 16, 64)
 SEEDS = count(step=100_000)
 """No two runs share an image."""
+ROUNDS = 4
+"""Turns of each system in a run."""
+PAUSE_SECONDS = 1.5
+"""Between turns: vLLM's worker processes watch for work in a busy loop for a second after the last."""
 
 
 def options() -> argparse.Namespace:
@@ -34,7 +40,7 @@ def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--model", default="default", help="model folder with a Q-Former")
     parser.add_argument("--out", type=Path, default=Path("results/bench"))
-    parser.add_argument("--seconds", type=float, default=8, help="length of each run")
+    parser.add_argument("--seconds", type=float, default=12, help="length of each run, all turns")
     parser.add_argument("--systems", nargs="+", default=[*SYSTEMS, "bare", "overload"])
     parser.add_argument("--workloads", nargs="+", default=["unique", "seen"])
     parser.add_argument("--concurrency", nargs="+", type=int, default=list(CONCURRENCIES))
@@ -47,39 +53,63 @@ def main() -> None:
     asked.out.mkdir(parents=True, exist_ok=True)
     folder = resolve_model(asked.model, asked.out)
     keep(asked.out / "machine.json", machine())
-    for name in asked.systems:
-        if name in SYSTEMS:
-            with started(name, folder, asked.out) as system:
-                for record in closed_loop(system, asked):
-                    file = f"{name}-{record['workload']}-{record['concurrency']}.json"
-                    keep(asked.out / file, {"system": name, **record})
+    with ExitStack() as stack:
+        systems = {
+            name: stack.enter_context(started(name, folder, asked.out))
+            for name in SYSTEMS
+            if name in asked.systems
+        }
+        for record in closed_loop(systems, asked, asked.workloads):
+            keep_run(asked.out, record)
     if "bare" in asked.systems:
         for record in beside_the_bare_engine(folder, asked):
-            keep(asked.out / f"{record['system']}-text-{record['concurrency']}.json", record)
+            keep_run(asked.out, record)
     if "overload" in asked.systems:
         overload(folder, asked)
     report.write(asked.out)
 
 
 def closed_loop(
-    system: Started, asked: argparse.Namespace, workloads: list[str] | None = None
+    systems: dict[str, Started], asked: argparse.Namespace, workloads: list[str]
 ) -> Iterator[dict[str, Any]]:
-    """Every workload at every concurrency, after a second of warming up each."""
-    client = Client(system.url, system.model)
-    for workload in workloads or asked.workloads:
+    """Every workload at every concurrency, after a second of warming up each.
+
+    The systems take turns of ``asked.seconds / ROUNDS``, so that what else the machine does meets all.
+    """
+    for workload in workloads:
         for concurrency in asked.concurrency:
-            requests = WORKLOADS[workload](next(SEEDS))
-            asyncio.run(client.closed(requests, concurrency, 1))
-            with Usage(system.pid) as usage:
-                run = asyncio.run(client.closed(requests, concurrency, asked.seconds))
-            print(system.url, workload, concurrency, f"{len(run.samples)} requests", flush=True)
-            yield {
-                "workload": workload,
-                "concurrency": concurrency,
-                "cpu_seconds": usage.cpu_seconds,
-                "peak_bytes": usage.peak_bytes,
-                **run.raw(),
-            }
+            turns: dict[str, list[dict[str, Any]]] = {name: [] for name in systems}
+            for number in range(ROUNDS + 1):
+                for name in sorted(systems, reverse=number % 2 == 1):
+                    time.sleep(PAUSE_SECONDS)
+                    seconds = asked.seconds / ROUNDS if number else 1.0
+                    turn = one_turn(systems[name], workload, concurrency, seconds)
+                    if number:
+                        turns[name].append(turn)
+            for name, done in turns.items():
+                record = together(done)
+                print(name, workload, concurrency, f"{len(record['samples'])} requests", flush=True)
+                yield {"system": name, "workload": workload, "concurrency": concurrency, **record}
+
+
+def one_turn(system: Started, workload: str, concurrency: int, seconds: float) -> dict[str, Any]:
+    """One closed loop, with what the system used."""
+    requests = WORKLOADS[workload](next(SEEDS))
+    with Usage(system.pid) as usage:
+        run = asyncio.run(Client(system.url, system.model).closed(requests, concurrency, seconds))
+    return {"cpu_seconds": usage.cpu_seconds, "peak_bytes": usage.peak_bytes, **run.raw()}
+
+
+def together(turns: list[dict[str, Any]]) -> dict[str, Any]:
+    """The turns as one run."""
+    return {
+        "cpu_seconds": sum(turn["cpu_seconds"] for turn in turns),
+        "peak_bytes": max(turn["peak_bytes"] for turn in turns),
+        "seconds": sum(turn["seconds"] for turn in turns),
+        "samples": [sample for turn in turns for sample in turn["samples"]],
+        # So that the report can say how much the machine wavered.
+        "rates": [len(turn["samples"]) / turn["seconds"] for turn in turns],
+    }
 
 
 def beside_the_bare_engine(
@@ -87,8 +117,7 @@ def beside_the_bare_engine(
 ) -> Iterator[dict[str, Any]]:
     """Text only, through the service and straight into vLLM's engine: what the service adds."""
     with started("service", folder, asked.out) as system:
-        for record in closed_loop(system, asked, ["text"]):
-            yield {"system": "service", **record}
+        yield from closed_loop({"service": system}, asked, ["text"])
     for record in bare_engine.measure(folder, asked.concurrency, asked.seconds):
         yield {"system": "bare", "workload": "text", **record}
 
@@ -128,6 +157,11 @@ def machine() -> dict[str, Any]:
         "load_before": psutil.getloadavg(),
         "torch": torch.__version__,
     }
+
+
+def keep_run(folder: Path, record: dict[str, Any]) -> None:
+    """Under the name that the report looks for."""
+    keep(folder / "{system}-{workload}-{concurrency}.json".format(**record), record)
 
 
 def keep(file: Path, record: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 Record = dict[str, Any]
 ROWS = {
     "requests/s": lambda record: f"{rate(record):.1f}",
+    "of the turns": lambda record: wavering(record),
     "time to first token p50": lambda record: milliseconds(first_tokens(record), 50),
     "time to first token p99": lambda record: milliseconds(first_tokens(record), 99),
     "time between tokens p99": lambda record: milliseconds(gaps(record), 99),
@@ -31,6 +32,12 @@ def good(record: Record) -> list[Record]:
 def rate(record: Record) -> float:
     """Answers a second."""
     return len(good(record)) / float(record["seconds"])
+
+
+def wavering(record: Record) -> str:
+    """The slowest and the fastest turn, requests/s."""
+    rates = record.get("rates")
+    return f"{min(rates):.1f} to {max(rates):.1f}" if rates else "-"
 
 
 def first_tokens(record: Record) -> list[float]:
