@@ -21,9 +21,14 @@ HALF_PAIRS = re.compile(rb"\\u[dD]"), re.compile(rb"\xed[\xa0-\xbf]")
 """Without either, a body has no half of a UTF-16 pair; looking for one in each text is slow, and so is
 one expression for both."""
 
+MAX_VALUES = 2 << 20
+"""Commas, brackets and braces that open, at most: about as many objects does reading make. A body of the
+largest size has room for 30 million, which would take gibibytes and stop all streams for seconds. Two
+images' embeddings as numbers fit for every family; as safetensors they are one value."""
+
 MESSAGE = (
     "The body's JSON must be UTF-8 without a byte order mark, with finite numbers, whole ones of 64 bits at "
-    "most, and valid Unicode."
+    f"most, valid Unicode, and at most {MAX_VALUES} values."
 )
 
 
@@ -51,6 +56,8 @@ class StrictJson:
 def is_strict(body: bytes) -> bool:
     """Whether ``body`` is either strict or no JSON at all, which its reader will say better."""
     if json.detect_encoding(body) != "utf-8":  # what it would be read as
+        return False
+    if sum(map(body.count, b",[{")) > MAX_VALUES:
         return False
     try:
         value = json.loads(
