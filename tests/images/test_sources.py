@@ -1,7 +1,11 @@
 """What may be fetched, and what may not."""
 
 import asyncio
+import base64
+import re
 import socket
+import tracemalloc
+from urllib.parse import quote
 
 import pytest
 
@@ -157,10 +161,30 @@ def test_an_allow_list_is_the_only_way_out() -> None:
             check_url(url, policy)
 
 
+ALPHABET = base64.b64decode("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")
+"""Bytes whose base64 has each of its characters."""
+
+
 async def test_data_uris() -> None:
     assert await read_source(data_uri(b"abc"), PUBLIC_ONLY) == b"abc"
     assert await read_source("DATA:;charset=x;BASE64,YWJj", PUBLIC_ONLY) == b"abc"
-    assert await read_source("data:image/png;base64,YWJj%3D"[:-3], PUBLIC_ONLY) == b"abc"
+    escaped = "data:;base64," + quote(base64.b64encode(ALPHABET + b"a"), safe="")
+    assert {"%2B", "%2F", "%3D"} <= set(re.findall("%..", escaped))
+    assert await read_source(escaped, PUBLIC_ONLY) == ALPHABET + b"a"
+    assert await read_source(escaped.replace("%2B", "%2b"), PUBLIC_ONLY) == ALPHABET + b"a"
+
+
+@pytest.mark.parametrize("escape", ["%41", "%zz", "%", "%25"])
+async def test_escapes_cost_no_more_than_the_text(escape: str) -> None:
+    uri = "data:;base64," + escape * 1_000_000
+    tracemalloc.start()
+    try:
+        with pytest.raises(ImageFormatError):
+            await read_source(uri, FetchPolicy())
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 8 * len(uri)
 
 
 @pytest.mark.parametrize(
