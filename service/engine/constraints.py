@@ -26,7 +26,9 @@ COUNTS = frozenset(
     {"minItems", "maxItems", "minLength", "maxLength", "minProperties", "maxProperties"}
     | {"minContains", "maxContains"}
 )
-REPETITION = re.compile(r"\{\s*(\d*)\s*,?\s*(\d*)\s*\}")
+REPETITION = re.compile(r"\{\s*+(\d*+)\s*+,?\s*+(\d*+)\s*+\}")
+"""Possessive, as a run of blanks could be divided in any number of ways otherwise: minutes for a few hundred
+of them, in which no request was served."""
 
 PARAMETER = "response_format"
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from vllm.sampling_params import SamplingParams, StructuredOutputsParams
 
-from service.engine.constraints import MAX_COUNT, check_constraints, refusing_dead_ends
+from service.engine.constraints import MAX_COUNT, REPETITION, check_constraints, refusing_dead_ends
 from service.engine.errors import BadRequestError, refusing
 
 ENGINE: Any = None  # refused before it is asked
@@ -28,6 +28,12 @@ def test_endless_repetition_is_refused(wanted: dict[str, Any]) -> None:
     params = SamplingParams(structured_outputs=StructuredOutputsParams(**wanted))
     with pytest.raises(BadRequestError, match="repeats"):
         check_constraints(ENGINE, params)
+
+
+@pytest.mark.parametrize("text", ["{" + " " * 60_000, "{" + "1" * 60_000, "{ " * 30_000])
+def test_counts_are_looked_for_in_linear_time(text: str) -> None:
+    """With a pattern that tries every division of the blanks this would not end."""
+    assert list(REPETITION.finditer(text)) == []
 
 
 async def test_an_answer_that_cannot_go_on_is_refused() -> None:
