@@ -26,7 +26,6 @@ from service.model_folder.default import resolve_model
 from service.model_folder.layout import ModelFolder
 
 SYSTEMS = ("service", "vllm", "original")
-CONCURRENCIES = (1, 4, 16, 64)
 SEEDS = count(step=100_000)
 """No two runs share an image."""
 ROUNDS = 4
@@ -43,7 +42,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=12, help="length of each run, all turns")
     parser.add_argument("--systems", nargs="+", default=[*SYSTEMS, "bare", "overload"])
     parser.add_argument("--workloads", nargs="+", default=["unique", "seen"])
-    parser.add_argument("--concurrency", nargs="+", type=int, default=list(CONCURRENCIES))
+    parser.add_argument("--concurrency", nargs="+", type=int, default=list(report.CONCURRENCIES))
     return parser.parse_args()
 
 

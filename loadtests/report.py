@@ -16,6 +16,7 @@ ROWS = {
     "CPU s a request": lambda record: f"{record['cpu_seconds'] / max(1, len(good(record))):.3f}",
     "peak memory": lambda record: f"{record['peak_bytes'] / 2**20:.0f} MiB",
 }
+CONCURRENCIES = (1, 4, 16, 64)
 NAMES = {
     "service": "this service",
     "vllm": "vLLM's BLIP-2",
@@ -143,20 +144,25 @@ def plot(records: dict[tuple[str, str, int], Record], file: Path) -> None:
     workloads = [name for name in ("unique", "seen") if any(key[1] == name for key in records)]
     figure, axes = plt.subplots(2, max(1, len(workloads)), figsize=(9, 6), squeeze=False)
     for column, workload in enumerate(workloads):
-        for system, name in NAMES.items():
+        for number, (system, name) in enumerate(NAMES.items()):
+            colour = f"C{number}"
             levels = sorted(key[2] for key in records if key[:2] == (system, workload))
             chosen = [records[system, workload, level] for level in levels]
             if not chosen:
                 continue
-            axes[0][column].plot(levels, [rate(r) for r in chosen], "o-", label=name)
+            axes[0][column].plot(levels, [rate(r) for r in chosen], "o-", label=name, color=colour)
             for percent, style in ((50, "o-"), (99, "o:")):
                 values = [np.percentile(first_tokens(r), percent) for r in chosen]
-                axes[1][column].plot(levels, values, style, label=f"{name}, p{percent}")
+                label = f"{name}, p{percent}"
+                axes[1][column].plot(levels, values, style, label=label, color=colour)
         axes[0][column].set(title=f"{workload} images", xscale="log", ylabel="requests/s")
         axes[1][column].set(
             xscale="log", yscale="log", ylabel="first token, s", xlabel="requests at a time"
         )
-        axes[0][column].legend(fontsize="small")
+        for axis in axes[:, column]:
+            axis.set_xticks(CONCURRENCIES, [str(level) for level in CONCURRENCIES])
+            axis.minorticks_off()
+            axis.legend(fontsize="x-small")
     figure.tight_layout()
     figure.savefig(file, dpi=90)
     plt.close(figure)
