@@ -3,7 +3,7 @@
 import shutil
 import sys
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -18,13 +18,7 @@ from service.alignment.trainer import RunSettings, Trainer
 from service.demo.card import model_card
 from service.demo.datasets import write_captions, write_descriptions, write_examples
 from service.demo.fitting import Schedule
-from service.demo.text_side import (
-    LM_HARD_SCHEDULE,
-    LM_SCHEDULE,
-    LM_STEPS_SCHEDULE,
-    learn_tokenizer,
-    train_text,
-)
+from service.demo.text_side import LM_SCHEDULE, TextRounds, learn_tokenizer, train_text
 from service.demo.vision_side import (
     READING_SCHEDULE,
     VISION_SCHEDULE,
@@ -48,9 +42,7 @@ class Recipe:
         captions, descriptions: Images of the two stages' data sets.
     """
 
-    text: Schedule = LM_SCHEDULE
-    hard: Schedule = LM_HARD_SCHEDULE
-    steps: Schedule = LM_STEPS_SCHEDULE
+    text: TextRounds = field(default_factory=TextRounds)
     vision: Schedule = VISION_SCHEDULE
     reading: Schedule = READING_SCHEDULE
     captions: int = 12_000
@@ -60,10 +52,9 @@ class Recipe:
 
 
 FULL = Recipe()
+_SHORT = replace(LM_SCHEDULE, steps=2, batch=2, warmup=1)
 QUICK = Recipe(
-    text=replace(LM_SCHEDULE, steps=2, batch=2, warmup=1),
-    hard=replace(LM_HARD_SCHEDULE, steps=2, batch=2, warmup=1),
-    steps=replace(LM_STEPS_SCHEDULE, steps=2, batch=2, warmup=1),
+    text=TextRounds(_SHORT, _SHORT, _SHORT, _SHORT),
     vision=replace(VISION_SCHEDULE, steps=2, batch=2, warmup=1),
     reading=replace(READING_SCHEDULE, steps=2, batch=2, warmup=1),
     captions=8,
@@ -106,7 +97,7 @@ def _write_base(base: Path, work: Path, recipe: Recipe) -> None:
     """The two sides, trained apart, with a projection that means nothing yet."""
     tokenizer = learn_tokenizer()
     _say("Text side: a language model that never sees an image.")
-    llama = train_text(tokenizer, work / "text.pt", recipe.text, recipe.hard, recipe.steps)
+    llama = train_text(tokenizer, work / "text.pt", recipe.text)
     _say("Vision side: an encoder that never sees the language model.")
     seeing = train_vision(work / "vision.pt", recipe.vision, recipe.reading)
     _write_language_model(llama, base / "language_model")

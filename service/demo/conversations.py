@@ -393,8 +393,11 @@ def _relation(scene: Scene, rng: random.Random) -> Turn | None:
                 " to the right of", " right of"
             )
         verdict = "yes" if wanted else "no"
-        compared = _compared(scene, one, other, upright=way in _UPRIGHT)
-        return Turn("relation", question, f"{compared}, so {verdict}.", verdict)
+        upright = way in _UPRIGHT
+        places = _lines(scene, one, other, upright=upright)
+        # Asked again beside what is true, so that the two words stand close together.
+        asked = f"Is it {way.removesuffix(' of')}? It is {_way(one, other, upright=upright)}"
+        return Turn("relation", question, f"{places}. {asked}, so {verdict}.", verdict)
     if style < 0.8:
         pair = list(_LEVEL if true[0] in _LEVEL else _UPRIGHT)
         rng.shuffle(pair)
@@ -409,9 +412,9 @@ def _relation(scene: Scene, rng: random.Random) -> Turn | None:
         )
     )
     way = " and ".join(reversed(true))
-    upright = _compared(scene, one, other, upright=True)
-    level = _compared(scene, one, other, upright=False)
-    return Turn("relation", question, f"{upright}. {level}, so {first} is {way} {second}.", way)
+    rows = _compared(scene, one, other, upright=True)
+    columns = _compared(scene, one, other, upright=False)
+    return Turn("relation", question, f"{rows}. {columns}, so {first} is {way} {second}.", way)
 
 
 _LEVEL = ("to the left of", "to the right of")
@@ -421,13 +424,21 @@ _WAYS = (*_LEVEL, *_UPRIGHT)
 
 def _compared(scene: Scene, one: SceneObject, other: SceneObject, *, upright: bool) -> str:
     """Both places, both rows or columns, and what follows from these two words: ``...: above``."""
+    lines = _lines(scene, one, other, upright=upright)
+    return f"{lines}: {_way(one, other, upright=upright)}"
+
+
+def _lines(scene: Scene, one: SceneObject, other: SceneObject, *, upright: bool) -> str:
     sides = []
     for item in (one, other):
         line = f"{ROWS[item.row]} row" if upright else f"{COLUMNS[item.column]} column"
         sides.append(f"the {scene.named(item)} is {place_phrase(item.cell)}, in the {line}")
+    return f"{_capital(sides[0])}, and {sides[1]}"
+
+
+def _way(one: SceneObject, other: SceneObject, *, upright: bool) -> str:
     true = [way for way in _relations(one, other) if (way in _UPRIGHT) == upright]
-    way = true[0].removesuffix(" of") if true else "in line"
-    return f"{_capital(sides[0])}, and {sides[1]}: {way}"
+    return true[0].removesuffix(" of") if true else "in line"
 
 
 def _relations(one: SceneObject, other: SceneObject) -> list[str]:

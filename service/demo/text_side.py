@@ -67,9 +67,14 @@ LM_HARD_SCHEDULE = Schedule(
 """The second round: more of what takes several looks, and of descriptions."""
 
 LM_STEPS_SCHEDULE = Schedule(
-    steps=6000, batch=16, learning_rate=1.5e-3, weight_decay=0.02, warmup=50
+    steps=2600, batch=16, learning_rate=1.5e-3, weight_decay=0.02, warmup=50
 )
-"""The third round: the same, and above all what is reasoned out in small steps."""
+"""The third round: above all what is reasoned out in small steps."""
+
+LM_RELATIONS_SCHEDULE = Schedule(
+    steps=800, batch=16, learning_rate=1e-3, weight_decay=0.02, warmup=30
+)
+"""The last round: relations, which take the most steps."""
 
 _PIECES = 1100
 _WORDS = 620
@@ -258,9 +263,17 @@ STEPS_DRILLED: tuple[str, ...] = (
     *("exists",) * 3,
     *("where", "place", "colour", "shape", "size"),
 )
+RELATIONS_DRILLED: tuple[str, ...] = (*("relation",) * 7, *STEPS_DRILLED)
 _Sorts = tuple[tuple[str, ...], ...]
 _HARD_SORTS: _Sorts = (HARD_DRILLED, HARD_DRILLED, HARD_DRILLED, ("describe",), ())
 _STEPS_SORTS: _Sorts = (STEPS_DRILLED, STEPS_DRILLED, (), STEPS_DRILLED, ("describe",), ())
+_RELATIONS_SORTS: _Sorts = (
+    RELATIONS_DRILLED,
+    RELATIONS_DRILLED,
+    (),
+    RELATIONS_DRILLED,
+    ("describe",),
+)
 
 
 def encode_drill(codec: Codec, rng: random.Random, kinds: tuple[str, ...]) -> Encoded:
@@ -538,23 +551,34 @@ def _word_forms(codec: Codec) -> tuple[list[dict[int, float]], dict[int, list[in
     return facts, plurals
 
 
+@dataclass(frozen=True)
+class TextRounds:
+    """The text side's rounds, one after the other: each with its schedule and its sorts of questions."""
+
+    first: Schedule = LM_SCHEDULE
+    hard: Schedule = LM_HARD_SCHEDULE
+    steps: Schedule = LM_STEPS_SCHEDULE
+    relations: Schedule = LM_RELATIONS_SCHEDULE
+
+
 def train_text(
-    tokenizer: Tokenizer,
-    checkpoint: Path,
-    schedule: Schedule = LM_SCHEDULE,
-    hard: Schedule = LM_HARD_SCHEDULE,
-    steps: Schedule = LM_STEPS_SCHEDULE,
+    tokenizer: Tokenizer, checkpoint: Path, rounds: TextRounds | None = None
 ) -> LlamaForCausalLM:
-    """Train from seed 0, or go on from ``checkpoint``."""
+    """Train from seed 0, or go on from ``checkpoint`` and those beside it, one a round."""
+    rounds = rounds or TextRounds()
     torch.manual_seed(0)
     student = TextStudent(Codec(tokenizer))
-    number = schedule.steps * schedule.batch
+    number = rounds.first.steps * rounds.first.batch
     samples = Conversations(tokenizer, "text", number, drills=round(_DRILLS * number))
-    fit(student, samples, samples.collate, student.loss, schedule, checkpoint)
-    samples = Conversations(tokenizer, "text-hard", hard.steps * hard.batch, sorts=_HARD_SORTS)
-    later = checkpoint.with_stem(f"{checkpoint.stem}-hard")
-    fit(student, samples, samples.collate, student.loss, hard, later)
-    samples = Conversations(tokenizer, "text-steps", steps.steps * steps.batch, sorts=_STEPS_SORTS)
-    last = checkpoint.with_stem(f"{checkpoint.stem}-steps")
-    fit(student, samples, samples.collate, student.loss, steps, last)
+    fit(student, samples, samples.collate, student.loss, rounds.first, checkpoint)
+    later = (
+        ("hard", rounds.hard, _HARD_SORTS),
+        ("steps", rounds.steps, _STEPS_SORTS),
+        ("relations", rounds.relations, _RELATIONS_SORTS),
+    )
+    for name, schedule, sorts in later:
+        number = schedule.steps * schedule.batch
+        samples = Conversations(tokenizer, f"text-{name}", number, sorts=sorts)
+        file = checkpoint.with_stem(f"{checkpoint.stem}-{name}")
+        fit(student, samples, samples.collate, student.loss, schedule, file)
     return student.llama
