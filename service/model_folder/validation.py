@@ -114,6 +114,12 @@ def _check_language_model(
 def _check_readable(file: Path) -> None:
     """A header that fits the file's length: what a broken download or copy does not have."""
     try:
+        file.open("rb").close()  # safetensors calls a file that it may not read a missing one
+    except PermissionError:
+        raise ModelFolderError(f"{file} may not be read by this user.") from None
+    except OSError as error:
+        raise ModelFolderError(f"{file} cannot be read ({error.strerror}).") from error
+    try:
         with safe_open(file, framework="pt"):
             pass
     except (SafetensorError, OSError) as error:

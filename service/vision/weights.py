@@ -1,5 +1,6 @@
 """Reading and writing a vision encoder as ``config.json`` + ``model.safetensors``."""
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -57,7 +58,16 @@ def save_vision_encoder(encoder: VisionEncoder, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.contiguous() for name, tensor in encoder.state_dict().items()}
     save_file(tensors, folder / WEIGHTS_FILE, metadata={"format": "pt"})
+    # safetensors lets only the owner read; in a container another user serves.
+    (folder / WEIGHTS_FILE).chmod(0o666 & ~_umask())
     (folder / CONFIG_FILE).write_text(encoder.config.model_dump_json(indent=2) + "\n")
+
+
+def _umask() -> int:
+    # It can only be read by setting it.
+    umask = os.umask(0o077)
+    os.umask(umask)
+    return umask
 
 
 def _check_tensors(file: Path, module: nn.Module, tensors: dict[str, torch.Tensor]) -> None:

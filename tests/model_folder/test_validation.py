@@ -1,9 +1,11 @@
 """What is wrong with a model folder is said before anything is started, with what to do."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from safetensors.torch import load_file, save_file
@@ -168,3 +170,24 @@ def test_weights_that_were_cut_short(folder: Path, part: str, size: int) -> None
     message = problem(folder)
     assert str(weights) in message
     assert "again" in message
+
+
+def test_another_user_may_read_what_the_umask_allows(any_family: ModelFolder) -> None:
+    umask = os.umask(0)
+    os.umask(umask)
+    files = [file for file in any_family.root.rglob("*") if file.is_file()]
+    assert {oct(file.stat().st_mode & 0o777) for file in files} == {oct(0o666 & ~umask)}
+
+
+def test_weights_of_another_user(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    weights = folder / "vision" / "model.safetensors"
+    opened = Path.open
+
+    def refusing(file: Path, *arguments: Any, **options: Any) -> Any:
+        if file == weights:
+            raise PermissionError(13, "Permission denied")
+        return opened(file, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", refusing)
+    with pytest.raises(ModelFolderError, match="may not be read by this user"):
+        validate(ModelFolder.open(folder))
