@@ -19,7 +19,7 @@ from vllm.outputs import RequestOutput
 from vllm.v1.engine.async_llm import AsyncLLM
 
 from service.engine.errors import BadRequestError
-from service.engine.unsent import mark_sent
+from service.engine.unsent import dropping_unsent, mark_sent
 
 Answer = AsyncGenerator[RequestOutput, None]
 
@@ -91,7 +91,8 @@ class AdmittingEngine(AsyncLLM):
         place = Room(self, 1)
         token = PLACE.set(place)
         try:
-            yield True
+            with dropping_unsent():
+                yield True
         finally:
             PLACE.reset(token)
             place.release()

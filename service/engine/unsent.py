@@ -5,7 +5,9 @@ prepared, the API process counts its images as sent. A request that is refused o
 two would leave the next one about the same image without its data, and failing.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 KEY = "minigpt4_unsent"
@@ -23,9 +25,31 @@ class Unsent:
         """The engine has them."""
         self._hashes = ()
 
-    def __del__(self) -> None:
-        for image in self._hashes:
+    def drop(self) -> None:
+        """The engine will never have them, unless it has already. Idempotent."""
+        hashes, self._hashes = self._hashes, ()
+        for image in hashes:
             self._cache.invalidate(image)
+
+    def __del__(self) -> None:
+        self.drop()
+
+
+PREPARED: ContextVar[list[Unsent] | None] = ContextVar("prepared", default=None)
+"""Of the request that is being served."""
+
+
+@contextmanager
+def dropping_unsent() -> Iterator[None]:
+    """At the block's end drop what was prepared in it and is unsent: what is left of a refusal may keep a
+    prompt from being collected for long."""
+    token = PREPARED.set([])
+    try:
+        yield
+    finally:
+        for unsent in PREPARED.get() or ():
+            unsent.drop()
+        PREPARED.reset(token)
 
 
 def marking_unsent(
@@ -38,7 +62,9 @@ def marking_unsent(
         for prompt in prompts:
             hashes = _carried(prompt)
             if cache is not None and hashes:
-                prompt[KEY] = Unsent(cache, hashes)
+                prompt[KEY] = unsent = Unsent(cache, hashes)
+                if (prepared := PREPARED.get()) is not None:
+                    prepared.append(unsent)
         return conversations, prompts
 
     return rendered

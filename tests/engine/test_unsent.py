@@ -1,12 +1,13 @@
 """An image that never reached the engine is sent again."""
 
+import asyncio
 from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
 
-from service.engine.unsent import mark_sent, marking_unsent
+from service.engine.unsent import dropping_unsent, mark_sent, marking_unsent
 from tests.pictures import data_uri, encoded, picture
 from tests.server import ServerProcess
 
@@ -35,6 +36,19 @@ async def test_what_was_sent_is_remembered() -> None:
     mark_sent({**prompt})
     del prompt
     assert forgotten == []
+
+
+async def test_at_a_requests_end_it_is_forgotten_whoever_still_has_it() -> None:
+    forgotten: list[str] = []
+    with dropping_unsent():
+        kept = await asyncio.create_task(prepared(forgotten))
+        assert forgotten == []
+    assert forgotten == ["new"]
+    with dropping_unsent():
+        sent = await prepared(forgotten)
+        mark_sent(sent)
+    del kept, sent
+    assert forgotten == ["new"]
 
 
 @pytest.mark.parametrize(
