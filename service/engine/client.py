@@ -19,6 +19,7 @@ from service.engine.cpu_process import EXECUTOR, openmp_threads, shares_process
 from service.engine.errors import translating_errors
 from service.engine.parts import with_image_parts
 from service.engine.start_failure import recording
+from service.engine.text_size import bounding_conversations, bounding_text, most_characters
 from service.engine.unsent import marking_unsent
 from service.errors import EngineStartError
 from service.http.tenant import TENANT
@@ -88,14 +89,18 @@ def start_engine(arguments: Namespace, stop: tuple[str, ...], isolate_keys: bool
             raise EngineStartError(_why(cause.read_text() or str(error))) from error
     engine.family_stop, engine.isolate_keys = stop, isolate_keys
     log_own_faults_only()
-    # Every chat-like route renders its messages with this.
-    render = engine.renderer.render_chat_async
-    engine.renderer.render_chat_async = translating_errors(
-        with_image_parts(
-            marking_unsent(without_second_start(render), engine.renderer.mm_processor_cache)
-        )
-    )
+    _prepare_renderer(engine.renderer, most_characters(engine.model_config.max_model_len))
     return engine
+
+
+def _prepare_renderer(renderer: Any, most: int) -> None:
+    # Every chat-like route renders its messages with this; the layers from the innermost to the first.
+    render = without_second_start(renderer.render_chat_async)
+    render = marking_unsent(render, renderer.mm_processor_cache)
+    render = bounding_conversations(render, most)
+    renderer.render_chat_async = translating_errors(with_image_parts(render))
+    # And every route tokenizes with this.
+    renderer.tokenize_prompt_async = bounding_text(renderer.tokenize_prompt_async, most)
 
 
 def _start(arguments: Namespace) -> Engine:
