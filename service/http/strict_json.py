@@ -22,13 +22,17 @@ HALF_PAIRS = re.compile(rb"\\u[dD]"), re.compile(rb"\xed[\xa0-\xbf]")
 one expression for both."""
 
 MAX_VALUES = 2 << 20
-"""Commas, brackets and braces that open, at most: about as many objects does reading make. A body of the
-largest size has room for 30 million, which would take gibibytes and stop all streams for seconds. Two
-images' embeddings as numbers fit for every family; as safetensors they are one value."""
+"""Commas at most: about as many values are there. A body of the largest size has room for 30 million, whose
+reading takes gibibytes and stops all streams for seconds. Two images' embeddings as numbers fit for every
+family; as safetensors they are one value."""
+
+MAX_OBJECTS = 1 << 15
+"""Brackets and braces that open, at most: what validation spends most on. Conversations have four for an
+image and bounded schemas (:mod:`service.engine.constraints`) some thousands."""
 
 MESSAGE = (
     "The body's JSON must be UTF-8 without a byte order mark, with finite numbers, whole ones of 64 bits at "
-    f"most, valid Unicode, and at most {MAX_VALUES} values."
+    f"most, valid Unicode, and at most {MAX_VALUES} commas and {MAX_OBJECTS} opening brackets."
 )
 
 
@@ -57,7 +61,7 @@ def is_strict(body: bytes) -> bool:
     """Whether ``body`` is either strict or no JSON at all, which its reader will say better."""
     if json.detect_encoding(body) != "utf-8":  # what it would be read as
         return False
-    if sum(map(body.count, b",[{")) > MAX_VALUES:
+    if body.count(b",") > MAX_VALUES or body.count(b"[") + body.count(b"{") > MAX_OBJECTS:
         return False
     try:
         value = json.loads(
