@@ -7,12 +7,12 @@ from contextlib import suppress
 
 from service.observability.logs import ROOT
 
-# A red disc on white, 32 x 32.
+# A red disc at the top left and a blue square at the bottom right, 64 x 64.
 EXAMPLE_IMAGE = (
     "data:image/png;base64,"
-    "iVBORw0KGgoAAAANSUhEUgAAACAAAAAgAQMAAABJtOi3AAAABlBMVEX////cHh7/Hx2WAAAARElEQVR4"
-    "2n3MsQ2AMADEwOOFxBgwCpvBaBklY1CghCKiQ7hw4cL8s1Ssl9hmsQe9y8QZSIzqU42SseodRxOliXq/"
-    "+z8eGIwO/AhZZ7UAAAAASUVORK5CYII="
+    "iVBORw0KGgoAAAANSUhEUgAAAEAAAABAAgMAAADXB5lNAAAADFBMVEX////cHh4eUNwAAAA5It7rAAAAX0lEQVR42u3S"
+    "sQ2AIBBG4QdhABr3YQTndAqmcA56SY6W34LiYmGMr7sPrjvwtO3zlAhFniMJikCGLFAgCdyKAQjLHw4wwNYrFbpAgybQ"
+    "oQpYvfh7ffM1HcD5yEl9CBwN9lQNJP2IVPYAAAAASUVORK5CYII="
 )
 
 
