@@ -31,9 +31,11 @@ def model_card(folder: Path) -> str:
 
         `python -m service build-demo --out FOLDER --work SCRATCH` rebuilds it:
 
-        1. Text side: a 4-layer Llama learns generated conversations. Where a conversation has an image
-           it reads sums of its own word embeddings (shape, colour, size and place of each cell's
-           object), with noise. It never sees an image.
+        1. Text side: a 4-layer Llama learns generated conversations, in four rounds. Where a
+           conversation has an image it reads sums of its own word embeddings (shape, colour, size and
+           place of each cell's object), with noise. It never sees an image. It answers in small steps
+           (what is where, in reading order, then what follows from it): it is too small to count or
+           compare in one go.
         2. Vision side: a 4-layer ViT and a 3-layer Q-Former learn to label rendered scenes, then again
            with more to read. Their heads are linear and are thrown away. They never see the language
            model.
@@ -43,7 +45,8 @@ def model_card(folder: Path) -> str:
            instruction format.
 
         Steps, rates and data sizes are in `service/demo` and `service/alignment/presets.py`; measured
-        accuracy is in `docs/evaluation.md`.
+        accuracy is in `docs/evaluation.md`. The weights in the repository were trained while the recipe
+        was still changing: `docs/alignment.md` says where they differ from a rebuild.
 
         ## What it knows
 
