@@ -72,7 +72,7 @@ LM_STEPS_SCHEDULE = Schedule(
 """The third round: above all what is reasoned out in small steps."""
 
 LM_RELATIONS_SCHEDULE = Schedule(
-    steps=800, batch=16, learning_rate=1e-3, weight_decay=0.02, warmup=30
+    steps=600, batch=16, learning_rate=1e-3, weight_decay=0.02, warmup=30
 )
 """The last round: relations, which take the most steps."""
 
