@@ -134,37 +134,56 @@ def write(folder: Path) -> None:
     print(text)
 
 
+PLOTS = {
+    "requests/s": {"o-": lambda record: rate(record)},
+    "first token, s\n(p50; dotted p99)": {
+        "o-": lambda record: np.percentile(first_tokens(record), 50),
+        "o:": lambda record: np.percentile(first_tokens(record), 99),
+    },
+    "between tokens, p99, s": {"o-": lambda record: np.percentile(gaps(record), 99)},
+    "CPU s a request": {"o-": lambda record: record["cpu_seconds"] / max(1, len(good(record)))},
+    "peak memory, GiB": {"o-": lambda record: record["peak_bytes"] / 2**30},
+}
+"""Rows of the plot: what stands at the axis, and the lines of each system by their style."""
+
+
 def plot(records: dict[tuple[str, str, int], Record], file: Path) -> None:
-    """Throughput and time to first token over concurrency."""
+    """:data:`PLOTS` over concurrency, a column a workload."""
     import matplotlib as mpl
 
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
     workloads = [name for name in ("unique", "seen") if any(key[1] == name for key in records)]
-    figure, axes = plt.subplots(2, max(1, len(workloads)), figsize=(9, 6), squeeze=False)
+    size = (len(PLOTS), max(1, len(workloads)))
+    figure, axes = plt.subplots(*size, figsize=(9, 2.4 * len(PLOTS)), squeeze=False)
     for column, workload in enumerate(workloads):
-        for number, (system, name) in enumerate(NAMES.items()):
-            colour = f"C{number}"
-            levels = sorted(key[2] for key in records if key[:2] == (system, workload))
-            chosen = [records[system, workload, level] for level in levels]
-            if not chosen:
-                continue
-            axes[0][column].plot(levels, [rate(r) for r in chosen], "o-", label=name, color=colour)
-            for percent, style in ((50, "o-"), (99, "o:")):
-                values = [np.percentile(first_tokens(r), percent) for r in chosen]
-                label = f"{name}, p{percent}"
-                axes[1][column].plot(levels, values, style, label=label, color=colour)
-        axes[0][column].set(title=f"{workload} images", xscale="log", ylabel="requests/s")
-        axes[1][column].set(
-            xscale="log", yscale="log", ylabel="first token, s", xlabel="requests at a time"
-        )
-        for axis in axes[:, column]:
+        axes[0][column].set_title(f"{workload} images")
+        axes[-1][column].set_xlabel("requests at a time")
+        for axis, (title, lines) in zip(axes[:, column], PLOTS.items(), strict=True):
+            for number, system in enumerate(NAMES):
+                levels = sorted(key[2] for key in records if key[:2] == (system, workload))
+                for style, value in lines.items():
+                    values = [value(records[system, workload, level]) for level in levels]
+                    axis.plot(levels, values, style, color=f"C{number}")
+            axis.set(xscale="log", ylabel=title if column == 0 else "")
+            if title.startswith("first token"):
+                axis.set_yscale("log")  # from milliseconds to many seconds
+            else:
+                axis.set_ylim(bottom=0)
             axis.set_xticks(CONCURRENCIES, [str(level) for level in CONCURRENCIES])
-            axis.minorticks_off()
-            axis.legend(fontsize="x-small")
+            axis.xaxis.minorticks_off()
+    shown = [
+        name for name in NAMES if any(key[0] == name and key[1] in workloads for key in records)
+    ]
+    handles = [
+        plt.Line2D([], [], marker="o", color=f"C{list(NAMES).index(name)}", label=NAMES[name])
+        for name in shown
+    ]
+    if handles:
+        axes[0][0].legend(handles=handles, fontsize="small")
     figure.tight_layout()
-    figure.savefig(file, dpi=90)
+    figure.savefig(file, dpi=80)
     plt.close(figure)
 
 
