@@ -22,8 +22,10 @@ from vllm.model_executor.models.utils import (
     maybe_prefix,
 )
 from vllm.multimodal import MULTIMODAL_REGISTRY
+from vllm.platforms import current_platform
 from vllm.sequence import IntermediateTensors
 
+from service.engine import nucleus
 from service.engine.processor import DummyImages, EncodedImageProcessor, ModelInfo
 from service.families import IMAGE_TOKEN
 
@@ -56,6 +58,8 @@ class MiniGPT4ForCausalLM(nn.Module, SupportsMultiModal, SupportsPP, SupportsLoR
 
     def __init__(self, *, vllm_config: VllmConfig, prefix: str = "") -> None:
         super().__init__()
+        if current_platform.is_cpu():
+            nucleus.install()
         self.config = vllm_config.model_config.hf_config
         with self._mark_language_model(vllm_config):
             self.language_model = init_vllm_registered_model(
