@@ -42,6 +42,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=2, help="processes that decode images")
+    parser.add_argument(
+        "--keep-features",
+        type=float,
+        default=0.0,
+        metavar="GB",
+        help="memory for what the frozen encoder said of images that come again (small data sets)",
+    )
     parser.add_argument("--checkpoint-steps", type=int, default=500)
     parser.add_argument("--strict", action="store_true", help="fail at the first bad sample")
     parser.add_argument(
@@ -87,6 +94,8 @@ def run(arguments: argparse.Namespace) -> None:
         )
         if arguments.projection:
             model.load_projection(arguments.projection)
+        if arguments.keep_features > 0:
+            model.keep_features(int(arguments.keep_features * 1e9))
         opened = [open_source(where) for where in sources]
         trainer = Trainer(model, stage, opened, ratios, settings, processes, arguments.variant)
         finished = trainer.run()

@@ -2,7 +2,8 @@
 
 import hashlib
 import shutil
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +17,7 @@ from transformers import AutoModelForCausalLM
 
 from service import __version__
 from service.alignment.formats import TokenizedSample
+from service.alignment.frozen import FrozenFeatures
 from service.errors import AlignmentError
 from service.model_folder.layout import ModelFolder, Provenance, write_index
 from service.vision.config import VisionConfig
@@ -36,6 +38,7 @@ class AlignmentModel:
         encoder: With the projection that learns, in float32.
         language_model: Frozen.
         trained: Names (in the encoder) and parameters that learn; what checkpoints hold.
+        features: Everything before the projection: ``[images, visual_tokens, projection_width]``.
     """
 
     folder: ModelFolder
@@ -44,6 +47,19 @@ class AlignmentModel:
     tokenizer: Tokenizer
     trained: dict[str, nn.Parameter]
     device: torch.device
+    features: Callable[[Tensor], Tensor] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.features = self.encoder.visual_features
+
+    def keep_features(self, most_bytes: int) -> None:
+        """Encode an image that comes again once only, where all that sees it is frozen.
+
+        Args:
+            most_bytes: Bytes of features that are kept in memory at most.
+        """
+        if all(name.startswith("projection.") for name in self.trained):
+            self.features = FrozenFeatures(self.encoder.visual_features, most_bytes)
 
     @classmethod
     def load(
@@ -92,8 +108,7 @@ class AlignmentModel:
         Args:
             pixels: ``[samples, image_size, image_size, 3]`` uint8.
         """
-        features = self.encoder.visual_features(pixels.to(self.device))
-        embedded = self.encoder.projection(features)
+        embedded = self.encoder.projection(self.features(pixels.to(self.device)))
         inputs, labels = self._sequences(embedded, samples)
         hidden = self.language_model.model(inputs_embeds=inputs, use_cache=False).last_hidden_state
         known = labels[:, 1:] != IGNORED

@@ -168,3 +168,30 @@ def test_padding_changes_no_sample(tiny_folder):
         together = model.loss(pixels, samples)
         alone = [model.loss(pixels[i : i + 1], samples[i : i + 1]) for i in range(2)]
     torch.testing.assert_close(together, (2 * alone[0] + 4 * alone[1]) / 6)
+
+
+@pytest.mark.parametrize(("most_bytes", "encoded"), [(10**9, 4), (0, 48)])
+def test_kept_features_change_nothing_but_the_work(
+    tiny_folder, colours, tmp_path, most_bytes, encoded
+):
+    plain = trainer(tiny_folder, colours, tmp_path / "plain")
+    plain.run()
+    keeping = trainer(tiny_folder, colours, tmp_path / "keeping")
+    encode, seen = keeping.model.encoder.visual_features, []
+
+    def counted(pixels):
+        seen.append(len(pixels))
+        return encode(pixels)
+
+    keeping.model.encoder.visual_features = counted
+    keeping.model.keep_features(most_bytes)
+    keeping.run()
+    assert sum(seen) == encoded
+    for name, tensor in plain.model.state().items():
+        torch.testing.assert_close(keeping.model.state()[name], tensor, rtol=0.02, atol=1e-4)
+
+
+def test_features_are_not_kept_where_the_qformer_learns(tiny_folder):
+    model = AlignmentModel.load(ModelFolder.open(tiny_folder), "train-qformer", fresh=True)
+    model.keep_features(10**9)
+    assert model.features == model.encoder.visual_features
