@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 from service.evaluation.figures import Figures
 from service.evaluation.questions import KINDS
 
-_ROW, _LABEL, _BAR, _SCALE = 16, 150, 420, 2
+_ROW, _LABEL, _BAR, _SCALE = 16, 170, 420, 2
 _COLOURS = ("#1f5fbf", "#d9622b", "#2f8f4e", "#8a4fbf", "#b8992e", "#c23b5a")
 
 
@@ -34,10 +34,10 @@ def table(results: Sequence[Figures]) -> str:
 
 
 def bars(results: Sequence[Figures]) -> bytes:
-    """Accuracy by kind as horizontal bars, grouped by kind; PNG bytes."""
-    kinds = [kind for kind in KINDS if any(kind in result.accuracy for result in results)]
+    """Accuracy by kind and the shares of errors as horizontal bars, grouped by figure; PNG bytes."""
+    groups = _plotted(results)
     group = _ROW * len(results) + 10
-    height = 40 + _ROW * len(results) + group * len(kinds)
+    height = 40 + _ROW * len(results) + group * len(groups)
     width = _LABEL + _BAR + 80
     canvas = Image.new("RGB", (width * _SCALE, height * _SCALE), "white")
     draw = ImageDraw.Draw(canvas)
@@ -49,10 +49,9 @@ def bars(results: Sequence[Figures]) -> bytes:
         draw.text(((_LABEL + 28) * _SCALE, top * _SCALE), text, "#222222", font)
         top += _ROW
     top += 16
-    for kind in kinds:
-        draw.text((10 * _SCALE, top * _SCALE), kind, "#222222", font)
-        for number, result in enumerate(results):
-            share = result.accuracy.get(kind, 0.0)
+    for name, shares in groups.items():
+        draw.text((10 * _SCALE, top * _SCALE), name, "#222222", font)
+        for number, share in enumerate(shares):
             colour = _COLOURS[number % len(_COLOURS)]
             _rectangle(draw, _LABEL, top + 2, _LABEL + max(_BAR * share, 1), top + _ROW - 2, colour)
             place = ((_LABEL + _BAR * share + 6) * _SCALE, top * _SCALE)
@@ -62,6 +61,22 @@ def bars(results: Sequence[Figures]) -> bytes:
     buffer = io.BytesIO()
     canvas.save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
+
+
+def _plotted(results: Sequence[Figures]) -> dict[str, list[float]]:
+    """The plot's groups: a figure's name and each model's share."""
+    groups = {
+        kind: [result.accuracy.get(kind, 0.0) for result in results]
+        for kind in KINDS
+        if any(kind in result.accuracy for result in results)
+    }
+    if any("describe" in result.questions for result in results):
+        groups["hallucinated (fewer: better)"] = [result.hallucinated for result in results]
+        groups["missed (fewer: better)"] = [result.missed for result in results]
+        groups["failed descriptions"] = [
+            result.failures.get("describe", {}).get("any", 0.0) for result in results
+        ]
+    return groups
 
 
 def write_report(results: Sequence[Figures], folder: Path) -> None:

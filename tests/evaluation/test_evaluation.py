@@ -2,6 +2,7 @@
 
 import argparse
 import base64
+import dataclasses
 import io
 
 import pytest
@@ -131,6 +132,9 @@ def test_reports_put_models_side_by_side(tmp_path):
     assert text == table([first, second])
     assert "| colour | 50.0 | 100.0 |" in text
     assert (tmp_path / "evaluation.png").read_bytes() == bars([first, second])
+    worse = dataclasses.replace(second, questions={"describe": 4}, hallucinated=0.25)
+    better = dataclasses.replace(worse, hallucinated=0.0)
+    assert bars([first, worse]) != bars([first, better])
     (tmp_path / "c.json").write_text("{}")
     with pytest.raises(EvaluationError, match=r"c.json"):
         run(parsed("--report", str(tmp_path / "c.json")))
