@@ -19,11 +19,13 @@ import uvicorn
 from starlette.types import ASGIApp
 from vllm.entrypoints.launchers.launcher import NoSignalServer
 from vllm.entrypoints.launchers.utils.server_utils import get_uvicorn_log_config
+from vllm.envs import enable_envs_cache
 
 from service.app import create_app
 from service.engine.client import Engine, start_engine
 from service.errors import ServiceError
 from service.http.deadline import Deadline
+from service.http.keep_alive import KeepAlive
 from service.http.keys import KeyFile, RequireKey
 from service.http.lifecycle import Gate, Lifecycle, State
 from service.http.protocol import BoundedHead
@@ -61,6 +63,9 @@ class Server:
         self._folder = folder
         self._settings = settings
         self._arguments = arguments
+        # Ours (service/http/keep_alive.py) instead of vLLM's.
+        self._silence = arguments.sse_keep_alive_interval
+        arguments.sse_keep_alive_interval = 0
         self._listener = listener
         self._lifecycle = Lifecycle()
         self._gate = Gate(self._lifecycle)
@@ -139,12 +144,15 @@ class Server:
         )
         app.state.server = http  # where vLLM's error handlers look for it
         await stack.enter_async_context(app.router.lifespan_context(app))
+        enable_envs_cache()  # vLLM asks the environment several times a token otherwise
         self._gate.open(self._guarded(limited), lambda: runtime.ready and not engine.errored)
         say(capacity(self._folder, self._settings, engine.vllm_config))
         say(banner(self._arguments, self._settings.page))
         return engine
 
     def _guarded(self, app: ASGIApp) -> ASGIApp:
+        if self._silence:
+            app = KeepAlive(app, self._silence)
         app = Deadline(app, self._settings.request_max_seconds)
         return RequireKey(app, self._keys) if self._keys else app
 

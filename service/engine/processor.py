@@ -38,9 +38,8 @@ from service.engine.arguments import CONFIG_KEY
 from service.families import IMAGE_TOKEN
 from service.images import connector  # registers the media connector in this process
 from service.images.decoding import decode_pixels, resize_to_pixels
-from service.model_folder.layout import ModelFolder
 from service.vision.encoded import EncodedImage
-from service.vision.shared import set_model_folder, shared_runtime, shared_settings
+from service.vision.shared import ensure_model_folder, shared_runtime, shared_settings
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +92,8 @@ class ModelInfo(BaseProcessingInfo):
         super().__init__(ctx)
         settings = getattr(self.get_hf_config(), CONFIG_KEY)
         self.visual_tokens: int = settings["visual_tokens"]
-        set_model_folder(ModelFolder.open(Path(settings["model_folder"])))
+        # vLLM makes one of these for every request with an image.
+        ensure_model_folder(Path(settings["model_folder"]))
 
     def get_data_parser(self) -> MultiModalDataParser:
         """Ours: see :class:`ImageParser`."""

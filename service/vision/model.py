@@ -75,9 +75,10 @@ class VisionEncoder(nn.Module):
         ).last_hidden_state
 
     def _normalise(self, pixels: Tensor) -> Tensor:
-        scaled = pixels.permute(0, 3, 1, 2).float() / 255
+        # Planes first and then in place: a sixth of an encoding on a CPU went into this otherwise.
+        planes = pixels.permute(0, 3, 1, 2).contiguous().float()
         mean, std = self.pixel_mean[:, None, None], self.pixel_std[:, None, None]
-        return ((scaled - mean) / std).to(self.dtype)
+        return planes.div_(255).sub_(mean).div_(std).to(self.dtype)
 
     @property
     def dtype(self) -> torch.dtype:

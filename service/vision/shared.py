@@ -5,6 +5,7 @@ starts it there; engine processes never ask for it and never load the vision wei
 """
 
 import threading
+from pathlib import Path
 
 from service.model_folder.layout import ModelFolder
 from service.settings import Settings, load_settings
@@ -22,6 +23,12 @@ def set_model_folder(folder: ModelFolder) -> None:
     """Say where the weights are; called by whoever knows the model first (idempotent)."""
     global _folder
     _folder = _folder or folder
+
+
+def ensure_model_folder(root: Path) -> None:
+    """As :func:`set_model_folder`; reads the folder's index only where nobody has yet."""
+    if _folder is None:
+        set_model_folder(ModelFolder.open(root))
 
 
 def set_settings(settings: Settings) -> None:
