@@ -49,6 +49,9 @@ def run(arguments: argparse.Namespace) -> None:
     # vLLM reads its environment when it is imported, so it is set before.
     set_environment(folder)
     vllm_arguments = parse_vllm_flags(folder, settings, arguments.vllm_flags)
+    if settings.encoder_dtype == "auto" and vllm_arguments.dtype in ("float32", "float"):
+        # Who asks for exact arithmetic means all of it.
+        settings = settings.model_copy(update={"encoder_dtype": "float32"})
     listener = _bind(vllm_arguments)
     sys.setswitchinterval(SWITCH_SECONDS)
     import uvloop

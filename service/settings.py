@@ -87,7 +87,8 @@ class Settings(BaseSettings):
     """`auto` (the first GPU, else the CPU), `cpu`, `cuda` or `cuda:N`."""
 
     encoder_dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """Weights of the vision encoder; `auto` is bfloat16 on a GPU and float32 on a CPU."""
+    """Weights of the vision encoder; `auto` is float32 with `--dtype float32`, else bfloat16 on a GPU
+    and on a CPU that has instructions for it."""
 
     encoder_threads: int = Field(0, ge=0)
     """CPU threads of one encoding; 0 takes half of the cores, as the engine needs the others."""

@@ -29,7 +29,11 @@ def plain_vllm(
     """With our media connector, and with vLLM's own."""
     folder: Path = tiny_model("minigpt4-vicuna").root
     flags = ["--dtype", "float32", "--enforce-eager", "--served-model-name", "minigpt4-vicuna"]
-    environment = {"VLLM_MEDIA_CONNECTOR": request.param, "VLLM_CPU_KVCACHE_SPACE": "1"}
+    environment = {
+        "VLLM_MEDIA_CONNECTOR": request.param,
+        "VLLM_CPU_KVCACHE_SPACE": "1",
+        "MINIGPT4_ENCODER_DTYPE": "float32",
+    }
     process = PlainVllm(folder, flags, environment)
     try:
         process.spawn()

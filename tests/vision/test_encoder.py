@@ -9,7 +9,7 @@ from torch.nn.functional import gelu, layer_norm, linear
 
 from service.model_folder.layout import ModelFolder
 from service.vision.config import VisionConfig
-from service.vision.encoder import TorchEncoder
+from service.vision.encoder import TorchEncoder, choose_dtype
 from service.vision.model import PIXEL_MEAN, PIXEL_STD
 from service.vision.weights import load_vision_config, load_vision_encoder
 
@@ -138,3 +138,26 @@ def test_a_batch_gives_what_each_image_gives_alone(any_family: ModelFolder) -> N
 def test_sizes_that_cannot_be_are_refused(size: int) -> None:
     with pytest.raises(ValueError, match=r"multiple|grouped"):
         VisionConfig(image_size=size, qformer=None)
+
+
+@pytest.mark.parametrize(
+    ("name", "device", "capabilities", "expected"),
+    [
+        ("auto", "cpu", {"avx512_bf16": True}, torch.bfloat16),
+        ("auto", "cpu", {"amx_bf16": True}, torch.bfloat16),
+        ("auto", "cpu", {"avx512_f": True, "avx512_bf16": False}, torch.float32),
+        ("auto", "cpu", {}, torch.float32),
+        ("auto", "cuda", {}, torch.bfloat16),
+        ("float32", "cuda", {}, torch.float32),
+        ("bfloat16", "cpu", {}, torch.bfloat16),
+    ],
+)
+def test_half_precision_only_where_there_are_instructions_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    device: str,
+    capabilities: dict[str, bool],
+    expected: torch.dtype,
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    assert choose_dtype(name, torch.device(device)) is expected
