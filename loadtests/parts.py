@@ -1,0 +1,74 @@
+"""``python -m loadtests.parts``: parts of the work alone, on one thread, for docs/performance.md.
+
+Top-p over logits of which a few tokens hold nearly everything, as a trained model's do; and the default
+model's encoder by batch size and dtype.
+"""
+
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from service.engine.nucleus import keep_nucleus, sort_vocabulary
+from service.model_folder.default import resolve_model
+from service.vision.weights import load_vision_encoder
+
+SECONDS = 1.0
+"""How long each part is repeated."""
+TopP = Callable[[Tensor, Tensor | None, Tensor | None], Tensor]
+VOCABULARIES = (1363, 32000)
+"""The default model's and Vicuna's."""
+ROWS = (1, 4, 16, 64)
+BATCHES = (1, 4, 16)
+
+
+def main() -> None:
+    """Print milliseconds as two Markdown tables."""
+    torch.set_num_threads(1)
+    print("| top-p | rows | vLLM's, ms | ours, ms |\n| --- | --- | --- | --- |")
+    for vocabulary in VOCABULARIES:
+        for rows in ROWS:
+            logits = peaked_logits(rows, vocabulary)
+            p = torch.full((rows,), 0.9)
+            times = [
+                milliseconds(partial(masked, f, logits, p)) for f in (sort_vocabulary, keep_nucleus)
+            ]
+            print(f"| {vocabulary} tokens | {rows} | {times[0]:.2f} | {times[1]:.2f} |")
+    print("\n| encoder | batch | float32, ms an image | bfloat16 |\n| --- | --- | --- | --- |")
+    folder = resolve_model("default", Path("results"))
+    encoders = [load_vision_encoder(folder.vision, d) for d in (torch.float32, torch.bfloat16)]
+    side = folder.index.image_size
+    with torch.inference_mode():
+        for batch in BATCHES:
+            pixels = torch.randint(0, 256, (batch, side, side, 3), dtype=torch.uint8)
+            times = [milliseconds(partial(e.forward, pixels)) / batch for e in encoders]
+            print(f"| default model | {batch} | {times[0]:.1f} | {times[1]:.1f} |")
+
+
+def peaked_logits(rows: int, vocabulary: int) -> Tensor:
+    """``[rows, vocabulary]``: noise, and eight tokens far above it."""
+    logits = torch.randn(rows, vocabulary, generator=torch.Generator().manual_seed(0))
+    logits[:, :8] += 16
+    return logits
+
+
+def masked(keep: TopP, logits: Tensor, p: Tensor) -> Tensor:
+    """``keep`` on a copy, as it changes what it is given."""
+    return keep(logits.clone(), None, p)
+
+
+def milliseconds(work: Callable[[], object]) -> float:
+    """Mean time of one call."""
+    work()
+    begin, calls = time.perf_counter(), 0
+    while (elapsed := time.perf_counter() - begin) < SECONDS:
+        work()
+        calls += 1
+    return 1000 * elapsed / calls
+
+
+if __name__ == "__main__":
+    main()
