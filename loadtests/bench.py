@@ -19,7 +19,7 @@ import torch
 
 from loadtests import bare_engine, report
 from loadtests.client import Client
-from loadtests.systems import Started, started
+from loadtests.systems import COMPILED, EAGER, Started, started
 from loadtests.traffic import WORKLOADS
 from loadtests.usage import Usage
 from service.model_folder.default import resolve_model
@@ -42,6 +42,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=12, help="length of each run, all turns")
     parser.add_argument("--systems", nargs="+", default=[*SYSTEMS, "bare", "overload"])
     parser.add_argument("--workloads", nargs="+", default=["unique", "seen"])
+    parser.add_argument("--compiled", action="store_true", help="both of vLLM's engines compiled")
     parser.add_argument("--concurrency", nargs="+", type=int, default=list(report.CONCURRENCIES))
     return parser.parse_args()
 
@@ -52,9 +53,10 @@ def main() -> None:
     asked.out.mkdir(parents=True, exist_ok=True)
     folder = resolve_model(asked.model, asked.out)
     keep(asked.out / "machine.json", machine())
+    flags = COMPILED if asked.compiled else EAGER
     with ExitStack() as stack:
         systems = {
-            name: stack.enter_context(started(name, folder, asked.out))
+            name: stack.enter_context(started(name, folder, asked.out, *flags.get(name, ())))
             for name in SYSTEMS
             if name in asked.systems
         }

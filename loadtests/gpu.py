@@ -138,16 +138,13 @@ def serve(folder: ModelFolder, size: str, out: Path) -> None:
 
 
 def compare(folder: ModelFolder, out: Path) -> None:
-    """The three systems at one size."""
+    """The three systems at one size, one after the other: each takes the whole GPU's memory."""
     out.mkdir(parents=True, exist_ok=True)
-    options = argparse.Namespace(
-        out=out, seconds=20, workloads=["unique", "seen"], concurrency=[1, 16, 64, 256]
-    )
+    options = argparse.Namespace(seconds=20, concurrency=[1, 16, 64, 256])
     for name in bench.SYSTEMS:
         with started(name, folder, out) as system:
-            for record in bench.closed_loop(system, options):
-                file = f"{name}-{record['workload']}-{record['concurrency']}.json"
-                bench.keep(out / file, {"system": name, **record})
+            for record in bench.closed_loop({name: system}, options, ["unique", "seen"]):
+                bench.keep_run(out, record)
     report.write(out)
 
 

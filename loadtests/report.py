@@ -1,13 +1,14 @@
 """Tables (Markdown) and plots of what ``bench`` kept, and which targets were met."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 Record = dict[str, Any]
-ROWS = {
+ROWS: dict[str, Callable[[Record], str]] = {
     "requests/s": lambda record: f"{rate(record):.1f}",
     "of the turns": lambda record: wavering(record),
     "time to first token p50": lambda record: milliseconds(first_tokens(record), 50),
@@ -134,13 +135,13 @@ def write(folder: Path) -> None:
     print(text)
 
 
-PLOTS = {
+PLOTS: dict[str, dict[str, Callable[[Record], float]]] = {
     "requests/s": {"o-": lambda record: rate(record)},
     "first token, s\n(p50; dotted p99)": {
-        "o-": lambda record: np.percentile(first_tokens(record), 50),
-        "o:": lambda record: np.percentile(first_tokens(record), 99),
+        "o-": lambda record: float(np.percentile(first_tokens(record), 50)),
+        "o:": lambda record: float(np.percentile(first_tokens(record), 99)),
     },
-    "between tokens, p99, s": {"o-": lambda record: np.percentile(gaps(record), 99)},
+    "between tokens, p99, s": {"o-": lambda record: float(np.percentile(gaps(record), 99))},
     "CPU s a request": {"o-": lambda record: record["cpu_seconds"] / max(1, len(good(record)))},
     "peak memory, GiB": {"o-": lambda record: record["peak_bytes"] / 2**30},
 }
@@ -153,6 +154,7 @@ def plot(records: dict[tuple[str, str, int], Record], file: Path) -> None:
 
     mpl.use("Agg")
     from matplotlib import pyplot as plt
+    from matplotlib.lines import Line2D
 
     workloads = [name for name in ("unique", "seen") if any(key[1] == name for key in records)]
     size = (len(PLOTS), max(1, len(workloads)))
@@ -177,7 +179,7 @@ def plot(records: dict[tuple[str, str, int], Record], file: Path) -> None:
         name for name in NAMES if any(key[0] == name and key[1] in workloads for key in records)
     ]
     handles = [
-        plt.Line2D([], [], marker="o", color=f"C{list(NAMES).index(name)}", label=NAMES[name])
+        Line2D([], [], marker="o", color=f"C{list(NAMES).index(name)}", label=NAMES[name])
         for name in shown
     ]
     if handles:

@@ -17,8 +17,10 @@ from loadtests.blip2 import export
 from service.model_folder.layout import ModelFolder
 
 START_SECONDS = 300
-ENGINE_FLAGS = ("--enforce-eager", "--block-size", "32")
+EAGER = {"service": (), "vllm": ("--enforce-eager", "--block-size", "32")}
 """What the service chooses on a CPU, given to vLLM's own server as well."""
+COMPILED = {"service": ("--no-enforce-eager",), "vllm": ("--block-size", "32")}
+"""The same with compiled models, which needs a C++ compiler and a longer start."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ def commands(folder: ModelFolder, work: Path, port: int) -> dict[str, list[str]]
     where = ["--host", "127.0.0.1", "--port", str(port), "--served-model-name", "model"]
     return {
         "service": ["service", "serve", "--model", str(folder.root), *where],
-        "vllm": [vllm, "--model", str(blip2), *where, *ENGINE_FLAGS],
+        "vllm": [vllm, "--model", str(blip2), *where],
         "original": ["loadtests.original", str(folder.root), str(port)],
     }
 
@@ -48,7 +50,10 @@ def commands(folder: ModelFolder, work: Path, port: int) -> dict[str, list[str]]
 def started(
     name: str, folder: ModelFolder, work: Path, *flags: str, log: Path | None = None
 ) -> Iterator[Started]:
-    """Run a system; ``flags`` are added to its command. Raises RuntimeError if it does not start."""
+    """Run a system; ``flags`` are added to its command. Raises RuntimeError if it does not start.
+
+    Without flags of its own (:data:`EAGER`, :data:`COMPILED`) a system runs with its defaults.
+    """
     port = free_port()
     command = [sys.executable, "-m", *commands(folder, work, port)[name], *flags]
     environment = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_LOGGING_LEVEL": "ERROR", **os.environ}
