@@ -1,16 +1,29 @@
 """Comments in silent event streams, and nowhere else."""
 
 import asyncio
+import socket
+from argparse import Namespace
+from pathlib import Path
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.http.keep_alive import COMMENT, KeepAlive
+from service.model_folder.default import resolve_model
+from service.server import Server
+from service.settings import Settings
 
 SECONDS = 0.02
 
 
 async def answered(app: ASGIApp, slow_client: float = 0) -> list[bytes]:
     """The bodies that reach the server, whose ``send`` takes ``slow_client`` seconds."""
+    bodies = await sent(KeepAlive(app, SECONDS), slow_client)
+    await asyncio.sleep(3 * SECONDS)  # a comment after the end would come now
+    return bodies
+
+
+async def sent(app: ASGIApp, slow_client: float = 0) -> list[bytes]:
+    """What an application sends to a client, without a look at what comes after its end."""
     bodies: list[bytes] = []
 
     async def receive() -> Message:
@@ -21,8 +34,7 @@ async def answered(app: ASGIApp, slow_client: float = 0) -> list[bytes]:
             bodies.append(message["body"])
             await asyncio.sleep(slow_client)
 
-    await KeepAlive(app, SECONDS)({"type": "http"}, receive, send)
-    await asyncio.sleep(3 * SECONDS)  # a comment after the end would come now
+    await app({"type": "http", "headers": []}, receive, send)
     return bodies
 
 
@@ -89,3 +101,13 @@ async def test_none_after_the_application_failed() -> None:
     except RuntimeError:
         await asyncio.sleep(3 * SECONDS)
     assert bodies == []
+
+
+async def test_the_interval_is_vllms_flag_and_vllm_adds_none(tmp_path: Path) -> None:
+    arguments = Namespace(sse_keep_alive_interval=1)
+    with socket.socket() as listener:
+        server = Server(resolve_model("default", tmp_path), Settings(), arguments, listener)
+    assert arguments.sse_keep_alive_interval == 0
+    bodies = await sent(server._guarded(application(EVENTS, 1.5)))
+    assert bodies[0] == COMMENT
+    assert [body for body in bodies if body != COMMENT] == [b"x", b""]
