@@ -192,6 +192,8 @@ class AlignmentModel:
             "vision": "vision",
             "tokenizer": "tokenizer",
             "language_model": language_model,
+            "without_qformer": self.folder.family.uses_qformer
+            and self.encoder.config.qformer is None,
             "provenance": Provenance(
                 made_by=f"align {__version__}",
                 sources={"trained from": {"name": root.name}, "vision": {"sha256": digest}},

@@ -42,6 +42,8 @@ class ModelIndex(BaseModel):
         language_model: Sub-folder, another folder (absolute, or relative to the model folder), or
             a hub id. Without the part being below the model folder nothing is copied.
         sampling: Defaults of requests that name none, where the original demo's do not suit the model.
+        without_qformer: The encoder groups patch features although its family has a Q-Former: a variant
+            that was trained so.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -55,6 +57,7 @@ class ModelIndex(BaseModel):
     tokenizer: str = "tokenizer"
     language_model: str = "language_model"
     sampling: dict[SamplingName, float] = Field(default_factory=dict)
+    without_qformer: bool = False
     provenance: Provenance | None = None
 
 

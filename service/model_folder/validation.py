@@ -49,7 +49,7 @@ def _check_vision(folder: ModelFolder) -> VisionConfig:
                 f"{INDEX_FILE} says {what} {ours}, the encoder in {folder.vision} has {theirs}. "
                 "One of them belongs to another model."
             )
-    if (config.qformer is not None) != folder.family.uses_qformer:
+    if (config.qformer is not None) != (folder.family.uses_qformer and not index.without_qformer):
         has = "has a" if config.qformer else "has no"
         raise ModelFolderError(
             f"The encoder in {folder.vision} {has} Q-Former, which family {index.family} does not "

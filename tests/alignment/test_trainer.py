@@ -16,6 +16,7 @@ from service.alignment.sources import open_source
 from service.alignment.trainer import RunSettings, Trainer
 from service.errors import AlignmentError, DatasetError
 from service.model_folder.layout import ModelFolder
+from service.model_folder.validation import validate
 from service.vision.weights import load_vision_encoder
 from tests.alignment.conftest import picture
 
@@ -130,7 +131,8 @@ def test_variants(tiny_folder, colours, tmp_path, variant, learns, visual_tokens
     assert set(run.model.trained) == learns
     finished = ModelFolder.open(run.run())
     assert finished.index.visual_tokens == visual_tokens
-    load_vision_encoder(finished.vision)
+    assert finished.index.without_qformer == (variant == "no-qformer")
+    validate(finished)
 
 
 def test_a_fine_tuned_qformer_learns_and_the_vit_does_not(tiny_folder, colours, tmp_path):
