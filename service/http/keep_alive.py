@@ -66,7 +66,8 @@ class _Stream:
         self._timer = self._loop.call_at(due, self._look)
 
     async def _send_comment(self) -> None:
-        if self._timer is not None:
+        # The stream may have ended or spoken since the timer fired.
+        if self._timer is not None and self._loop.time() - self._last >= self._seconds:
             await self._pass({"type": "http.response.body", "body": COMMENT, "more_body": True})
 
     async def _pass(self, message: Message) -> None:

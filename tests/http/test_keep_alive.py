@@ -59,7 +59,6 @@ async def test_a_silent_stream_gets_comments_between_its_chunks() -> None:
     bodies = await answered(application(EVENTS, 0, 10 * SECONDS))
     assert (bodies[0], bodies[-2:]) == (b"x", [b"x", b""])
     assert set(bodies[1:-2]) == {COMMENT}
-    assert len(bodies[1:-2]) <= 10
 
 
 async def test_waiting_for_the_first_chunk_is_silence_as_well() -> None:
