@@ -59,7 +59,7 @@ PRESETS: dict[str, Stage] = {
     "stage2": Stage("stage2", 12, 5, 200, 3e-5, 1e-5, 200, 1e-6, 0.05, 160),
     # A small projection learns with larger steps; the demo model is made with these.
     "demo-stage1": Stage("stage1", 32, 6, 200, 4e-3, 4e-4, 60, 1e-5, 0.0, 32),
-    "demo-stage2": Stage("stage2", 24, 4, 100, 1e-3, 1e-4, 20, 1e-5, 0.0, 160),
+    "demo-stage2": Stage("stage2", 24, 10, 100, 1e-3, 2e-5, 20, 1e-5, 0.0, 160),
 }
 """Presets by name: the two published stages, and the demo model's."""
 

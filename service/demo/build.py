@@ -21,6 +21,7 @@ from service.demo.fitting import Schedule
 from service.demo.text_side import LM_SCHEDULE, TextRounds, learn_tokenizer, train_text
 from service.demo.vision_side import (
     READING_SCHEDULE,
+    TELLING_SCHEDULE,
     VISION_SCHEDULE,
     train_vision,
     vision_config,
@@ -32,6 +33,9 @@ from service.vision.model import VisionEncoder
 from service.vision.weights import save_vision_encoder
 
 FAMILY = FAMILIES["minigpt4-vicuna"]
+
+_KEPT_FEATURES = 10**9
+"""Bytes of an encoder's features that are kept: each picture comes several times."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +49,9 @@ class Recipe:
     text: TextRounds = field(default_factory=TextRounds)
     vision: Schedule = VISION_SCHEDULE
     reading: Schedule = READING_SCHEDULE
+    telling: Schedule = TELLING_SCHEDULE
     captions: int = 12_000
-    descriptions: int = 4_000
+    descriptions: int = 12_000
     stage1: Stage = PRESETS["demo-stage1"]
     stage2: Stage = PRESETS["demo-stage2"]
 
@@ -54,9 +59,10 @@ class Recipe:
 FULL = Recipe()
 _SHORT = replace(LM_SCHEDULE, steps=2, batch=2, warmup=1)
 QUICK = Recipe(
-    text=TextRounds(_SHORT, _SHORT, _SHORT, _SHORT),
+    text=TextRounds(_SHORT, _SHORT, _SHORT, _SHORT, _SHORT),
     vision=replace(VISION_SCHEDULE, steps=2, batch=2, warmup=1),
     reading=replace(READING_SCHEDULE, steps=2, batch=2, warmup=1),
+    telling=replace(TELLING_SCHEDULE, steps=2, batch=2, warmup=1),
     captions=8,
     descriptions=8,
     stage1=replace(PRESETS["demo-stage1"], batch=2, epochs=1, steps_per_epoch=2),
@@ -99,7 +105,7 @@ def _write_base(base: Path, work: Path, recipe: Recipe) -> None:
     _say("Text side: a language model that never sees an image.")
     llama = train_text(tokenizer, work / "text.pt", recipe.text)
     _say("Vision side: an encoder that never sees the language model.")
-    seeing = train_vision(work / "vision.pt", recipe.vision, recipe.reading)
+    seeing = train_vision(work / "vision.pt", recipe.vision, recipe.reading, recipe.telling)
     _write_language_model(llama, base / "language_model")
     write_tokenizer(tokenizer, FAMILY, base / "tokenizer")
     config = vision_config(llama.config.hidden_size)
@@ -148,6 +154,7 @@ def _align(name: str, folder: Path, work: Path, recipe: Recipe, variant: Variant
     )
     _say(f"{name}{suffix}: only the projection learns.")
     model = AlignmentModel.load(ModelFolder.open(folder), variant, fresh=name == "stage1")
+    model.keep_features(_KEPT_FEATURES)
     sources: list[Source] = [open_source(str(data))]
     alone = Processes(0, 1, torch.device("cpu"))
     return Trainer(model, stage, sources, [1.0], settings, alone, variant).run()

@@ -6,7 +6,7 @@ are different draws and the same on every machine.
 
 import hashlib
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 SHAPES = ("circle", "square", "triangle", "star", "heart", "cross", "diamond", "ring")
 WORDS = ("cat", "dog", "sun", "yes", "no", "stop", "go", "hi", "up", "end")
@@ -123,9 +123,24 @@ def draw_scene(rng: random.Random, crowded: bool = False) -> Scene:
     for position, cell in enumerate(cells):
         colour, size = rng.choice(palette), rng.choice(SIZES)
         if position == with_text:
-            kind = rng.choice(("word", "digit"))
-            text = rng.choice(WORDS if kind == "word" else DIGITS)
+            kind, text = _draw_text(rng)
             objects.append(SceneObject(kind, colour, size, cell, text))
         else:
             objects.append(SceneObject(rng.choice(shapes), colour, size, cell))
     return Scene(background, tuple(objects))
+
+
+def with_texts(scene: Scene, rng: random.Random, share: float) -> Scene:
+    """The same scene with this share of its objects turned into words and digits: something to read."""
+    objects = []
+    for item in scene.objects:
+        if rng.random() < share:
+            kind, text = _draw_text(rng)
+            item = replace(item, kind=kind, text=text)
+        objects.append(item)
+    return Scene(scene.background, tuple(objects))
+
+
+def _draw_text(rng: random.Random) -> tuple[str, str]:
+    kind = rng.choice(("word", "digit"))
+    return kind, rng.choice(WORDS if kind == "word" else DIGITS)

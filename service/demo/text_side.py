@@ -74,7 +74,12 @@ LM_STEPS_SCHEDULE = Schedule(
 LM_RELATIONS_SCHEDULE = Schedule(
     steps=600, batch=16, learning_rate=1e-3, weight_decay=0.02, warmup=30
 )
-"""The last round: relations, which take the most steps."""
+"""The fourth round: relations, which take the most steps."""
+
+LM_COMPARE_SCHEDULE = Schedule(
+    steps=700, batch=16, learning_rate=1e-3, weight_decay=0.02, warmup=30
+)
+"""The last round: two images, beside everything that is hard."""
 
 _PIECES = 1100
 _WORDS = 620
@@ -274,6 +279,16 @@ _RELATIONS_SORTS: _Sorts = (
     RELATIONS_DRILLED,
     ("describe",),
 )
+_TWO_IMAGES = ("compare",)
+_COMPARE_SORTS: _Sorts = (
+    _TWO_IMAGES,
+    STEPS_DRILLED,
+    _TWO_IMAGES,
+    RELATIONS_DRILLED,
+    (),
+    _TWO_IMAGES,
+    ("describe",),
+)
 
 
 def encode_drill(codec: Codec, rng: random.Random, kinds: tuple[str, ...]) -> Encoded:
@@ -292,6 +307,14 @@ def encode_drill(codec: Codec, rng: random.Random, kinds: tuple[str, ...]) -> En
         encoded.say(codec.go_on(f" {turn.question}"))
         _answer(codec, encoded, rng, turn.answer)
         first = False
+    return encoded
+
+
+def encode_comparison(codec: Codec, rng: random.Random) -> Encoded:
+    """A sequence of nothing but questions about two images."""
+    encoded = Encoded()
+    encoded.say([codec.start])
+    _two_images(codec, encoded, rng, "###Human:")
     return encoded
 
 
@@ -416,6 +439,8 @@ class Conversations(Dataset[Encoded]):
             return encode_drill(self.codec, rng, FIRST_DRILLED)
         # A whole batch of one sort: drills are short.
         kinds = self.sorts[index // _SORT % len(self.sorts)]
+        if kinds == _TWO_IMAGES:
+            return encode_comparison(self.codec, rng)
         if kinds:
             return encode_drill(self.codec, rng, kinds)
         return encode_conversation(self.codec, rng)
@@ -559,6 +584,7 @@ class TextRounds:
     hard: Schedule = LM_HARD_SCHEDULE
     steps: Schedule = LM_STEPS_SCHEDULE
     relations: Schedule = LM_RELATIONS_SCHEDULE
+    compare: Schedule = LM_COMPARE_SCHEDULE
 
 
 def train_text(
@@ -575,6 +601,7 @@ def train_text(
         ("hard", rounds.hard, _HARD_SORTS),
         ("steps", rounds.steps, _STEPS_SORTS),
         ("relations", rounds.relations, _RELATIONS_SORTS),
+        ("compare", rounds.compare, _COMPARE_SORTS),
     )
     for name, schedule, sorts in later:
         number = schedule.steps * schedule.batch

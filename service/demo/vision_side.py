@@ -25,6 +25,7 @@ from service.demo.scenes import (
     TEXTS,
     draw_scene,
     rng_for,
+    with_texts,
 )
 from service.vision.config import QFormerShape, VisionConfig, ViTShape
 from service.vision.model import VisionEncoder
@@ -47,7 +48,12 @@ VISION_SCHEDULE = Schedule(steps=2800, batch=48, learning_rate=1e-3, weight_deca
 READING_SCHEDULE = Schedule(steps=1200, batch=48, learning_rate=5e-4, weight_decay=0.02, warmup=50)
 """The second round: every scene has something written, which is the slowest to learn."""
 
+TELLING_SCHEDULE = Schedule(steps=1200, batch=48, learning_rate=6e-4, weight_decay=0.02, warmup=100)
+"""The last round: to tell apart what looks alike (a ring and a 0, *end* and *stop*)."""
+
 _READING_WEIGHT = 4.0
+_LATE_HINTS = 0.25
+_TEXT_SHARE = 0.5
 _IGNORED = -100
 
 
@@ -78,8 +84,16 @@ class SceneLabels(Dataset[dict[str, Tensor]]):
     """Sample ``i`` of a split: ``pixels [224, 224, 3]``, ``fields [12, 7]``, and for each of 64 patches
     ``patches [64, 2]`` (kind and colour) and ``covered [64, 16]``."""
 
-    def __init__(self, split: str, length: int, *, written: bool = False) -> None:
-        self.split, self.length, self.written = split, length, written
+    def __init__(
+        self, split: str, length: int, *, written: bool = False, texts: float = 0.0
+    ) -> None:
+        """Draw ``length`` samples.
+
+        Args:
+            written: Something is written in every scene.
+            texts: Share of scenes in which every other object is a text.
+        """
+        self.split, self.length, self.written, self.texts = split, length, written, texts
 
     def __len__(self) -> int:
         return self.length
@@ -89,6 +103,8 @@ class SceneLabels(Dataset[dict[str, Tensor]]):
         scene = draw_scene(rng, crowded=rng.random() < 0.6)
         while self.written and not scene.written:
             scene = draw_scene(rng, crowded=rng.random() < 0.6)
+        if self.texts and rng.random() < self.texts:
+            scene = with_texts(scene, rng, _TEXT_SHARE)
         drawn = render_labelled(scene, rng)
         fields = torch.full((QUERIES, len(FIELDS)), _IGNORED)
         fields[:, 6] = torch.arange(QUERIES)
@@ -101,7 +117,8 @@ class SceneLabels(Dataset[dict[str, Tensor]]):
         written = scene.written
         fields[CELLS, 4] = BACKGROUNDS.index(scene.background)
         fields[CELLS + 1, 5] = len(scene.objects)
-        fields[CELLS + 2, 3] = TEXTS.index(written.text) if written else len(TEXTS)
+        if sum(bool(item.text) for item in scene.objects) <= 1:
+            fields[CELLS + 2, 3] = TEXTS.index(written.text) if written else len(TEXTS)
         patches = torch.full((64, 2), _IGNORED)
         patches[:, 0] = len(KINDS)
         centres = (torch.arange(8) + 0.5) * 28
@@ -132,7 +149,7 @@ class VisionStudent(nn.Module):
             self.encoder.config.vit.hidden_size, FIELDS["kind"] + FIELDS["colour"]
         )
         self.silhouette_head = nn.Linear(self.encoder.config.vit.hidden_size, 16)
-        self.reading_weight = 1.0
+        self.reading_weight = self.hints = 1.0
         self.encoder.projection.requires_grad_(False)
         # The cosine transform stays as it is: learnt patch embeddings drown in noise first.
         self.encoder.vit.embeddings.patch_embedding.requires_grad_(False)
@@ -195,13 +212,14 @@ class VisionStudent(nn.Module):
         losses[0] = 2 * losses[0]
         losses[3] = self.reading_weight * losses[3]
         total = sum(losses, start=torch.zeros(()))
-        return total + 40 * squared + 2 * dense + 8 * outline, figures
+        return total + 40 * squared + self.hints * (2 * dense + 8 * outline), figures
 
 
 def train_vision(
     checkpoint: Path,
     schedule: Schedule = VISION_SCHEDULE,
     reading: Schedule = READING_SCHEDULE,
+    telling: Schedule = TELLING_SCHEDULE,
 ) -> VisionEncoder:
     """Train from seed 0, or go on from ``checkpoint``; the encoder, its projection meaningless."""
     torch.manual_seed(0)
@@ -212,6 +230,11 @@ def train_vision(
     samples = SceneLabels("reading", reading.steps * reading.batch, written=True)
     later = checkpoint.with_stem(f"{checkpoint.stem}-reading")
     fit(student, samples, _stack, student.loss, reading, later)
+    # Patches' labels have taught what they can: what they would still change is the objects' edges.
+    student.hints = _LATE_HINTS
+    samples = SceneLabels("telling", telling.steps * telling.batch, texts=0.4)
+    last = checkpoint.with_stem(f"{checkpoint.stem}-telling")
+    fit(student, samples, _stack, student.loss, telling, last)
     return student.encoder
 
 
