@@ -36,6 +36,10 @@ LABEL org.opencontainers.image.title="minigpt4-service" \
       org.opencontainers.image.description="MiniGPT-4 behind an OpenAI-compatible API, on a CPU" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}"
+# vLLM's CPU kernels are linked against it; without it they are missing and the engine cannot start.
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends libnuma1=2.0.16-1 \
+    && rm -rf /var/lib/apt/lists/*
 COPY --from=cpu-environment /opt/minigpt4 /opt/minigpt4
 RUN useradd --uid 10001 --home-dir /var/cache/minigpt4 --create-home --shell /usr/sbin/nologin minigpt4
 ENV PATH=/opt/minigpt4/bin:$PATH HOME=/var/cache/minigpt4 PYTHONDONTWRITEBYTECODE=1

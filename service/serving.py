@@ -4,6 +4,7 @@ Everything that can be checked cheaply is checked here, before anything is loade
 """
 
 import argparse
+import ctypes
 import logging
 import os
 import resource
@@ -49,6 +50,7 @@ def run(arguments: argparse.Namespace) -> None:
     # vLLM reads its environment when it is imported, so it is set before.
     set_environment(folder)
     vllm_arguments = parse_vllm_flags(folder, settings, arguments.vllm_flags)
+    _require_libnuma()
     if settings.encoder_dtype == "auto" and vllm_arguments.dtype in ("float32", "float"):
         # Who asks for exact arithmetic means all of it.
         settings = settings.model_copy(update={"encoder_dtype": "float32"})
@@ -121,6 +123,20 @@ def parse_vllm_flags(
     if arguments.api_server_count not in (None, 1):
         raise SettingsError("One process serves HTTP; run replicas instead of --api-server-count.")
     return arguments
+
+
+def _require_libnuma() -> None:
+    """vLLM's CPU kernels need it and are silently absent without it."""
+    from vllm.platforms import current_platform
+
+    if not current_platform.is_cpu():
+        return
+    try:
+        ctypes.CDLL("libnuma.so.1")
+    except OSError:
+        raise ServiceError(
+            "vLLM needs the library libnuma on a CPU. Debian and Ubuntu: apt install libnuma1"
+        ) from None
 
 
 def _bind(arguments: argparse.Namespace) -> socket.socket:

@@ -1,11 +1,13 @@
 """What is said when the engine does not start."""
 
+import ctypes
 from argparse import Namespace
 
 import pytest
 
+from service import serving
 from service.engine import client
-from service.errors import EngineStartError
+from service.errors import EngineStartError, ServiceError
 
 
 @pytest.mark.parametrize(
@@ -36,3 +38,14 @@ def test_the_cause_is_one_line(
     message = str(failure.value)
     assert "\n" not in message
     assert all(word in message for word in words)
+
+
+def test_a_machine_without_libnuma_is_told_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """vLLM's kernels would be missing, and an operator that nobody knows would be the error."""
+
+    def missing(name: str) -> None:
+        raise OSError(f"{name}: cannot open shared object file")
+
+    monkeypatch.setattr(ctypes, "CDLL", missing)
+    with pytest.raises(ServiceError, match="apt install libnuma1"):
+        serving._require_libnuma()
