@@ -1,7 +1,8 @@
 """A comment in every event stream that has been silent for a while, so that no proxy closes it.
 
-vLLM's own keep-alive makes a task for every chunk and waits for it with a timeout, which was a tenth of
-the event loop's work at 64 streams. Here one timer a stream looks whether anything was sent meanwhile.
+vLLM's own keep-alive makes a task for every chunk and waits for it with a timeout, which was 6 % of the
+event loop's samples at 64 streams, and covers two routes. Here one timer a stream looks whether anything
+was sent meanwhile.
 """
 
 import asyncio

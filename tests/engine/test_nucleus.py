@@ -34,6 +34,15 @@ def test_keeps_what_sorting_keeps(shape: str, seed: int) -> None:
     assert torch.equal(nucleus.keep_nucleus(logits.clone(), None, p), expected)
 
 
+@pytest.mark.parametrize("allowed", [1, 10, 100])
+def test_tokens_that_a_grammar_forbids_stay_forbidden(allowed: int) -> None:
+    logits = drawn(3.0, 0)
+    logits[:, allowed:] = -torch.inf
+    p = torch.linspace(0.05, 0.99, ROWS, dtype=torch.double)
+    expected = SORTED(logits.clone(), None, p)
+    assert torch.equal(nucleus.keep_nucleus(logits.clone(), None, p), expected)
+
+
 def test_a_row_without_top_p_stays_whole_beside_others() -> None:
     logits = drawn(8.0, 0)
     p = torch.full((ROWS,), 0.5, dtype=torch.double)
