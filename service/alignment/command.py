@@ -68,6 +68,7 @@ _OVERRIDES = {
     "final_learning_rate": float,
     "warmup_steps": int,
     "weight_decay": float,
+    "initial_scale": float,
 }
 
 
@@ -89,6 +90,7 @@ def run(arguments: argparse.Namespace) -> None:
             ModelFolder.open(arguments.model),
             arguments.variant,
             fresh=fresh,
+            initial_scale=stage.initial_scale,
             seed=arguments.seed,
             device=processes.device,
         )

@@ -68,6 +68,7 @@ class AlignmentModel:
         variant: Variant = "published",
         *,
         fresh: bool = False,
+        initial_scale: float = 1.0,
         seed: int = 0,
         device: torch.device | None = None,
     ) -> "AlignmentModel":
@@ -77,13 +78,15 @@ class AlignmentModel:
             variant: What learns, and the encoder's form for it. A form other than the folder's own
                 makes a new projection.
             fresh: Start from a new random projection, as stage 1 does.
+            initial_scale: A new projection's last layer is ``nn.Linear``'s random start times this.
 
         Raises:
             AlignmentError: the language model cannot be loaded or the projection does not fit it.
             ModelFolderError: the vision encoder cannot be loaded.
         """
         device = device or torch.device("cpu")
-        encoder = _shaped(load_vision_encoder(folder.vision), variant, fresh, seed)
+        encoder = load_vision_encoder(folder.vision)
+        encoder = _shaped(encoder, variant, fresh, seed, initial_scale)
         encoder.projection.requires_grad_(True)
         if variant == "train-qformer":
             if encoder.config.qformer is None:
@@ -203,7 +206,9 @@ class AlignmentModel:
         write_index(target, index.model_copy(update=update))
 
 
-def _shaped(encoder: VisionEncoder, variant: Variant, fresh: bool, seed: int) -> VisionEncoder:
+def _shaped(
+    encoder: VisionEncoder, variant: Variant, fresh: bool, seed: int, initial_scale: float
+) -> VisionEncoder:
     """The encoder in a variant's form, its projection new where the form or ``fresh`` asks for it."""
     config = _variant_config(encoder.config, variant)
     if config == encoder.config and not fresh:
@@ -217,7 +222,11 @@ def _shaped(encoder: VisionEncoder, variant: Variant, fresh: bool, seed: int) ->
         if not name.startswith("projection.") and name in shaped.state_dict()
     }
     shaped.load_state_dict(kept, strict=False)
-    return shaped.requires_grad_(False)
+    shaped.requires_grad_(False)
+    last = [layer for layer in shaped.projection.modules() if isinstance(layer, nn.Linear)][-1]
+    last.weight.mul_(initial_scale)
+    last.bias.mul_(initial_scale)
+    return shaped
 
 
 def _variant_config(config: VisionConfig, variant: Variant) -> VisionConfig:

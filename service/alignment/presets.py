@@ -22,6 +22,8 @@ class Stage:
         warmup_steps, warmup_learning_rate: Linear warm-up from this rate.
         weight_decay: AdamW's; biases have none.
         target_tokens: Longest target in tokens; the rest is cut.
+        initial_scale: A new projection's last layer starts as ``nn.Linear`` draws it, times this. What the
+            start has of directions that no caption corrects stays in the embeddings.
     """
 
     name: StageName
@@ -34,6 +36,7 @@ class Stage:
     warmup_learning_rate: float
     weight_decay: float
     target_tokens: int
+    initial_scale: float = 1.0
 
     @property
     def steps(self) -> int:
@@ -58,8 +61,8 @@ PRESETS: dict[str, Stage] = {
     "stage1": Stage("stage1", 64, 4, 5000, 1e-4, 8e-5, 5000, 1e-6, 0.05, 32),
     "stage2": Stage("stage2", 12, 5, 200, 3e-5, 1e-5, 200, 1e-6, 0.05, 160),
     # A small projection learns with larger steps; the demo model is made with these.
-    "demo-stage1": Stage("stage1", 32, 6, 200, 4e-3, 4e-4, 60, 1e-5, 0.0, 32),
-    "demo-stage2": Stage("stage2", 24, 10, 100, 1e-3, 2e-5, 20, 1e-5, 0.0, 160),
+    "demo-stage1": Stage("stage1", 32, 6, 600, 1e-3, 5e-5, 60, 1e-5, 0.1, 32, initial_scale=0.05),
+    "demo-stage2": Stage("stage2", 24, 10, 100, 5e-4, 1e-5, 20, 1e-5, 0.1, 160),
 }
 """Presets by name: the two published stages, and the demo model's."""
 

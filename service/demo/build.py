@@ -59,7 +59,7 @@ class Recipe:
 FULL = Recipe()
 _SHORT = replace(LM_SCHEDULE, steps=2, batch=2, warmup=1)
 QUICK = Recipe(
-    text=TextRounds(_SHORT, _SHORT, _SHORT, _SHORT, _SHORT),
+    text=TextRounds(_SHORT, _SHORT, _SHORT, _SHORT, _SHORT, _SHORT),
     vision=replace(VISION_SCHEDULE, steps=2, batch=2, warmup=1),
     reading=replace(READING_SCHEDULE, steps=2, batch=2, warmup=1),
     telling=replace(TELLING_SCHEDULE, steps=2, batch=2, warmup=1),
@@ -153,7 +153,12 @@ def _align(name: str, folder: Path, work: Path, recipe: Recipe, variant: Variant
         notes=("Synthetic scenes only; see MODEL_CARD.md.",),
     )
     _say(f"{name}{suffix}: only the projection learns.")
-    model = AlignmentModel.load(ModelFolder.open(folder), variant, fresh=name == "stage1")
+    model = AlignmentModel.load(
+        ModelFolder.open(folder),
+        variant,
+        fresh=name == "stage1",
+        initial_scale=stage.initial_scale,
+    )
     model.keep_features(_KEPT_FEATURES)
     sources: list[Source] = [open_source(str(data))]
     alone = Processes(0, 1, torch.device("cpu"))

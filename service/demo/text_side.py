@@ -79,7 +79,12 @@ LM_RELATIONS_SCHEDULE = Schedule(
 LM_COMPARE_SCHEDULE = Schedule(
     steps=700, batch=16, learning_rate=1e-3, weight_decay=0.02, warmup=30
 )
-"""The last round: two images, beside everything that is hard."""
+"""The fifth round: two images, beside everything that is hard."""
+
+LM_DISTORTED_SCHEDULE = Schedule(
+    steps=900, batch=16, learning_rate=1e-3, weight_decay=0.02, warmup=30
+)
+"""The last round: everything again, with slots as a projection that is not quite right would give them."""
 
 _PIECES = 1100
 _WORDS = 620
@@ -91,6 +96,7 @@ _TARGET_STEP = 256
 _DRILL_LENGTH = 100
 _FACT_WEIGHT = 4.0
 _DRILLS = 0.12
+_DISTORTION = 0.8
 _SORT = 16
 _IGNORED = -100
 PLACES = tuple(cell_name(cell) for cell in range(CELLS))
@@ -288,6 +294,15 @@ _COMPARE_SORTS: _Sorts = (
     (),
     _TWO_IMAGES,
     ("describe",),
+)
+_DISTORTED_SORTS: _Sorts = (
+    STEPS_DRILLED,
+    ("exists",),
+    _TWO_IMAGES,
+    (),
+    STEPS_DRILLED,
+    ("describe",),
+    ("exists", "place"),
 )
 
 
@@ -507,6 +522,7 @@ class TextStudent(nn.Module):
         ready_for_recall(self.llama, *_word_forms(codec), MARKER)
         self.width = self.llama.config.hidden_size
         self.noise = torch.Generator().manual_seed(seed)
+        self.distortion = 0.0
         weights = torch.ones(vocabulary)
         weights[fact_tokens(codec)] = _FACT_WEIGHT
         self.register_buffer("weights", weights, persistent=False)
@@ -522,6 +538,8 @@ class TextStudent(nn.Module):
         noise = torch.randn(sums.shape, generator=self.noise)
         scale = sums.detach().pow(2).mean().sqrt()
         sums = sums + level * scale * noise + scale * self._slant(batch)
+        if self.distortion:
+            sums = sums + self._distortion(sums, batch)
         flat = embedded.flatten(0, 1).index_copy(0, batch["places"], sums)
         return flat.view_as(embedded)
 
@@ -531,6 +549,15 @@ class TextStudent(nn.Module):
         level = 0.2 * torch.rand(sequences, 1, generator=self.noise)
         slant = level * torch.randn(sequences, self.width, generator=self.noise)
         return slant[batch["places"] // length]
+
+    def _distortion(self, sums: Tensor, batch: dict[str, Tensor]) -> Tensor:
+        """What a wrong linear map adds, another one for each sequence: projections that are learnt from
+        captions are as far from the word sums as these sums are long."""
+        sequences, length = batch["ids"].shape
+        level = self.distortion * torch.rand(sequences, 1, 1, generator=self.noise)
+        wrong = torch.randn(sequences, self.width, self.width, generator=self.noise)
+        wrong = level / self.width**0.5 * wrong
+        return (sums[:, None] @ wrong[batch["places"] // length])[:, 0]
 
     def loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
         """Next-token loss on the answers only."""
@@ -585,6 +612,7 @@ class TextRounds:
     steps: Schedule = LM_STEPS_SCHEDULE
     relations: Schedule = LM_RELATIONS_SCHEDULE
     compare: Schedule = LM_COMPARE_SCHEDULE
+    distorted: Schedule = LM_DISTORTED_SCHEDULE
 
 
 def train_text(
@@ -602,10 +630,12 @@ def train_text(
         ("steps", rounds.steps, _STEPS_SORTS),
         ("relations", rounds.relations, _RELATIONS_SORTS),
         ("compare", rounds.compare, _COMPARE_SORTS),
+        ("distorted", rounds.distorted, _DISTORTED_SORTS),
     )
     for name, schedule, sorts in later:
         number = schedule.steps * schedule.batch
         samples = Conversations(tokenizer, f"text-{name}", number, sorts=sorts)
         file = checkpoint.with_stem(f"{checkpoint.stem}-{name}")
+        student.distortion = _DISTORTION if name == "distorted" else 0.0
         fit(student, samples, samples.collate, student.loss, schedule, file)
     return student.llama

@@ -197,3 +197,15 @@ def test_features_are_not_kept_where_the_qformer_learns(tiny_folder):
     model = AlignmentModel.load(ModelFolder.open(tiny_folder), "train-qformer", fresh=True)
     model.keep_features(10**9)
     assert model.features == model.encoder.visual_features
+
+
+@pytest.mark.parametrize("variant", ["published", "three-layers"])
+def test_only_the_last_layer_of_a_new_projection_starts_small(tiny_folder, variant):
+    def start(**options):
+        folder = ModelFolder.open(tiny_folder)
+        return AlignmentModel.load(folder, variant, fresh=True, **options).state()
+
+    plain, small = start(), start(initial_scale=0.25)
+    last = sorted(plain)[-2:]
+    for name, tensor in plain.items():
+        torch.testing.assert_close(small[name], tensor * 0.25 if name in last else tensor)

@@ -151,3 +151,15 @@ def test_batches_are_padded_and_put_sums_in_the_slots(codec):
     loss, figures = student.loss(batch)
     assert torch.isfinite(loss)
     assert 0 <= figures["tokens right"] <= 1
+
+
+def test_a_distortion_is_one_linear_map_for_each_sequence(codec):
+    samples = Conversations(codec.tokenizer, "test", 4, drills=4)
+    batch = samples.collate([samples[index] for index in range(4)])
+    student = TextStudent(codec)
+    student.distortion = 1.0
+    sums = torch.randn(len(batch["places"]), student.width)
+    sums[1], sums[13] = 2 * sums[0], 2 * sums[0]
+    added = student._distortion(sums, batch)
+    torch.testing.assert_close(added[1], 2 * added[0])
+    assert torch.cosine_similarity(added[13], added[0], dim=0) < 0.9
