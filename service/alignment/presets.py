@@ -62,7 +62,7 @@ PRESETS: dict[str, Stage] = {
     "stage2": Stage("stage2", 12, 5, 200, 3e-5, 1e-5, 200, 1e-6, 0.05, 160),
     # A small projection learns with larger steps; the demo model is made with these.
     "demo-stage1": Stage("stage1", 32, 6, 600, 1e-3, 5e-5, 60, 1e-5, 0.1, 32, initial_scale=0.05),
-    "demo-stage2": Stage("stage2", 24, 10, 100, 5e-4, 1e-5, 20, 1e-5, 0.1, 160),
+    "demo-stage2": Stage("stage2", 24, 10, 100, 3e-4, 1e-5, 20, 1e-5, 0.1, 160),
 }
 """Presets by name: the two published stages, and the demo model's."""
 

@@ -18,7 +18,8 @@ from service.alignment.trainer import RunSettings, Trainer
 from service.demo.card import model_card
 from service.demo.datasets import write_captions, write_descriptions, write_examples
 from service.demo.fitting import Schedule
-from service.demo.text_side import LM_SCHEDULE, TextRounds, learn_tokenizer, train_text
+from service.demo.text_side import LM_SCHEDULE, TextRounds, train_text
+from service.demo.tokens import learn_tokenizer
 from service.demo.vision_side import (
     READING_SCHEDULE,
     TELLING_SCHEDULE,

@@ -18,18 +18,10 @@ from service.demo.scenes import (
     draw_scene,
     rng_for,
 )
-from service.demo.text_side import (
-    PLACES,
-    SLOTS,
-    SYSTEM,
-    Codec,
-    Conversations,
-    Encoded,
-    TextStudent,
-    encode_conversation,
-    learn_tokenizer,
-    slot_words,
-)
+from service.demo.sequences import Conversations, Encoded, encode_conversation
+from service.demo.slots import PLACES, SLOTS, slot_words
+from service.demo.text_side import TextStudent
+from service.demo.tokens import SYSTEM, Codec, learn_tokenizer
 from service.demo.vision_side import QUERIES
 from service.families import FAMILIES, IMAGE_TOKEN
 from service.prompt.tokenizer import chat_template, write_tokenizer
