@@ -60,7 +60,7 @@ class Recipe:
 FULL = Recipe()
 _SHORT = replace(LM_SCHEDULE, steps=2, batch=2, warmup=1)
 QUICK = Recipe(
-    text=TextRounds(_SHORT, _SHORT, _SHORT, _SHORT, _SHORT, _SHORT),
+    text=TextRounds(*(_SHORT,) * 7),
     vision=replace(VISION_SCHEDULE, steps=2, batch=2, warmup=1),
     reading=replace(READING_SCHEDULE, steps=2, batch=2, warmup=1),
     telling=replace(TELLING_SCHEDULE, steps=2, batch=2, warmup=1),

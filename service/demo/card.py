@@ -31,9 +31,9 @@ def model_card(folder: Path) -> str:
 
         `python -m service build-demo --out FOLDER --work SCRATCH` rebuilds it:
 
-        1. Text side: a 4-layer Llama learns generated conversations, in six rounds. Where a
+        1. Text side: a 4-layer Llama learns generated conversations, in seven rounds. Where a
            conversation has an image it reads sums of its own word embeddings (shape, colour, size and
-           place of each cell's object), with noise, in the last round through a wrong linear map. It
+           place of each cell's object), with noise, in the last two rounds through wrong linear maps. It
            never sees an image. It answers in small steps (what is where, in reading order, then what
            follows from it): it is too small to count or compare in one go.
         2. Vision side: a 4-layer ViT and a 3-layer Q-Former learn to label rendered scenes, in three

@@ -17,12 +17,29 @@ from service.demo.tokens import SYSTEM, Codec
 IGNORED = -100
 """Label of a token that is not learnt."""
 
+
+@dataclass(frozen=True)
+class Lengths:
+    """How long sequences are, in tokens.
+
+    Attributes:
+        drill, conversation: Turns are added until a drill or a conversation has this many.
+        most: What is longer is cut: most of a batch would be padding.
+    """
+
+    drill: int = 100
+    conversation: int = 170
+    most: int = 240
+
+
+SHORT = Lengths()
+LONG = Lengths(drill=300, conversation=400, most=480)
+"""As long as a user's own conversations become."""
+
+
 Sorts = tuple[tuple[str, ...], ...]
-_LONG_ENOUGH = 170
-_LONGEST = 240
 # Few different shapes: the CPU's matrix kernels are compiled anew for each one.
 _STEP = 40
-_DRILL_LENGTH = 100
 _SORT = 16
 
 
@@ -97,9 +114,13 @@ DISTORTED_SORTS: Sorts = (
     ("describe",),
     ("exists", "place"),
 )
+MANY_DRILLED: tuple[str, ...] = (*STEPS_DRILLED, *("json", "describe") * 3, "poem")
+LONG_SORTS: Sorts = (MANY_DRILLED, (), ("json",), MANY_DRILLED, _TWO_IMAGES)
 
 
-def encode_drill(codec: Codec, rng: random.Random, kinds: tuple[str, ...]) -> Encoded:
+def encode_drill(
+    codec: Codec, rng: random.Random, kinds: tuple[str, ...], lengths: Lengths = SHORT
+) -> Encoded:
     """A short sequence of nothing but questions of these kinds about one image."""
     scene = draw_scene(rng)
     encoded = Encoded()
@@ -108,7 +129,7 @@ def encode_drill(codec: Codec, rng: random.Random, kinds: tuple[str, ...]) -> En
     encoded.show(scene, rng)
     encoded.say(codec.begin("</Img>"))
     first = True
-    while first or len(encoded.ids) < _DRILL_LENGTH:
+    while first or len(encoded.ids) < lengths.drill:
         turn = ask(scene, rng, rng.choice(kinds))
         if not first:
             encoded.say(codec.go_on("Human:"))
@@ -118,15 +139,15 @@ def encode_drill(codec: Codec, rng: random.Random, kinds: tuple[str, ...]) -> En
     return encoded
 
 
-def encode_comparison(codec: Codec, rng: random.Random) -> Encoded:
+def encode_comparison(codec: Codec, rng: random.Random, lengths: Lengths = SHORT) -> Encoded:
     """A sequence of nothing but questions about two images."""
     encoded = Encoded()
     encoded.say([codec.start])
-    _two_images(codec, encoded, rng, "###Human:")
+    _two_images(codec, encoded, rng, "###Human:", lengths)
     return encoded
 
 
-def encode_conversation(codec: Codec, rng: random.Random) -> Encoded:
+def encode_conversation(codec: Codec, rng: random.Random, lengths: Lengths = SHORT) -> Encoded:
     """Draw one sequence: a chat about an image, two images or none, or captions in stage 1's format."""
     style = rng.random()
     encoded = Encoded()
@@ -142,9 +163,9 @@ def encode_conversation(codec: Codec, rng: random.Random) -> Encoded:
     if style < 0.18:
         _chat(codec, encoded, rng, opening)
     elif style < 0.27:
-        _two_images(codec, encoded, rng, opening)
+        _two_images(codec, encoded, rng, opening, lengths)
     else:
-        _one_image(codec, encoded, rng, opening)
+        _one_image(codec, encoded, rng, opening, lengths)
     return encoded
 
 
@@ -163,7 +184,9 @@ def _chat(codec: Codec, encoded: Encoded, rng: random.Random, opening: str) -> N
         _answer(codec, encoded, rng, turn.answer)
 
 
-def _one_image(codec: Codec, encoded: Encoded, rng: random.Random, opening: str) -> None:
+def _one_image(
+    codec: Codec, encoded: Encoded, rng: random.Random, opening: str, lengths: Lengths
+) -> None:
     scene = draw_scene(rng)
     late = rng.random() < 0.08
     encoded.say(codec.begin(opening))
@@ -176,7 +199,7 @@ def _one_image(codec: Codec, encoded: Encoded, rng: random.Random, opening: str)
     encoded.show(scene, rng)
     encoded.say(codec.begin("</Img>"))
     first = True
-    while first or len(encoded.ids) < _LONG_ENOUGH:
+    while first or len(encoded.ids) < lengths.conversation:
         turn = small_talk(rng) if rng.random() < 0.04 else ask(scene, rng)
         if not first:
             encoded.say(codec.go_on("Human:"))
@@ -185,7 +208,9 @@ def _one_image(codec: Codec, encoded: Encoded, rng: random.Random, opening: str)
         first = False
 
 
-def _two_images(codec: Codec, encoded: Encoded, rng: random.Random, opening: str) -> None:
+def _two_images(
+    codec: Codec, encoded: Encoded, rng: random.Random, opening: str, lengths: Lengths
+) -> None:
     scenes = draw_scene(rng), draw_scene(rng)
     encoded.say(codec.begin(f"{opening} <Img>"))
     encoded.show(scenes[0], rng)
@@ -201,7 +226,7 @@ def _two_images(codec: Codec, encoded: Encoded, rng: random.Random, opening: str
     encoded.show(scenes[1], rng)
     encoded.say(codec.begin("</Img>"))
     first = True
-    while first or len(encoded.ids) < _LONG_ENOUGH:
+    while first or len(encoded.ids) < lengths.conversation:
         turn = compare(*scenes, rng)
         if not first:
             encoded.say(codec.go_on("Human:"))
@@ -233,10 +258,11 @@ class Conversations(Dataset[Encoded]):
         split: str,
         length: int,
         drills: int = 0,
-        sorts: tuple[tuple[str, ...], ...] = (HARD_DRILLED, HARD_DRILLED, (), (), ()),
+        sorts: Sorts = (HARD_DRILLED, HARD_DRILLED, (), (), ()),
+        lengths: Lengths = SHORT,
     ) -> None:
         self.codec, self.split, self.length = Codec(tokenizer), split, length
-        self.drills, self.sorts = drills, sorts
+        self.drills, self.sorts, self.lengths = drills, sorts, lengths
 
     def __len__(self) -> int:
         return self.length
@@ -244,22 +270,22 @@ class Conversations(Dataset[Encoded]):
     def __getitem__(self, index: int) -> Encoded:
         rng = rng_for(self.split, index)
         if index < self.drills:
-            return encode_drill(self.codec, rng, FIRST_DRILLED)
+            return encode_drill(self.codec, rng, FIRST_DRILLED, self.lengths)
         # A whole batch of one sort: drills are short.
         kinds = self.sorts[index // _SORT % len(self.sorts)]
         if kinds == _TWO_IMAGES:
-            return encode_comparison(self.codec, rng)
+            return encode_comparison(self.codec, rng, self.lengths)
         if kinds:
-            return encode_drill(self.codec, rng, kinds)
-        return encode_conversation(self.codec, rng)
+            return encode_drill(self.codec, rng, kinds, self.lengths)
+        return encode_conversation(self.codec, rng, self.lengths)
 
     def collate(self, samples: list[Encoded]) -> dict[str, Tensor]:
         """Pad to ``[batch, length]``; slots as ``words`` and ``weights [slots in all, 12]``.
 
-        The few sequences longer than 240 tokens are cut: most of a batch would be padding.
+        The few sequences that are too long are cut.
         """
         longest = max(len(sample.ids) for sample in samples)
-        length = min(longest + -longest % _STEP, _LONGEST)
+        length = min(longest + -longest % _STEP, self.lengths.most)
         ids = torch.zeros(len(samples), length, dtype=torch.long)
         labels = torch.full((len(samples), length), IGNORED)
         places, words, weights = [], [], []

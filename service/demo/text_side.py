@@ -24,7 +24,10 @@ from service.demo.sequences import (
     DISTORTED_SORTS,
     HARD_SORTS,
     IGNORED,
+    LONG,
+    LONG_SORTS,
     RELATIONS_SORTS,
+    SHORT,
     STEPS_SORTS,
     Conversations,
 )
@@ -55,7 +58,10 @@ LM_COMPARE_SCHEDULE = Schedule(
 LM_DISTORTED_SCHEDULE = Schedule(
     steps=900, batch=16, learning_rate=1e-3, weight_decay=0.02, warmup=30
 )
-"""The last round: everything again, with slots as a projection that is not quite right would give them."""
+"""The sixth round: everything again, with slots as a projection that is not quite right would give them."""
+
+LM_LONG_SCHEDULE = Schedule(steps=450, batch=16, learning_rate=1e-3, weight_decay=0.02, warmup=30)
+"""The last round: conversations of many turns, and JSON, both twice as long as what came before."""
 
 _TARGET_STEP = 256
 _FACT_WEIGHT = 4.0
@@ -183,6 +189,7 @@ class TextRounds:
     relations: Schedule = LM_RELATIONS_SCHEDULE
     compare: Schedule = LM_COMPARE_SCHEDULE
     distorted: Schedule = LM_DISTORTED_SCHEDULE
+    long: Schedule = LM_LONG_SCHEDULE
 
 
 def train_text(
@@ -201,11 +208,13 @@ def train_text(
         ("relations", rounds.relations, RELATIONS_SORTS),
         ("compare", rounds.compare, COMPARE_SORTS),
         ("distorted", rounds.distorted, DISTORTED_SORTS),
+        ("long", rounds.long, LONG_SORTS),
     )
     for name, schedule, sorts in later:
         number = schedule.steps * schedule.batch
-        samples = Conversations(tokenizer, f"text-{name}", number, sorts=sorts)
+        lengths = LONG if name == "long" else SHORT
+        samples = Conversations(tokenizer, f"text-{name}", number, sorts=sorts, lengths=lengths)
         file = checkpoint.with_stem(f"{checkpoint.stem}-{name}")
-        student.distortion = _DISTORTION if name == "distorted" else 0.0
+        student.distortion = _DISTORTION if name in ("distorted", "long") else 0.0
         fit(student, samples, samples.collate, student.loss, schedule, file)
     return student.llama

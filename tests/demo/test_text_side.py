@@ -18,7 +18,7 @@ from service.demo.scenes import (
     draw_scene,
     rng_for,
 )
-from service.demo.sequences import Conversations, Encoded, encode_conversation
+from service.demo.sequences import LONG, LONG_SORTS, Conversations, Encoded, encode_conversation
 from service.demo.slots import PLACES, SLOTS, slot_words
 from service.demo.text_side import TextStudent
 from service.demo.tokens import SYSTEM, Codec, learn_tokenizer
@@ -155,3 +155,12 @@ def test_a_distortion_is_one_linear_map_for_each_sequence(codec):
     added = student._distortion(sums, batch)
     torch.testing.assert_close(added[1], 2 * added[0])
     assert torch.cosine_similarity(added[13], added[0], dim=0) < 0.9
+
+
+def test_long_sequences_are_twice_as_long_and_hold_json(codec):
+    samples = Conversations(codec.tokenizer, "test", 80, sorts=LONG_SORTS, lengths=LONG)
+    sequences = [samples[index] for index in range(80)]
+    assert sum(len(sequence.ids) >= LONG.drill for sequence in sequences) > 60
+    assert samples.collate(sequences[:16])["ids"].shape[1] <= LONG.most
+    answers = [codec.tokenizer.decode(s.ids) for s in sequences[32:48]]
+    assert all('{"background"' in answer for answer in answers)
