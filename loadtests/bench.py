@@ -10,7 +10,7 @@ import platform
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from itertools import count
+from itertools import count, repeat
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ import torch
 from loadtests import bare_engine, report
 from loadtests.client import Client
 from loadtests.systems import COMPILED, EAGER, Started, started
-from loadtests.traffic import WORKLOADS
+from loadtests.traffic import WORKLOADS, Messages
 from loadtests.usage import Usage
 from service.model_folder.default import resolve_model
 from service.model_folder.layout import ModelFolder
@@ -30,6 +30,7 @@ SEEDS = count(step=100_000)
 """No two runs share an image."""
 ROUNDS = 4
 """Turns of each system in a run."""
+WARM_UP_SECONDS = 2.0
 PAUSE_SECONDS = 1.5
 """Between turns: vLLM's worker processes watch for work in a busy loop for a second after the last."""
 
@@ -73,18 +74,21 @@ def main() -> None:
 def closed_loop(
     systems: dict[str, Started], asked: argparse.Namespace, workloads: list[str]
 ) -> Iterator[dict[str, Any]]:
-    """Every workload at every concurrency, after a second of warming up each.
+    """Every workload at every concurrency, after two seconds of warming up each.
 
     The systems take turns of ``asked.seconds / ROUNDS``, so that what else the machine does meets all.
     """
     for workload in workloads:
         for concurrency in asked.concurrency:
             turns: dict[str, list[dict[str, Any]]] = {name: [] for name in systems}
+            # Seen images are those of the warm-up: new ones in each turn would not have been seen.
+            seeds = repeat(next(SEEDS)) if workload == "seen" else SEEDS
             for number in range(ROUNDS + 1):
                 for name in sorted(systems, reverse=number % 2 == 1):
                     time.sleep(PAUSE_SECONDS)
-                    seconds = asked.seconds / ROUNDS if number else 1.0
-                    turn = one_turn(systems[name], workload, concurrency, seconds)
+                    seconds = asked.seconds / ROUNDS if number else WARM_UP_SECONDS
+                    requests = WORKLOADS[workload](next(seeds))
+                    turn = one_turn(systems[name], requests, concurrency, seconds)
                     if number:
                         turns[name].append(turn)
             for name, done in turns.items():
@@ -93,9 +97,10 @@ def closed_loop(
                 yield {"system": name, "workload": workload, "concurrency": concurrency, **record}
 
 
-def one_turn(system: Started, workload: str, concurrency: int, seconds: float) -> dict[str, Any]:
+def one_turn(
+    system: Started, requests: Iterator[Messages], concurrency: int, seconds: float
+) -> dict[str, Any]:
     """One closed loop, with what the system used."""
-    requests = WORKLOADS[workload](next(SEEDS))
     with Usage(system.pid) as usage:
         run = asyncio.run(Client(system.url, system.model).closed(requests, concurrency, seconds))
     return {"cpu_seconds": usage.cpu_seconds, "peak_bytes": usage.peak_bytes, **run.raw()}
