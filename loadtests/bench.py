@@ -27,7 +27,7 @@ from service.model_folder.layout import ModelFolder
 
 SYSTEMS = ("service", "vllm", "original")
 SEEDS = count(step=100_000)
-"""No two runs share an image."""
+"""No two levels share an image."""
 ROUNDS = 4
 """Turns of each system in a run."""
 WARM_UP_SECONDS = 2.0

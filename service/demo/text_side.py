@@ -203,18 +203,17 @@ def train_text(
     samples = Conversations(tokenizer, "text", number, drills=round(_DRILLS * number))
     fit(student, samples, samples.collate, student.loss, rounds.first, checkpoint)
     later = (
-        ("hard", rounds.hard, HARD_SORTS),
-        ("steps", rounds.steps, STEPS_SORTS),
-        ("relations", rounds.relations, RELATIONS_SORTS),
-        ("compare", rounds.compare, COMPARE_SORTS),
-        ("distorted", rounds.distorted, DISTORTED_SORTS),
-        ("long", rounds.long, LONG_SORTS),
+        ("hard", rounds.hard, HARD_SORTS, SHORT, 0.0),
+        ("steps", rounds.steps, STEPS_SORTS, SHORT, 0.0),
+        ("relations", rounds.relations, RELATIONS_SORTS, SHORT, 0.0),
+        ("compare", rounds.compare, COMPARE_SORTS, SHORT, 0.0),
+        ("distorted", rounds.distorted, DISTORTED_SORTS, SHORT, _DISTORTION),
+        ("long", rounds.long, LONG_SORTS, LONG, _DISTORTION),
     )
-    for name, schedule, sorts in later:
+    for name, schedule, sorts, lengths, distortion in later:
         number = schedule.steps * schedule.batch
-        lengths = LONG if name == "long" else SHORT
         samples = Conversations(tokenizer, f"text-{name}", number, sorts=sorts, lengths=lengths)
         file = checkpoint.with_stem(f"{checkpoint.stem}-{name}")
-        student.distortion = _DISTORTION if name in ("distorted", "long") else 0.0
+        student.distortion = distortion
         fit(student, samples, samples.collate, student.loss, schedule, file)
     return student.llama
