@@ -26,9 +26,9 @@ def rate(series: str, by: str = "", match: str = "") -> str:
     return f"sum{keep} (rate({series}{{{labels}}}[$__rate_interval]))"
 
 
-def quantiles(histogram: str, *percents: int) -> dict[str, str]:
+def quantiles(histogram: str, *percents: int, match: str = "") -> dict[str, str]:
     """Percentiles of a histogram over all replicas, by legend."""
-    buckets = rate(f"{histogram}_bucket", "le")
+    buckets = rate(f"{histogram}_bucket", "le", match)
     return {f"p{p}": f"histogram_quantile({p / 100}, {buckets})" for p in percents}
 
 
@@ -47,7 +47,7 @@ def highest(gauge: str) -> str:
     return f'max({gauge}{{job=~"$job"}})'
 
 
-API = 'handler=~"/v1/.*"'
+API = 'route=~"/v1/.*"'
 IMAGES = "minigpt4_encoder_images_total"
 
 ROWS: dict[str, tuple[Panel, ...]] = {
@@ -55,7 +55,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
         Panel(
             "Requests by status",
             "reqps",
-            {"{{status}}": rate("http_requests_total", "status", API)},
+            {"{{status}}": rate("minigpt4_requests_total", "status")},
             stacked=True,
         ),
         Panel(
@@ -64,13 +64,12 @@ ROWS: dict[str, tuple[Panel, ...]] = {
         Panel(
             "Time between tokens", "s", quantiles("vllm:inter_token_latency_seconds", 50, 95, 99)
         ),
-        Panel("Whole answers", "s", quantiles("vllm:e2e_request_latency_seconds", 50, 99)),
+        Panel("Whole answers", "s", quantiles("minigpt4_request_seconds", 50, 99, match=API)),
         Panel(
             "Refused and failed",
             "reqps",
             {
-                "refused by the engine's queue": rate("vllm:admission_rejections_total"),
-                "refused by the encoder's queue": rate(IMAGES, match='outcome="rejected"'),
+                "refused: {{reason}}": rate("minigpt4_requests_rejected_total", "reason"),
                 "answers ended by an error": rate(
                     "vllm:request_success_total", match='finished_reason="error"'
                 ),
@@ -101,7 +100,10 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             {"used": highest("vllm:kv_cache_usage_perc")},
         ),
         Panel(
-            "Wait in the engine's queue", "s", quantiles("vllm:request_queue_time_seconds", 50, 99)
+            # Its first bucket ends at 0.3 s, so that percentiles below that would be made up.
+            "Wait in the engine's queue",
+            "s",
+            {"mean": mean("vllm:request_queue_time_seconds")},
         ),
         Panel(
             "Images in a batch",
@@ -121,9 +123,9 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             },
         ),
         Panel(
-            "Processor of the API process",
+            "Processor of the API process, busiest replica",
             "percentunit",
-            {"cores": rate("process_cpu_seconds_total")},
+            {"cores": 'max(rate(process_cpu_seconds_total{job=~"$job"}[$__rate_interval]))'},
         ),
         Panel("Preemptions", "short", {"a second": rate("vllm:num_preemptions_total")}),
     ),

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from enum import StrEnum
 
+from prometheus_client import Enum, make_asgi_app
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.http.openai_errors import error_body
@@ -29,6 +30,9 @@ class State(StrEnum):
     FAILED = "failed"
 
 
+STATE = Enum("minigpt4_state", "Where in its life the service is", states=[*State])
+
+
 class Lifecycle:
     """State and the number of requests under way; lives on the event loop."""
 
@@ -37,6 +41,16 @@ class Lifecycle:
         self.in_flight = 0
         self._idle = asyncio.Event()
         self._idle.set()
+
+    @property
+    def state(self) -> State:
+        """Also a metric."""
+        return self._state
+
+    @state.setter
+    def state(self, state: State) -> None:
+        self._state = state
+        STATE.state(state)
 
     def enter(self) -> None:
         """A request begins."""
@@ -66,6 +80,8 @@ class Gate:
     def __init__(self, lifecycle: Lifecycle) -> None:
         self._lifecycle = lifecycle
         self._app: ASGIApp | None = None
+        # A service that starts is one that can be measured, not one that is down.
+        self._metrics = make_asgi_app()
         self._healthy: Callable[[], bool] = lambda: False
 
     def open(self, app: ASGIApp, healthy: Callable[[], bool]) -> None:
@@ -81,6 +97,8 @@ class Gate:
             await _close(send)
         elif scope["path"] == "/ready":
             await self._ready(send)
+        elif self._app is None and scope["path"] == "/metrics":
+            await self._metrics(scope, receive, send)
         elif self._app is None:
             await self._unavailable(scope, send)
         elif scope["path"] in PROBES:

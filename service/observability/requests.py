@@ -39,8 +39,12 @@ SAFE_ID = re.compile(r"[\w.:+/=-]{1,128}")
 LOST = 499
 """Status in log and metrics of a request whose client went away first (nginx's number)."""
 
-REASONS = {401: "unauthorized", 413: "body_too_large", 429: "queue_full", 503: "overloaded"}
+REASONS = {401: "unauthorized", 413: "body_too_large", 503: "overloaded"}
 """Why a status is a refusal, where nobody said it better (``state["rejected"]``)."""
+
+for reason in (*REASONS.values(), "starting", "draining", "failed", "deadline"):
+    # A rate needs to have seen the zero.
+    REJECTED.labels(reason)
 
 access = logging.getLogger(ACCESS)
 

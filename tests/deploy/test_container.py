@@ -61,7 +61,7 @@ def test_compose_files_follow_the_specification(name: str) -> None:
 def test_compose_gives_the_container_what_it_writes_to() -> None:
     service = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["service"]
     assert service["read_only"] is True
-    assert service["tmpfs"] == ["/tmp"]
+    assert service["tmpfs"] == ["/tmp:exec"]
     assert "cache:/var/cache/minigpt4" in service["volumes"]
 
 

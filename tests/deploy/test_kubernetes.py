@@ -1,12 +1,15 @@
 """Every overlay's objects are ones that a cluster takes, and fit the service they run."""
 
+import argparse
 import copy
 import json
+import re
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import jsonschema
 import kubernetes_validate
 import pytest
@@ -16,14 +19,20 @@ from service import __version__
 from service.engine.arguments import vllm_flags
 from service.http.lifecycle import PROBES
 from service.model_folder.layout import ModelFolder
-from service.settings import Settings
+from service.serving import _given as given
+from service.serving import add_arguments, parse_vllm_flags
+from service.settings import load_settings
 from tests.deploy.tools import ROOT, program, run
+from tests.server import ServerProcess
 
 KUBERNETES_VERSION = "1.37"
 SCHEMAS = Path(__file__).parent / "schemas"
 OWN = {path.stem for path in SCHEMAS.glob("*.json")}
 GENERATED = {"HTTPRoute", "ScaledObject", "ServiceMonitor"}
 """Kinds that tests/deploy/crds/check.mjs knows."""
+
+ENGINE_END = 5
+"""Seconds that the engine may take to end, after the drain."""
 
 Object = dict[str, Any]
 
@@ -37,6 +46,8 @@ def pod_specs(objects: list[Object]) -> Iterator[Object]:
         elif item["kind"] == "LeaderWorkerSet":
             group = item["spec"]["leaderWorkerTemplate"]
             templates = [group["leaderTemplate"], group["workerTemplate"]]
+        elif item["kind"] == "Pod":
+            templates = [item]
         for template in templates:
             if "minigpt4-service" in template["spec"]["containers"][0]["image"]:
                 yield template
@@ -113,26 +124,63 @@ def test_pods_are_restricted_and_find_what_they_write_to(objects: list[Object]) 
         assert pod["securityContext"]["runAsNonRoot"] is True
         assert container["securityContext"]["readOnlyRootFilesystem"] is True
         mounts = {mount["mountPath"] for mount in container["volumeMounts"]}
-        assert {"/tmp", "/var/cache/minigpt4", "/dev/shm"} <= mounts
+        serves = container.get("command") != ["sleep", "infinity"]
+        assert {"/tmp", "/var/cache/minigpt4"} | ({"/dev/shm"} if serves else set()) <= mounts
         volumes = {volume["name"] for volume in pod["volumes"]}
         assert {mount["name"] for mount in container["volumeMounts"]} <= volumes
 
 
-def test_service_links_do_not_reach_the_settings(objects: list[Object]) -> None:
-    """A Service named minigpt4-service would set MINIGPT4_SERVICE_PORT, an unknown setting."""
+def test_no_service_links_in_the_environment(objects: list[Object]) -> None:
     assert all(template["spec"]["enableServiceLinks"] is False for template in pod_specs(objects))
 
 
-def test_the_drain_fits_the_grace_period(
+def flags_of(folder: ModelFolder, container: Object) -> list[str]:
+    """vLLM's flags that ``serve`` makes of a container's arguments, which are checked by its parsers."""
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    add_arguments(parser)
+    arguments, flags = parser.parse_known_args(container.get("args", []))
+    settings = load_settings(None, **given(arguments))
+    # What the cluster fills in.
+    flags = [flag.replace("$(LWS_GROUP_SIZE)", "2") for flag in flags]
+    flags = [flag.replace("$(LWS_WORKER_INDEX)", "0") for flag in flags]
+    parse_vllm_flags(folder, settings, flags)
+    return vllm_flags(folder, settings, "name", flags, cpu=False)
+
+
+def serving(objects: list[Object]) -> Iterator[Object]:
+    """Pods whose container runs the image's own entry point, ``serve``."""
+    for template in pod_specs(objects):
+        if "command" not in template["spec"]["containers"][0]:
+            yield template
+
+
+def test_the_service_takes_the_arguments_and_the_drain_fits_the_grace_period(
     objects: list[Object], tiny_model: Callable[[str], ModelFolder]
 ) -> None:
-    flags = vllm_flags(tiny_model("minigpt4-vicuna"), Settings(), "name", [], cpu=False)
-    drain = int(flags[flags.index("--shutdown-timeout") + 1])
-    for template in pod_specs(objects):
+    for template in serving(objects):
         container = template["spec"]["containers"][0]
-        if "lifecycle" in container:
-            wait = container["lifecycle"]["preStop"]["sleep"]["seconds"]
-            assert wait + drain < template["spec"]["terminationGracePeriodSeconds"]
+        flags = flags_of(tiny_model("minigpt4-vicuna"), container)
+        drain = int(flags[flags.index("--shutdown-timeout") + 1])
+        wait = container["lifecycle"]["preStop"]["sleep"]["seconds"]
+        assert wait + drain + ENGINE_END < template["spec"]["terminationGracePeriodSeconds"]
+
+
+def test_a_groups_members_build_the_same_engine(
+    built: dict[str, list[Object]], tiny_model: Callable[[str], ModelFolder]
+) -> None:
+    leader, worker = (
+        template["spec"]["containers"][0] for template in pod_specs(built["gpu-multinode"])
+    )
+    served = flags_of(tiny_model("minigpt4-vicuna"), leader)
+    for name in ("--limit-mm-per-prompt", "--mm-processor-cache-gb"):
+        assert f"{name}={served[served.index(name) + 1]}" in worker["args"]
+    model = next(word.split()[-1] for word in worker["args"] if "vllm-command" in word)
+    assert f"--model={model.rstrip(')').rstrip()}" in leader["args"] or "--model=/models" in str(
+        leader
+    )
+    own = {word for word in worker["args"] if word.startswith("--")} - {"--headless"}
+    shared = {word for word in own if "mm-" not in word}
+    assert shared <= set(leader["args"])
 
 
 def test_probes_ask_routes_that_answer_before_and_while_draining(objects: list[Object]) -> None:
@@ -185,11 +233,62 @@ def test_images_are_this_version(objects: list[Object]) -> None:
         assert image.partition(":")[2] in {f"{__version__}-cpu", f"{__version__}-cuda"}, image
 
 
-def test_the_route_does_not_cut_streams(built: dict[str, list[Object]]) -> None:
+def rule_for(built: dict[str, list[Object]], path: str) -> Object | None:
+    """The rule of the route that takes ``path``: an exact match, or else the longest prefix."""
     (route,) = (item for item in built["gpu"] if item["kind"] == "HTTPRoute")
-    api = route["spec"]["rules"][0]
-    assert api["matches"][0]["path"]["value"] == "/v1"
-    assert api["timeouts"]["request"] == "0s"
+    matching = [
+        (match["path"]["type"] == "Exact", len(match["path"]["value"]), rule)
+        for rule in route["spec"]["rules"]
+        for match in rule["matches"]
+        if match["path"]["value"] == path
+        or (match["path"]["type"] == "PathPrefix" and path.startswith(match["path"]["value"] + "/"))
+    ]
+    return max(matching, key=lambda found: found[:2])[2] if matching else None
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages", "/v1/files"])
+def test_the_route_does_not_cut_streams(built: dict[str, list[Object]], path: str) -> None:
+    rule = rule_for(built, path)
+    assert rule is not None
+    assert rule["timeouts"]["request"] == "0s"
+
+
+def test_only_what_the_endpoint_picker_can_read_goes_through_it(
+    built: dict[str, list[Object]],
+) -> None:
+    def backend(path: str) -> str:
+        rule = rule_for(built, path)
+        return str(rule["backendRefs"][0].get("kind", "Service")) if rule else "nothing"
+
+    assert backend("/v1/chat/completions") == "InferencePool"
+    for path in ("/v1/files", "/v1/image_embeddings", "/v1/responses", "/v1/models", "/tokenize"):
+        assert backend(path) == "Service", path
+    for path in ("/metrics", "/health", "/version"):
+        assert backend(path) == "nothing", path
+
+
+def test_what_the_page_asks_for_is_routed(built: dict[str, list[Object]]) -> None:
+    index = (ROOT / "service/page/static/index.html").read_text()
+    files = re.findall(r'(?:src|href)="([^"#:]+)"', index)
+    scripts = (ROOT / "service/page/static").glob("*.js")
+    asked = [
+        path
+        for js in scripts
+        for path in re.findall(r'(?:fetch|#request)\("([^"]+)"', js.read_text())
+    ]
+    assert {"ready", "v1/chat/completions", "page/settings"} <= set(asked)
+    paths = ["/", *("/" + path.removeprefix("/") for path in [*files, *asked])]
+    assert [path for path in paths if rule_for(built, path) is None] == ["/metrics"]
+
+
+def test_the_picker_and_the_scaler_read_series_that_the_service_has(
+    built: dict[str, list[Object]], server: ServerProcess
+) -> None:
+    exposed = set(re.findall(r"(?m)^# TYPE ([\w:]+) ", httpx.get(f"{server.url}/metrics").text))
+    text = json.dumps(built["gpu-autoscaled"])
+    asked = set(re.findall(r"\b(?:vllm:|minigpt4_)\w+", text))
+    assert len(asked) >= 4
+    assert asked <= exposed
 
 
 def test_every_file_of_the_overlays_is_used() -> None:

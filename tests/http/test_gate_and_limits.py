@@ -56,12 +56,27 @@ def gate(lifecycle: Lifecycle) -> Gate:
 
 async def test_before_it_is_open_everything_is_unavailable(gate: Gate) -> None:
     async with client(gate) as http:
-        for path in ("/ready", "/health", "/metrics", "/echo"):
+        for path in ("/ready", "/health", "/echo"):
             answer = await http.get(path)
             assert answer.status_code == 503
         assert (await http.get("/ready")).json() == {"status": "starting"}
         assert answer.headers["retry-after"] == "5"
         assert answer.json()["error"]["code"] == 503
+
+
+async def test_metrics_say_what_state_it_is_in_from_the_start_on(
+    gate: Gate, lifecycle: Lifecycle
+) -> None:
+    async with client(gate) as http:
+        for state in State:
+            lifecycle.state = state
+            answer = await http.get("/metrics")
+            assert answer.status_code == 200
+            lines = [line for line in answer.text.splitlines() if line.startswith("minigpt4_state")]
+            assert [line for line in lines if line.endswith(" 1.0")] == [
+                f'minigpt4_state{{minigpt4_state="{state}"}} 1.0'
+            ]
+            assert len(lines) == len(State)
 
 
 async def test_before_it_is_open_a_browser_gets_a_page_that_looks_again(gate: Gate) -> None:
