@@ -50,6 +50,6 @@ def run(arguments: argparse.Namespace) -> None:
         )
         measure(figures, kind, items, answers)
         print(f"{kind}: {len(items)} questions asked", file=sys.stderr, flush=True)
-    if arguments.out:
-        figures.save(arguments.out)
+        if arguments.out:
+            figures.save(arguments.out)
     print(table([figures]), end="")

@@ -16,7 +16,7 @@ _EXAMPLES = 5
 
 @dataclass
 class Figures:
-    """Shares are between 0 and 1.
+    """Shares are between 0 and 1, and None where nobody asked.
 
     Attributes:
         label: Name of the model in the report.
@@ -35,9 +35,9 @@ class Figures:
     test_set: str
     questions: dict[str, int] = field(default_factory=dict)
     accuracy: dict[str, float] = field(default_factory=dict)
-    yes_share: float = 0.0
-    hallucinated: float = 0.0
-    missed: float = 0.0
+    yes_share: float | None = None
+    hallucinated: float | None = None
+    missed: float | None = None
     failures: dict[str, dict[str, float]] = field(default_factory=dict)
     errors: int = 0
     wrong: dict[str, list[str]] = field(default_factory=dict)

@@ -1,25 +1,42 @@
-"""Is an answer true? Compared by the words that matter, so that any wording of the truth counts."""
+"""Is an answer true? Compared by the words that matter, so that the usual wordings of the truth count."""
 
+import json
 import re
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 
-from service.demo.conversations import Turn
-from service.demo.scenes import BACKGROUNDS, COLOURS, NUMBERS, SHAPES, SIZES, TEXTS, Scene
+from service.demo.conversations import PLURALS, Turn
+from service.demo.scenes import (
+    BACKGROUNDS,
+    COLOURS,
+    NUMBERS,
+    SHAPES,
+    SIZES,
+    TEXTS,
+    Scene,
+)
 
 _YES_NO = ("yes", "no")
 _WAYS = ("left", "right", "above", "below")
 _PLACES = ("top", "bottom", "left", "right", "middle")
 _NONE = ("nothing", "no", "none")
+_WORDS = re.compile(r"[a-z]+|\d+")
+_VERB = re.compile(
+    r"\b(is|are|was|were|has|have|shows?|sees?|sits?|lies?|stands?|contains?|appears?|hangs?|rests?|fills?|"
+    r"holds?|features?|depicts?|displays?|includes?|there's|it's|looks?|says?|reads?)\b"
+)
 
 
 def is_right(turn: Turn, answer: str) -> bool:
     """Whether an answer says what is expected, and nothing of the same sort besides."""
-    words = re.findall(r"[a-z]+|\d", answer.lower())
+    words = _WORDS.findall(answer.lower())
     expected = turn.expected
+    if turn.kind == "json":
+        return _listed(answer) is not None and _listed(answer) == _listed(turn.answer)
     if turn.kind in ("count", "relation", "compare"):
         # What was looked at may come first; the answer is what follows from it.
-        words = re.findall(r"[a-z]+|\d", answer.lower().rpartition(", so ")[2])
+        words = _WORDS.findall(answer.lower().rpartition(", so ")[2])
     if turn.kind == "count" or (turn.kind == "compare" and expected.isdigit()):
         return _first_number(words) == int(expected)
     if expected in _YES_NO and turn.kind in ("exists", "relation"):
@@ -43,16 +60,20 @@ def is_right(turn: Turn, answer: str) -> bool:
     if turn.kind == "place":
         if expected == "nothing":
             return bool(_among(words, _NONE)) and not _among(words, (*COLOURS, *SHAPES))
-        return set(expected.split()) <= set(words)
+        things = (*SHAPES, *TEXTS) if expected in TEXTS else (*COLOURS, *SHAPES)
+        return _among(words, things) == set(expected.split())
     if turn.kind == "background" or expected in BACKGROUNDS:
         return _among(words, BACKGROUNDS) == {expected}
     return _among(words, ("first", "second", "both")) == {expected}
 
 
 def said_yes_or_no(answer: str) -> str:
-    """``yes`` or ``no`` where an answer begins with one or ends in ``so yes``, else an empty string."""
+    """``yes`` or ``no`` where an answer begins with one, ends in ``so yes`` or says that there is none, else
+    an empty string."""
     verdict = re.search(r"^\s*(yes|no)\b|, so (yes|no)\W*$", answer.lower())
-    return (verdict.group(1) or verdict.group(2)) if verdict else ""
+    if verdict:
+        return verdict.group(1) or verdict.group(2)
+    return "no" if re.match(r"\W*there (is|are)(n't| not| no)\b", answer.lower()) else ""
 
 
 @dataclass(frozen=True)
@@ -107,17 +128,46 @@ def judge_text(scene: Scene, text: str, *, cut: bool, poem: bool = False) -> Des
 
 
 def mentions(text: str) -> Counter[str]:
-    """Objects that a text names, as ``colour kind`` or ``colour text``, with how often."""
+    """Objects that a text names, as ``colour kind`` or ``colour text``, with how often: *a red star*, *three
+    red stars*, *a star that is red*, *the word "stop" in red*."""
     lower = text.lower()
-    shapes, colours = "|".join(SHAPES), "|".join(COLOURS)
-    found = Counter(
-        _key(kind, "", colour)
-        for colour, kind in re.findall(rf"\b({colours})\s+({shapes})\b", lower)
-    )
+    colours, shapes = "|".join(COLOURS), "|".join((*PLURALS.values(), *PLURALS))
+    found: Counter[str] = Counter()
+    sizes, numbers = "|".join(SIZES), "|".join(("no", *NUMBERS, r"\d+"))
+    before = rf"\b(?:({numbers})\s+)?(?:(?:{sizes})\s+)?({colours})\s+({shapes})\b"
+    for number, colour, shape in re.findall(before, lower):
+        found[_key(_ONE.get(shape, shape), "", colour)] += _how_many(number, shape)
+    after = rf"\b({shapes})\s+(?:(?:that|which)\s+(?:is|are)|in)\s+({colours})\b"
+    for shape, colour in re.findall(after, lower):
+        found[_key(_ONE.get(shape, shape), "", colour)] += _how_many("", shape)
     written = re.findall(rf'word "(\w+)" in ({colours})|digit (\d) in ({colours})', lower)
     for word, word_colour, digit, digit_colour in written:
         found[_key("", word or digit, word_colour or digit_colour)] += 1
     return found
+
+
+_ONE = {many: one for one, many in PLURALS.items()}
+
+
+def _how_many(number: str, shape: str) -> int:
+    """Of a plural without a number, two: it is at least that."""
+    if number == "no":
+        return 0
+    if shape not in _ONE:
+        return 1
+    return int(number) if number.isdigit() else NUMBERS.index(number) if number else 2
+
+
+def _listed(answer: str) -> tuple[str, Counter[tuple[str, ...]]] | None:
+    """Background, and place, shape and colour of each object, of an answer in JSON; None if it is none."""
+    with suppress(ValueError, TypeError, KeyError, RecursionError):
+        shown = json.loads(answer)
+        things = [
+            tuple(str(item[name]).lower() for name in ("place", "shape", "colour"))
+            for item in shown["objects"]
+        ]
+        return str(shown["background"]).lower(), Counter(things)
+    return None
 
 
 def _key(kind: str, text: str, colour: str) -> str:
@@ -126,8 +176,7 @@ def _key(kind: str, text: str, colour: str) -> str:
 
 def _is_fragment(sentence: str) -> bool:
     words = sentence.split()
-    verbs = {"is", "are", "has", "shows", "show", "see", "stands", "have", "contains"}
-    return len(words) < 3 or not verbs & {word.lower().strip(".,") for word in words}
+    return len(words) < 3 or not _VERB.search(sentence.lower())
 
 
 def _runs(text: str) -> bool:

@@ -52,10 +52,11 @@ def bars(results: Sequence[Figures]) -> bytes:
     for name, shares in groups.items():
         draw.text((10 * _SCALE, top * _SCALE), name, "#222222", font)
         for number, share in enumerate(shares):
-            colour = _COLOURS[number % len(_COLOURS)]
-            _rectangle(draw, _LABEL, top + 2, _LABEL + max(_BAR * share, 1), top + _ROW - 2, colour)
-            place = ((_LABEL + _BAR * share + 6) * _SCALE, top * _SCALE)
-            draw.text(place, f"{100 * share:.1f}", "#555555", font)
+            colour, length = _COLOURS[number % len(_COLOURS)], _BAR * (share or 0)
+            if share is not None:
+                _rectangle(draw, _LABEL, top + 2, _LABEL + max(length, 1), top + _ROW - 2, colour)
+            place = ((_LABEL + length + 6) * _SCALE, top * _SCALE)
+            draw.text(place, _percent(share) or "not asked", "#555555", font)
             top += _ROW
         top += 10
     buffer = io.BytesIO()
@@ -63,10 +64,10 @@ def bars(results: Sequence[Figures]) -> bytes:
     return buffer.getvalue()
 
 
-def _plotted(results: Sequence[Figures]) -> dict[str, list[float]]:
-    """The plot's groups: a figure's name and each model's share."""
+def _plotted(results: Sequence[Figures]) -> dict[str, list[float | None]]:
+    """The plot's groups: a figure's name and each model's share, None where it was not asked."""
     groups = {
-        kind: [result.accuracy.get(kind, 0.0) for result in results]
+        kind: [result.accuracy.get(kind) for result in results]
         for kind in KINDS
         if any(kind in result.accuracy for result in results)
     }
@@ -74,7 +75,7 @@ def _plotted(results: Sequence[Figures]) -> dict[str, list[float]]:
         groups["hallucinated (fewer: better)"] = [result.hallucinated for result in results]
         groups["missed (fewer: better)"] = [result.missed for result in results]
         groups["failed descriptions"] = [
-            result.failures.get("describe", {}).get("any", 0.0) for result in results
+            result.failures.get("describe", {}).get("any") for result in results
         ]
     return groups
 

@@ -8,11 +8,12 @@ import io
 import pytest
 from PIL import Image
 
+from service.demo.scenes import draw_scene, rng_for
 from service.errors import EvaluationError
 from service.evaluation.client import ask_all
 from service.evaluation.command import add_arguments, run
 from service.evaluation.figures import Figures
-from service.evaluation.questions import KINDS, questions
+from service.evaluation.questions import KINDS, learnt_from, questions
 from service.evaluation.report import bars, table
 from tests.fake_openai import fake_openai
 
@@ -49,6 +50,15 @@ def test_questions_are_reproducible_and_differ_between_sets(kind):
     assert questions("shifted", kind, 1)[0].images != held_out[0].images
 
 
+@pytest.mark.parametrize("kind", ["colour", "compare", "describe"])
+def test_no_scene_is_one_that_alignment_learnt_from(kind):
+    rng = rng_for("captions", 11_999)
+    assert draw_scene(rng) in learnt_from()
+    # One question in twenty would be about such a scene.
+    for item in questions("held-out", kind, 150):
+        assert learnt_from().isdisjoint(item.scenes)
+
+
 def test_unknown_sets_and_kinds_are_named():
     with pytest.raises(EvaluationError, match="held-out"):
         questions("other", "colour", 1)
@@ -71,7 +81,26 @@ def test_a_service_that_knows_everything_scores_full_marks(tmp_path, capsys):
     assert figures.accuracy == {"colour": 1.0, "count": 1.0, "exists": 1.0}
     assert 0.1 < figures.yes_share < 0.9
     assert figures.errors == 0
-    assert "| colour | 100.0 |" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "| colour | 100.0 |" in shown
+    assert "| hallucinated objects |  |" in shown, "nobody asked for a description"
+
+
+def test_figures_are_kept_after_each_kind(tmp_path):
+    out = tmp_path / "figures.json"
+    known = knowing(questions("held-out", "colour", 4))
+
+    def until_it_dies(body):
+        try:
+            return known(body)
+        except KeyError:
+            raise ValueError("died") from None
+
+    with fake_openai(until_it_dies) as url, pytest.raises(EvaluationError):
+        run(
+            parsed("--url", url, "--questions", "4", "--kinds", "colour", "size", "--out", str(out))
+        )
+    assert Figures.load(out).accuracy == {"colour": 1.0}
 
 
 def test_a_service_that_babbles_fails(tmp_path):
@@ -135,6 +164,10 @@ def test_reports_put_models_side_by_side(tmp_path):
     worse = dataclasses.replace(second, questions={"describe": 4}, hallucinated=0.25)
     better = dataclasses.replace(worse, hallucinated=0.0)
     assert bars([first, worse]) != bars([first, better])
+    unasked = dataclasses.replace(first, accuracy={}, yes_share=None)
+    assert "| colour |  | 100.0 |" in table([unasked, second])
+    none_right = dataclasses.replace(first, accuracy={"colour": 0.0})
+    assert bars([unasked, second]) != bars([none_right, second])
     (tmp_path / "c.json").write_text("{}")
     with pytest.raises(EvaluationError, match=r"c.json"):
         run(parsed("--report", str(tmp_path / "c.json")))

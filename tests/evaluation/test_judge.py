@@ -1,5 +1,7 @@
 """Answers are judged by their facts, and failures as the paper counts them."""
 
+import json
+
 import pytest
 
 from service.demo.conversations import MAKERS, Turn, ask, compare, description
@@ -84,7 +86,10 @@ def test_comparisons_are_judged():
         ("exists", "yes", "At the top a star.", False),
         ("exists", "no", "At the top a star, so yes.", False),
         ("exists", "no", "No, there is none.", True),
-        ("exists", "no", "There is no star.", False),
+        ("exists", "no", "There is no star.", True),
+        ("exists", "yes", "There is no star.", False),
+        ("count", "1", "There are 10 stars.", False),
+        ("count", "3", "I count 37 of them.", False),
         ("where", "top", "It is in the top left corner.", False),
         ("relation", "above and to the left of", "To the left and above.", True),
         ("relation", "above and to the left of", "It is above the star.", False),
@@ -92,6 +97,11 @@ def test_comparisons_are_judged():
         ("relation", "above", "It is above, so it is below.", False),
         ("written", "nothing", "", False),
         ("place", "red circle", "A circle, red.", True),
+        ("place", "red circle", "A red circle, a blue star and a green heart.", False),
+        ("place", "red circle", "A red star and a blue circle.", False),
+        ("place", "stop", 'The word "stop" in red.', True),
+        ("place", "stop", 'The word "stop" or "go".', False),
+        ("place", "7", "The digit 7 in red.", True),
     ],
 )
 def test_wording_does_not_matter_but_facts_do(kind, expected, answer, right):
@@ -144,3 +154,30 @@ def test_mentions_and_yes_or_no():
     }
     assert said_yes_or_no(" Yes, there is.") == "yes"
     assert said_yes_or_no("Nothing.") == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("Two red stars and 3 small green hearts.", {"red star": 2, "green heart": 3}),
+        ("There are blue crosses.", {"blue cross": 2}),
+        ("A circle that is red, and a star in pink.", {"red circle": 1, "pink star": 1}),
+        ("One large black ring.", {"black ring": 1}),
+        ("No red stars, and no blue star.", {}),
+    ],
+)
+def test_objects_are_found_however_they_are_named(text, named):
+    assert +mentions(text) == named
+
+
+def test_json_is_right_if_every_object_is():
+    rng = rng_for("judge/json", 0)
+    scene = draw_scene(rng)
+    turn = ask(scene, rng, "json")
+    assert is_right(turn, turn.answer)
+    shown = json.loads(turn.answer)
+    assert is_right(turn, json.dumps({**shown, "objects": shown["objects"][::-1]}, indent=1))
+    assert not is_right(turn, json.dumps({**shown, "objects": shown["objects"][1:]}))
+    assert not is_right(turn, json.dumps({**shown, "background": "pink"}))
+    for answer in ("", "[]", "{}", '{"objects": 5}', turn.answer[:-2], "[" * 100_000):
+        assert not is_right(turn, answer)
