@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
+from tokenizers import Tokenizer
+from torch.multiprocessing.spawn import spawn
 from transformers import GenerationConfig, LlamaForCausalLM
 
 from service import __version__
@@ -16,7 +18,7 @@ from service.alignment.processes import Processes
 from service.alignment.sources import Source, open_source
 from service.alignment.trainer import RunSettings, Trainer
 from service.demo.card import model_card
-from service.demo.datasets import write_captions, write_descriptions, write_examples
+from service.demo.datasets import SAMPLES, write_captions, write_descriptions, write_examples
 from service.demo.fitting import Schedule
 from service.demo.text_side import LM_SCHEDULE, TextRounds, train_text
 from service.demo.tokens import learn_tokenizer
@@ -51,8 +53,8 @@ class Recipe:
     vision: Schedule = VISION_SCHEDULE
     reading: Schedule = READING_SCHEDULE
     telling: Schedule = TELLING_SCHEDULE
-    captions: int = 12_000
-    descriptions: int = 12_000
+    captions: int = SAMPLES["captions"]
+    descriptions: int = SAMPLES["descriptions"]
     stage1: Stage = PRESETS["demo-stage1"]
     stage2: Stage = PRESETS["demo-stage2"]
 
@@ -60,7 +62,7 @@ class Recipe:
 FULL = Recipe()
 _SHORT = replace(LM_SCHEDULE, steps=2, batch=2, warmup=1)
 QUICK = Recipe(
-    text=TextRounds(*(_SHORT,) * 7),
+    text=TextRounds(*(_SHORT,) * 8),
     vision=replace(VISION_SCHEDULE, steps=2, batch=2, warmup=1),
     reading=replace(READING_SCHEDULE, steps=2, batch=2, warmup=1),
     telling=replace(TELLING_SCHEDULE, steps=2, batch=2, warmup=1),
@@ -103,10 +105,9 @@ def build_demo(
 def _write_base(base: Path, work: Path, recipe: Recipe) -> None:
     """The two sides, trained apart, with a projection that means nothing yet."""
     tokenizer = learn_tokenizer()
-    _say("Text side: a language model that never sees an image.")
-    llama = train_text(tokenizer, work / "text.pt", recipe.text)
-    _say("Vision side: an encoder that never sees the language model.")
-    seeing = train_vision(work / "vision.pt", recipe.vision, recipe.reading, recipe.telling)
+    _say("A language model that never sees an image; an encoder that never sees the model.")
+    _train_sides(tokenizer, work, recipe)
+    llama, seeing = _text_side(tokenizer, work, recipe), _vision_side(work, recipe)
     _write_language_model(llama, base / "language_model")
     write_tokenizer(tokenizer, FAMILY, base / "tokenizer")
     config = vision_config(llama.config.hidden_size)
@@ -125,6 +126,31 @@ def _write_base(base: Path, work: Path, recipe: Recipe) -> None:
         ),
     )
     write_index(base, index)
+
+
+def _train_sides(tokenizer: Tokenizer, work: Path, recipe: Recipe) -> None:
+    """Bring both sides' checkpoints to their ends, in a process each: neither needs the other."""
+    threads = max(torch.get_num_threads() // 2, 1)
+    # If one fails, the other is stopped, and the error is raised here.
+    spawn(_train_side, (tokenizer, work, recipe, threads), nprocs=2)
+
+
+def _train_side(
+    number: int, tokenizer: Tokenizer, work: Path, recipe: Recipe, threads: int
+) -> None:
+    torch.set_num_threads(threads)
+    if number == 0:
+        _text_side(tokenizer, work, recipe)
+    else:
+        _vision_side(work, recipe)
+
+
+def _text_side(tokenizer: Tokenizer, work: Path, recipe: Recipe) -> LlamaForCausalLM:
+    return train_text(tokenizer, work / "text.pt", recipe.text)
+
+
+def _vision_side(work: Path, recipe: Recipe) -> VisionEncoder:
+    return train_vision(work / "vision.pt", recipe.vision, recipe.reading, recipe.telling)
 
 
 def _write_language_model(llama: LlamaForCausalLM, folder: Path) -> None:

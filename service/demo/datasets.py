@@ -26,6 +26,9 @@ EXAMPLES = {
 }
 """Example pictures: file name and number of the scene. Chosen by eye for variety, by no model's answers."""
 
+SAMPLES = {"captions": 12_000, "descriptions": 12_000}
+"""Pictures of stage 1's and stage 2's data sets, by the split's name that seeds them."""
+
 _SHARD = 2000
 
 

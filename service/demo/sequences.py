@@ -116,6 +116,17 @@ DISTORTED_SORTS: Sorts = (
 )
 MANY_DRILLED: tuple[str, ...] = (*STEPS_DRILLED, *("json", "describe") * 3, "poem")
 LONG_SORTS: Sorts = (MANY_DRILLED, (), ("json",), MANY_DRILLED, _TWO_IMAGES)
+MIXED_SORTS: Sorts = (
+    ("exists",),
+    MANY_DRILLED,
+    ("exists", "place"),
+    (),
+    ("exists",),
+    _TWO_IMAGES,
+    STEPS_DRILLED,
+)
+MIXED: tuple[Lengths, ...] = (SHORT, LONG, SHORT, LONG, SHORT, LONG, SHORT)
+"""The last round's lengths, in turn with its sorts."""
 
 
 def encode_drill(
@@ -259,7 +270,7 @@ class Conversations(Dataset[Encoded]):
         length: int,
         drills: int = 0,
         sorts: Sorts = (HARD_DRILLED, HARD_DRILLED, (), (), ()),
-        lengths: Lengths = SHORT,
+        lengths: tuple[Lengths, ...] = (SHORT,),
     ) -> None:
         self.codec, self.split, self.length = Codec(tokenizer), split, length
         self.drills, self.sorts, self.lengths = drills, sorts, lengths
@@ -269,15 +280,17 @@ class Conversations(Dataset[Encoded]):
 
     def __getitem__(self, index: int) -> Encoded:
         rng = rng_for(self.split, index)
+        # A whole batch of one sort and one length: drills are short.
+        batch = index // _SORT
+        lengths = self.lengths[batch % len(self.lengths)]
         if index < self.drills:
-            return encode_drill(self.codec, rng, FIRST_DRILLED, self.lengths)
-        # A whole batch of one sort: drills are short.
-        kinds = self.sorts[index // _SORT % len(self.sorts)]
+            return encode_drill(self.codec, rng, FIRST_DRILLED, lengths)
+        kinds = self.sorts[batch % len(self.sorts)]
         if kinds == _TWO_IMAGES:
-            return encode_comparison(self.codec, rng, self.lengths)
+            return encode_comparison(self.codec, rng, lengths)
         if kinds:
-            return encode_drill(self.codec, rng, kinds, self.lengths)
-        return encode_conversation(self.codec, rng, self.lengths)
+            return encode_drill(self.codec, rng, kinds, lengths)
+        return encode_conversation(self.codec, rng, lengths)
 
     def collate(self, samples: list[Encoded]) -> dict[str, Tensor]:
         """Pad to ``[batch, length]``; slots as ``words`` and ``weights [slots in all, 12]``.
@@ -285,7 +298,8 @@ class Conversations(Dataset[Encoded]):
         The few sequences that are too long are cut.
         """
         longest = max(len(sample.ids) for sample in samples)
-        length = min(longest + -longest % _STEP, self.lengths.most)
+        most = max(lengths.most for lengths in self.lengths)
+        length = min(longest + -longest % _STEP, most)
         ids = torch.zeros(len(samples), length, dtype=torch.long)
         labels = torch.full((len(samples), length), IGNORED)
         places, words, weights = [], [], []

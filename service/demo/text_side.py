@@ -26,6 +26,8 @@ from service.demo.sequences import (
     IGNORED,
     LONG,
     LONG_SORTS,
+    MIXED,
+    MIXED_SORTS,
     RELATIONS_SORTS,
     SHORT,
     STEPS_SORTS,
@@ -61,7 +63,10 @@ LM_DISTORTED_SCHEDULE = Schedule(
 """The sixth round: everything again, with slots as a projection that is not quite right would give them."""
 
 LM_LONG_SCHEDULE = Schedule(steps=450, batch=16, learning_rate=1e-3, weight_decay=0.02, warmup=30)
-"""The last round: conversations of many turns, and JSON, both twice as long as what came before."""
+"""The seventh round: conversations of many turns, and JSON, both twice as long as what came before."""
+
+LM_MIXED_SCHEDULE = Schedule(steps=500, batch=16, learning_rate=1e-3, weight_decay=0.02, warmup=30)
+"""The last round: long and short in turn, with many questions of yes or no."""
 
 _TARGET_STEP = 256
 _FACT_WEIGHT = 4.0
@@ -190,6 +195,7 @@ class TextRounds:
     compare: Schedule = LM_COMPARE_SCHEDULE
     distorted: Schedule = LM_DISTORTED_SCHEDULE
     long: Schedule = LM_LONG_SCHEDULE
+    mixed: Schedule = LM_MIXED_SCHEDULE
 
 
 def train_text(
@@ -203,12 +209,13 @@ def train_text(
     samples = Conversations(tokenizer, "text", number, drills=round(_DRILLS * number))
     fit(student, samples, samples.collate, student.loss, rounds.first, checkpoint)
     later = (
-        ("hard", rounds.hard, HARD_SORTS, SHORT, 0.0),
-        ("steps", rounds.steps, STEPS_SORTS, SHORT, 0.0),
-        ("relations", rounds.relations, RELATIONS_SORTS, SHORT, 0.0),
-        ("compare", rounds.compare, COMPARE_SORTS, SHORT, 0.0),
-        ("distorted", rounds.distorted, DISTORTED_SORTS, SHORT, _DISTORTION),
-        ("long", rounds.long, LONG_SORTS, LONG, _DISTORTION),
+        ("hard", rounds.hard, HARD_SORTS, (SHORT,), 0.0),
+        ("steps", rounds.steps, STEPS_SORTS, (SHORT,), 0.0),
+        ("relations", rounds.relations, RELATIONS_SORTS, (SHORT,), 0.0),
+        ("compare", rounds.compare, COMPARE_SORTS, (SHORT,), 0.0),
+        ("distorted", rounds.distorted, DISTORTED_SORTS, (SHORT,), _DISTORTION),
+        ("long", rounds.long, LONG_SORTS, (LONG,), _DISTORTION),
+        ("mixed", rounds.mixed, MIXED_SORTS, MIXED, _DISTORTION),
     )
     for name, schedule, sorts, lengths, distortion in later:
         number = schedule.steps * schedule.batch

@@ -18,7 +18,16 @@ from service.demo.scenes import (
     draw_scene,
     rng_for,
 )
-from service.demo.sequences import LONG, LONG_SORTS, Conversations, Encoded, encode_conversation
+from service.demo.sequences import (
+    LONG,
+    LONG_SORTS,
+    MIXED,
+    MIXED_SORTS,
+    SHORT,
+    Conversations,
+    Encoded,
+    encode_conversation,
+)
 from service.demo.slots import PLACES, SLOTS, slot_words
 from service.demo.text_side import TextStudent
 from service.demo.tokens import SYSTEM, Codec, learn_tokenizer
@@ -158,9 +167,21 @@ def test_a_distortion_is_one_linear_map_for_each_sequence(codec):
 
 
 def test_long_sequences_are_twice_as_long_and_hold_json(codec):
-    samples = Conversations(codec.tokenizer, "test", 80, sorts=LONG_SORTS, lengths=LONG)
+    samples = Conversations(codec.tokenizer, "test", 80, sorts=LONG_SORTS, lengths=(LONG,))
     sequences = [samples[index] for index in range(80)]
     assert sum(len(sequence.ids) >= LONG.drill for sequence in sequences) > 60
     assert samples.collate(sequences[:16])["ids"].shape[1] <= LONG.most
     answers = [codec.tokenizer.decode(s.ids) for s in sequences[32:48]]
     assert all('{"background"' in answer for answer in answers)
+
+
+def test_the_last_round_has_short_and_long_sequences_in_turn(codec):
+    number = 16 * len(MIXED_SORTS)
+    samples = Conversations(codec.tokenizer, "test", number, sorts=MIXED_SORTS, lengths=MIXED)
+    batches = [[samples[16 * batch + row] for row in range(16)] for batch in range(len(MIXED))]
+    for batch, lengths in zip(batches, MIXED, strict=True):
+        longest = max(len(sequence.ids) for sequence in batch)
+        assert (longest > SHORT.most) == (lengths is LONG)
+        assert samples.collate(batch)["ids"].shape[1] <= LONG.most
+    learnt = [[label for label in sequence.labels if label >= 0] for sequence in batches[0]]
+    assert all("yes" in said or "no" in said for said in map(codec.tokenizer.decode, learnt))
