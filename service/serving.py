@@ -8,6 +8,7 @@ import ctypes
 import logging
 import os
 import resource
+import signal
 import socket
 import sys
 import warnings
@@ -42,6 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Serve until told to stop; exits non-zero when the engine died."""
+    # Until the server takes over: a container's first process is not ended by what it does not handle.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(1))
     settings = load_settings(arguments.settings, **_given(arguments))
     stream = capture_output() if settings.log_format == "json" else None
     configure_logs(settings.log_format, stream)

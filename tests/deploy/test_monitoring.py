@@ -10,6 +10,7 @@ import yaml
 
 from deploy.grafana import dashboard
 from deploy.grafana.panels import ROWS
+from deploy.prometheus import operator
 from tests.deploy.tools import ROOT, program, run
 from tests.server import ServerProcess
 
@@ -31,6 +32,11 @@ def alert_expressions() -> list[str]:
 def test_the_dashboard_file_is_what_the_panels_say() -> None:
     written = json.loads(dashboard.FILE.read_text())
     assert written == dashboard.dashboard(), "run `python -m deploy.grafana.dashboard`"
+
+
+def test_the_operators_rules_are_those_of_prometheus() -> None:
+    written = yaml.safe_load(operator.FILE.read_text())
+    assert written == operator.prometheus_rule(), "run `python -m deploy.prometheus.operator`"
 
 
 def test_panels_do_not_overlap() -> None:

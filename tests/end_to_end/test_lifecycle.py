@@ -39,6 +39,21 @@ def own_server(
         process.stop()
 
 
+def test_a_containers_first_process_can_be_stopped_from_the_start(
+    tiny_model: Callable[[str], ModelFolder],
+) -> None:
+    """The kernel spares process 1 signals that it does not handle, as if it ignored them."""
+    serve = f"{sys.executable} -m service serve --port {free_port()} --model"
+    command = f"trap '' TERM; exec {serve} {tiny_model('minigpt4-vicuna').root}"
+    with subprocess.Popen(["sh", "-c", command], stderr=subprocess.PIPE, text=True) as process:
+        while process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(0.1)
+        assert process.stderr is not None
+        assert "Loading" not in process.stderr.read()
+
+
 def test_starting_draining_and_the_end(own_server: ServerProcess) -> None:
     own_server.spawn()
     own_server.wait_for("Loading minigpt4-vicuna", 120)

@@ -4,9 +4,10 @@ import { readFileSync } from "node:fs";
 
 import { HTTPRoute } from "@kubernetes-models/gateway-api/gateway.networking.k8s.io/v1/HTTPRoute";
 import { ScaledObject } from "@kubernetes-models/keda/keda.sh/v1alpha1/ScaledObject";
+import { PrometheusRule } from "@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1/PrometheusRule";
 import { ServiceMonitor } from "@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1/ServiceMonitor";
 
-const KINDS = { HTTPRoute, ScaledObject, ServiceMonitor };
+const KINDS = { HTTPRoute, PrometheusRule, ScaledObject, ServiceMonitor };
 
 const problems = [];
 for (const object of JSON.parse(readFileSync(0, "utf8"))) {

@@ -1,0 +1,1 @@
+"""Prometheus: what it reads, the alert rules and their tests."""
