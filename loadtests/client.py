@@ -21,8 +21,12 @@ class Sample:
         begin: Seconds since the run began.
         status: HTTP status; 0 where the connection failed.
         seconds: Until the answer's end, or until the refusal.
-        first_token: Seconds until the first text.
-        gaps: Seconds between texts after the first.
+        first_token: Seconds until the first token's chunk.
+        gaps: Seconds between the chunks after it.
+        tokens: Length of the answer as the server counts it.
+
+    Chunks are timed, not texts: a token that decodes to nothing (part of a character, an id beyond the
+    tokenizer) has a chunk of its own in every system that is compared.
     """
 
     begin: float
@@ -30,6 +34,7 @@ class Sample:
     seconds: float = 0.0
     first_token: float = 0.0
     gaps: list[float] = field(default_factory=list)
+    tokens: int = 0
 
     @property
     def ok(self) -> bool:
@@ -59,6 +64,7 @@ class Client:
             "max_tokens": tokens,
             "ignore_eos": True,
             "stream": True,
+            "stream_options": {"include_usage": True},
             # Every system does the same sampling, whatever its defaults are.
             "temperature": 1.0,
             "top_p": 0.9,
@@ -117,7 +123,12 @@ class Client:
 async def _time_stream(response: aiohttp.ClientResponse, sample: Sample, begin: float) -> None:
     last = begin
     async for line in response.content:
-        if not line.startswith(b"data: {") or not _has_text(line[6:]):
+        if not line.startswith(b"data: {"):
+            continue
+        event = json.loads(line[6:])
+        if usage := event.get("usage"):
+            sample.tokens = usage["completion_tokens"]
+        if not _has_token(event):
             continue
         now = monotonic()
         if sample.first_token:
@@ -127,9 +138,11 @@ async def _time_stream(response: aiohttp.ClientResponse, sample: Sample, begin: 
         last = now
 
 
-def _has_text(line: bytes) -> bool:
-    choices = json.loads(line).get("choices")
-    return bool(choices and choices[0]["delta"].get("content"))
+def _has_token(event: dict[str, Any]) -> bool:
+    """Whether this is more than the role that opens a stream or the usage that closes it."""
+    choices = event.get("choices")
+    delta = choices[0]["delta"] if choices else {}
+    return bool(delta.get("content")) or ("content" in delta and "role" not in delta)
 
 
 async def arrivals(rate: float, seconds: float, seed: int) -> AsyncIterator[None]:

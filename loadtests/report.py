@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ Record = dict[str, Any]
 ROWS: dict[str, Callable[[Record], str]] = {
     "requests/s": lambda record: f"{rate(record):.1f}",
     "of the turns": lambda record: wavering(record),
+    "tokens/s": lambda record: f"{speed:.0f}" if (speed := tokens_rate(record)) else "-",
     "time to first token p50": lambda record: milliseconds(first_tokens(record), 50),
     "time to first token p99": lambda record: milliseconds(first_tokens(record), 99),
     "time between tokens p99": lambda record: milliseconds(gaps(record), 99),
@@ -18,6 +20,7 @@ ROWS: dict[str, Callable[[Record], str]] = {
     "peak memory": lambda record: f"{record['peak_bytes'] / 2**20:.0f} MiB",
 }
 CONCURRENCIES = (1, 4, 16, 64)
+"""What ``bench`` measures where nothing else is asked for."""
 NAMES = {
     "service": "this service",
     "vllm": "vLLM's BLIP-2",
@@ -34,6 +37,11 @@ def good(record: Record) -> list[Record]:
 def rate(record: Record) -> float:
     """Answers a second."""
     return len(good(record)) / float(record["seconds"])
+
+
+def tokens_rate(record: Record) -> float:
+    """Tokens of answers a second; 0 where nobody counted them."""
+    return sum(sample.get("tokens", 0) for sample in good(record)) / float(record["seconds"])
 
 
 def wavering(record: Record) -> str:
@@ -84,15 +92,24 @@ def table(records: dict[tuple[str, str, int], Record], workload: str) -> str:
     return "\n".join(lines)
 
 
+VERDICTS = ("| target | measured | |", "| --- | --- | --- |")
+"""Head of a table of :func:`verdict` lines."""
+
+
+def verdict(name: str, measured: float, aim: float, at_least: bool = True) -> str:
+    """A target's line: what was aimed at, what was measured, and whether that reaches it."""
+    met = measured >= aim if at_least else measured <= aim
+    sign = "≥" if at_least else "≤"
+    return f"| {name} {sign} {aim:g} | {measured:.2f} | {'met' if met else 'missed'} |"
+
+
 def targets(folder: Path) -> str:
     """What was aimed at, what was measured, and whether it was reached."""
     records = load(folder)
-    lines = ["| target | measured | |", "| --- | --- | --- |"]
+    lines = [*VERDICTS]
 
     def judge(name: str, measured: float, aim: float, at_least: bool = True) -> None:
-        met = measured >= aim if at_least else measured <= aim
-        sign = "≥" if at_least else "≤"
-        lines.append(f"| {name} {sign} {aim:g} | {measured:.2f} | {'met' if met else 'missed'} |")
+        lines.append(verdict(name, measured, aim, at_least))
 
     for workload, aim in (("unique", 1.2), ("seen", 1.5)):
         for level in sorted({key[2] for key in records}):
@@ -131,8 +148,11 @@ def write(folder: Path) -> None:
     parts = [table(records, name) for name in sorted({key[1] for key in records})]
     text = "\n\n".join([*parts, targets(folder)]) + "\n"
     (folder / "report.md").write_text(text)
-    plot(records, folder / "bench.png")
     print(text)
+    if find_spec("matplotlib"):
+        plot(records, folder / "bench.png")
+    else:  # it is no dependency of the service; the raw records can be plotted elsewhere
+        print("No plot: matplotlib is not installed.")
 
 
 PLOTS: dict[str, dict[str, Callable[[Record], float]]] = {
@@ -157,6 +177,7 @@ def plot(records: dict[tuple[str, str, int], Record], file: Path) -> None:
     from matplotlib.lines import Line2D
 
     workloads = [name for name in ("unique", "seen") if any(key[1] == name for key in records)]
+    ticks = sorted({key[2] for key in records if key[1] in workloads})
     size = (len(PLOTS), max(1, len(workloads)))
     figure, axes = plt.subplots(*size, figsize=(9, 2.4 * len(PLOTS)), squeeze=False)
     for column, workload in enumerate(workloads):
@@ -173,7 +194,7 @@ def plot(records: dict[tuple[str, str, int], Record], file: Path) -> None:
                 axis.set_yscale("log")  # from milliseconds to many seconds
             else:
                 axis.set_ylim(bottom=0)
-            axis.set_xticks(CONCURRENCIES, [str(level) for level in CONCURRENCIES])
+            axis.set_xticks(ticks, [str(level) for level in ticks])
             axis.xaxis.minorticks_off()
     shown = [
         name for name in NAMES if any(key[0] == name and key[1] in workloads for key in records)

@@ -32,7 +32,11 @@ def options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, help="other pictures than with another seed")
     parser.add_argument("--requests", type=int, default=100)
     parser.add_argument("--tokens", type=int, default=32, help="length of every answer")
-    parser.add_argument("--rate", default="inf", help="requests/s (Poisson); inf is a closed loop")
+    parser.add_argument(
+        "--rate",
+        default="inf",
+        help="requests/s (Poisson); inf sends all at once, with --concurrency a closed loop",
+    )
     parser.add_argument("--concurrency", type=int, help="requests at a time at most")
     parser.add_argument(
         "--goodput",

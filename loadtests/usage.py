@@ -1,6 +1,7 @@
 """What a server uses while it is under load: processor seconds and memory of all its processes."""
 
 import threading
+from contextlib import suppress
 from types import TracebackType
 
 import psutil
@@ -43,12 +44,22 @@ class Usage:
         return [self._root, *self._root.children(recursive=True)]
 
     def _cpu(self) -> float:
-        times = [process.cpu_times() for process in self._processes()]
-        return float(sum(time.user + time.system for time in times))
+        seconds = 0.0
+        for process in self._processes():
+            with suppress(psutil.NoSuchProcess):  # it has just ended
+                times = process.cpu_times()
+                seconds += times.user + times.system
+        return seconds
+
+    def _memory(self) -> int:
+        size = 0
+        for process in self._processes():
+            with suppress(psutil.NoSuchProcess):
+                size += process.memory_full_info().pss
+        return size
 
     def _watch(self) -> None:
         while True:
-            size = sum(process.memory_full_info().pss for process in self._processes())
-            self.peak_bytes = max(self.peak_bytes, size)
+            self.peak_bytes = max(self.peak_bytes, self._memory())
             if self._stop.wait(self.INTERVAL):
                 return
