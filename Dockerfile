@@ -32,10 +32,12 @@ RUN pip install --no-cache-dir --no-deps /dist/*.whl \
 
 FROM ${PYTHON_IMAGE} AS cpu
 ARG VERSION=dev
+ARG REVISION=unknown
 LABEL org.opencontainers.image.title="minigpt4-service" \
       org.opencontainers.image.description="MiniGPT-4 behind an OpenAI-compatible API, on a CPU" \
       org.opencontainers.image.licenses="Apache-2.0" \
-      org.opencontainers.image.version="${VERSION}"
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
 # vLLM's CPU kernels are linked against it; without it they are missing and the engine cannot start.
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends libnuma1=2.0.16-1 \
@@ -54,10 +56,12 @@ ENTRYPOINT ["minigpt4-service", "serve", "--host", "0.0.0.0", "--port", "8000"]
 # that Triton needs at run time.
 FROM ${VLLM_IMAGE} AS cuda
 ARG VERSION=dev
+ARG REVISION=unknown
 LABEL org.opencontainers.image.title="minigpt4-service" \
       org.opencontainers.image.description="MiniGPT-4 behind an OpenAI-compatible API, on NVIDIA GPUs" \
       org.opencontainers.image.licenses="Apache-2.0" \
-      org.opencontainers.image.version="${VERSION}"
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
 COPY --from=wheel /dist /tmp/dist
 COPY deploy/check_requirements.py /tmp/
 RUN uv pip install --system --no-cache --no-deps /tmp/dist/*.whl \
