@@ -1,14 +1,14 @@
 """Sources to batches of decoded pixels, in worker processes; bad samples are passed on, not hidden."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import count
 
 import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
-from service.alignment.sources import BadSample, Part, RawSample, Source
+from service.alignment.samples import BadSample, Part, RawSample, Source
 from service.errors import DatasetError, ImageError
 from service.images.decoding import decode_pixels
 
@@ -26,15 +26,21 @@ class Batch:
         pixels: ``[samples, image_size, image_size, 3]`` uint8.
         texts: Captions or answers.
         skipped: What was passed over while the batch was filled.
+        worker: Number of the worker that made it.
+        taken: What that worker has taken from each source by now, good or bad, since the run's first step.
     """
 
     pixels: Tensor
     texts: list[str]
-    skipped: list[BadSample] = field(default_factory=list)
+    skipped: list[BadSample]
+    worker: int
+    taken: list[int]
 
 
-class Batches(IterableDataset[Batch]):
+class Batches(IterableDataset[Batch | DatasetError]):
     """Endless batches of one process of a distributed run; each batch comes from one source.
+
+    An error is the last thing that comes: raised in a worker process it would arrive as a traceback.
 
     Args:
         sources, ratios: Data sets, and how often a batch comes from each.
@@ -42,6 +48,7 @@ class Batches(IterableDataset[Batch]):
         image_size: Side of the encoder's input in pixels.
         part: This process's number and the number of processes.
         first_step: Steps already done: a resumed run goes on in the data as well.
+        taken: By worker, :attr:`Batch.taken` of its last batch; empty in a new run.
     """
 
     def __init__(
@@ -53,6 +60,7 @@ class Batches(IterableDataset[Batch]):
         seed: int = 0,
         part: Part | None = None,
         first_step: int = 0,
+        taken: dict[int, list[int]] | None = None,
     ) -> None:
         if not sources:
             raise DatasetError("No data set is given.")
@@ -60,26 +68,37 @@ class Batches(IterableDataset[Batch]):
             raise DatasetError(f"{len(sources)} data sets need as many ratios, all above zero.")
         self.sources, self.ratios, self.samples = list(sources), list(ratios), samples
         self.image_size, self.seed, self.first_step = image_size, seed, first_step
-        self.part = part or Part()
+        self.part, self.taken = part or Part(), taken or {}
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[Batch | DatasetError]:
         worker = get_worker_info()
-        number, workers = (worker.id, worker.num_workers) if worker else (0, 1)
+        identity, workers = (worker.id, worker.num_workers) if worker else (0, 1)
+        # Batches are taken from the workers in turn, beginning with identity 0. Numbered by the step that
+        # is to come, each worker goes on with what the one of its number did before.
+        number = (self.first_step + identity) % workers
+        try:
+            yield from self._made_by(number, workers)
+        except DatasetError as error:
+            yield error
+
+    def _made_by(self, number: int, workers: int) -> Iterator[Batch]:
         part = Part(self.part.number * workers + number, self.part.of * workers)
-        # Batches are taken from the workers in turn: this one has made every workers-th of them.
-        made = len(range(number, self.first_step, workers))
         order = _source_order(self.ratios, self.seed, part)
-        done = [0] * len(self.sources)
-        for _ in range(made):
-            done[next(order)] += 1
+        for _ in range(number, self.first_step, workers):
+            next(order)
+        taken = list(self.taken.get(number, [0] * len(self.sources)))
         streams = [
-            source.stream(part, self.seed, skip=batches * self.samples)
-            for source, batches in zip(self.sources, done, strict=True)
+            source.stream(part, self.seed, skip)
+            for source, skip in zip(self.sources, taken, strict=True)
         ]
         for chosen in order:
-            yield self._fill(streams[chosen])
+            pixels, texts, skipped = self._fill(streams[chosen])
+            taken[chosen] += len(texts) + len(skipped)
+            yield Batch(pixels, texts, skipped, number, list(taken))
 
-    def _fill(self, stream: Iterator[RawSample | BadSample]) -> Batch:
+    def _fill(
+        self, stream: Iterator[RawSample | BadSample]
+    ) -> tuple[Tensor, list[str], list[BadSample]]:
         pixels: list[Tensor] = []
         texts: list[str] = []
         skipped: list[BadSample] = []
@@ -91,14 +110,13 @@ class Batches(IterableDataset[Batch]):
                     texts.append(sample.text)
                     continue
                 except ImageError as error:
-                    sample = BadSample(sample.where, str(error))
+                    sample = BadSample(sample.where, "an unusable image", str(error))
             skipped.append(sample)
             if len(skipped) > _MOST_BAD:
                 raise DatasetError(
-                    f"{len(skipped)} samples in a row cannot be used; the last: "
-                    f"{sample.where}: {sample.why}"
+                    f"{len(skipped)} samples of a batch cannot be used; the last: {sample}"
                 )
-        return Batch(torch.stack(pixels), texts, skipped)
+        return torch.stack(pixels), texts, skipped
 
 
 def _source_order(ratios: Sequence[float], seed: int, part: Part) -> Iterator[int]:

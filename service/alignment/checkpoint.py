@@ -38,7 +38,8 @@ class Progress:
         optimiser: AdamW's state.
         settings: What the run was started with; a different run does not resume from it.
         history: Measured losses.
-        skipped: Samples skipped so far.
+        skipped: Samples skipped so far, by kind.
+        taken: By process and its worker, what was taken from each source.
     """
 
     step: int
@@ -46,7 +47,8 @@ class Progress:
     optimiser: dict[str, Any]
     settings: dict[str, str]
     history: list[Measured] = field(default_factory=list)
-    skipped: int = 0
+    skipped: dict[str, int] = field(default_factory=dict)
+    taken: list[dict[int, list[int]]] = field(default_factory=list)
 
 
 def save_checkpoint(folder: Path, progress: Progress) -> None:
@@ -64,6 +66,7 @@ def save_checkpoint(folder: Path, progress: Progress) -> None:
             "settings": progress.settings,
             "history": [asdict(line) for line in progress.history],
             "skipped": progress.skipped,
+            "taken": progress.taken,
         },
         buffer,
     )
@@ -91,28 +94,25 @@ def load_checkpoint(folder: Path, settings: dict[str, str]) -> Progress | None:
         return None
     try:
         state = torch.load(file, weights_only=True, map_location="cpu")
-        history = [Measured(**line) for line in state["history"]]
-        progress = Progress(
-            state["step"],
-            state["trained"],
-            state["optimiser"],
-            state["settings"],
-            history,
-            state["skipped"],
-        )
+        _check_same(folder, state["settings"], settings)
+        return Progress(**state | {"history": [Measured(**line) for line in state["history"]]})
+    except AlignmentError:
+        raise
     except Exception as error:
         # Damaged files make torch raise nearly anything.
         raise AlignmentError(f"{file} cannot be read: {error}. Give another folder.") from error
+
+
+def _check_same(folder: Path, before: dict[str, str], now: dict[str, str]) -> None:
     other = [
-        f"{name} was {progress.settings.get(name)} and is {value}"
-        for name, value in settings.items()
-        if progress.settings.get(name) != value
+        f"{name} was {before.get(name)} and is {value}"
+        for name, value in now.items()
+        if before.get(name) != value
     ]
     if other:
         raise AlignmentError(
             f"{folder} holds a run with other settings ({'; '.join(other)}). Give another folder."
         )
-    return progress
 
 
 def replace_file(file: Path, content: bytes) -> None:

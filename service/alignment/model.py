@@ -18,8 +18,10 @@ from transformers import AutoModelForCausalLM
 from service import __version__
 from service.alignment.formats import TokenizedSample
 from service.alignment.frozen import FrozenFeatures
+from service.alignment.identity import file_digest
 from service.errors import AlignmentError
-from service.model_folder.layout import ModelFolder, Provenance, write_index
+from service.model_folder.layout import INDEX_FILE, ModelFolder, Provenance, write_index
+from service.model_folder.validation import validate
 from service.vision.config import VisionConfig
 from service.vision.model import VisionEncoder
 from service.vision.weights import load_vision_encoder, save_vision_encoder
@@ -38,6 +40,7 @@ class AlignmentModel:
         encoder: With the projection that learns, in float32.
         language_model: Frozen.
         trained: Names (in the encoder) and parameters that learn; what checkpoints hold.
+        start: What the trained tensors were at first, for a person.
         features: Everything before the projection: ``[images, visual_tokens, projection_width]``.
     """
 
@@ -47,6 +50,7 @@ class AlignmentModel:
     tokenizer: Tokenizer
     trained: dict[str, nn.Parameter]
     device: torch.device
+    start: str
     features: Callable[[Tensor], Tensor] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -82,11 +86,13 @@ class AlignmentModel:
 
         Raises:
             AlignmentError: the language model cannot be loaded or the projection does not fit it.
-            ModelFolderError: the vision encoder cannot be loaded.
+            ModelFolderError: the folder is not whole, or its parts do not fit together.
         """
+        validate(folder)
         device = device or torch.device("cpu")
-        encoder = load_vision_encoder(folder.vision)
-        encoder = _shaped(encoder, variant, fresh, seed, initial_scale)
+        stored = load_vision_encoder(folder.vision)
+        encoder = _shaped(stored, variant, fresh, seed, initial_scale)
+        start = "the folder's projection" if encoder is stored else "a new projection"
         encoder.projection.requires_grad_(True)
         if variant == "train-qformer":
             if encoder.config.qformer is None:
@@ -103,7 +109,7 @@ class AlignmentModel:
         tokenizer = Tokenizer.from_file(str(folder.tokenizer / "tokenizer.json"))
         encoder = encoder.to(device)
         trained = {name: p for name, p in encoder.named_parameters() if p.requires_grad}
-        return cls(folder, encoder, language_model, tokenizer, trained, device)
+        return cls(folder, encoder, language_model, tokenizer, trained, device, start)
 
     def loss(self, pixels: Tensor, samples: list[TokenizedSample]) -> Tensor:
         """Mean next-token loss over the targets' tokens, nothing else.
@@ -158,6 +164,7 @@ class AlignmentModel:
                 f"{file} does not fit {self.folder.root}: it holds {found}, needed is {wanted}."
             )
         self.restore(tensors)
+        self.start = f"a projection of another run ({file_digest(file)})"
 
     def state(self) -> dict[str, Tensor]:
         """The trained tensors, on the CPU."""
@@ -180,6 +187,8 @@ class AlignmentModel:
         """
         root, index = self.folder.root, self.folder.index
         target.mkdir(parents=True, exist_ok=True)
+        # A folder with an index is whole, also where writing it anew fails.
+        (target / INDEX_FILE).unlink(missing_ok=True)
         held = dtype or _stored_dtype(self.folder.vision / "model.safetensors")
         encoder = VisionEncoder(self.encoder.config)
         encoder.load_state_dict(self.encoder.state_dict())
@@ -241,7 +250,7 @@ def _load_language_model(folder: ModelFolder, device: torch.device) -> nn.Module
     dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
     try:
         model = AutoModelForCausalLM.from_pretrained(folder.language_model, dtype=dtype)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise AlignmentError(
             f"The language model {folder.language_model} cannot be loaded: {error}"
         ) from error

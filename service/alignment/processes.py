@@ -1,12 +1,18 @@
 """One process or several: what ``torchrun`` starts, reduced to what a run needs."""
 
 import os
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import torch
 from torch import distributed, nn
+
+from service.errors import AlignmentError
+
+Gathered = TypeVar("Gathered")
 
 
 @dataclass(frozen=True)
@@ -52,9 +58,13 @@ class Processes:
         distributed.all_reduce(total)
         return float(total) / self.world
 
-    def total(self, value: int) -> int:
-        """Sum of a number over all processes."""
-        return round(self.mean(value) * self.world)
+    def gather(self, value: Gathered) -> list[Gathered]:
+        """What each process gives, by rank, in every process."""
+        if self.world == 1:
+            return [value]
+        values: list[Any] = [None] * self.world
+        distributed.all_gather_object(values, value)
+        return values
 
     def barrier(self) -> None:
         """Wait for the others."""
@@ -69,6 +79,9 @@ def joined(device: str) -> Iterator[Processes]:
     Args:
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; with several processes each takes the GPU of
             its local rank.
+
+    Raises:
+        AlignmentError: there is no such device.
     """
     world = int(os.environ.get("WORLD_SIZE", "1"))
     wanted = device
@@ -76,7 +89,10 @@ def joined(device: str) -> Iterator[Processes]:
         wanted = "cuda" if torch.cuda.is_available() else "cpu"
     if world > 1 and wanted == "cuda":
         wanted = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
-    place = torch.device(wanted)
+    place = _device(wanted)
+    if place.type == "cuda":
+        # What the processes gather of plain objects goes over the current GPU.
+        torch.cuda.set_device(place)
     if world == 1:
         yield Processes(0, 1, place)
         return
@@ -85,3 +101,14 @@ def joined(device: str) -> Iterator[Processes]:
         yield Processes(distributed.get_rank(), world, place)
     finally:
         distributed.destroy_process_group()
+
+
+def _device(name: str) -> torch.device:
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
+        raise AlignmentError(f"The device {name} is none of auto, cpu, cuda and cuda:N.")
+    number = int(name.partition(":")[2] or 0)
+    if name != "cpu" and number >= torch.cuda.device_count():
+        raise AlignmentError(
+            f"The device {name} is not there: PyTorch sees {torch.cuda.device_count()} CUDA GPUs."
+        )
+    return torch.device(name) if name == "cpu" else torch.device("cuda", number)

@@ -5,10 +5,11 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.data import DataLoader
@@ -23,11 +24,12 @@ from service.alignment.checkpoint import (
     save_checkpoint,
 )
 from service.alignment.formats import INSTRUCTIONS, TokenizedSample, tokenize_sample
+from service.alignment.identity import described_data, described_folder, described_stage
 from service.alignment.model import AlignmentModel, Variant
 from service.alignment.plot import Curve, draw_curves
 from service.alignment.presets import Stage
 from service.alignment.processes import Processes
-from service.alignment.sources import BadSample, Part, Source
+from service.alignment.samples import BadSample, Part, Source
 from service.errors import AlignmentError, DatasetError
 
 LOSS_PLOT = "loss.png"
@@ -46,7 +48,7 @@ class RunSettings:
         out: Folder of checkpoints, curves and the finished model folder.
         seed: Of the data's order and the instructions.
         workers: Processes that read and decode images; 0 does it in the training process.
-        checkpoint_steps: Steps between checkpoints, at most an epoch.
+        checkpoint_steps: Steps between checkpoints, at least 1; each epoch's end has one as well.
         strict: Fail at the first bad sample.
         copy_language_model: Copy the language model into the finished folder.
         notes: Lines for the finished folder's provenance.
@@ -76,15 +78,25 @@ class Trainer:
     ) -> None:
         self.model, self.stage, self.settings, self.processes = model, stage, settings, processes
         self.sources, self.ratios = sources, ratios
-        self.described = _described(stage, variant, settings, processes)
+        self.described = {
+            **described_stage(stage),
+            **described_folder(model.folder),
+            **described_data(sources, ratios),
+            "start": model.start,
+            "variant": variant,
+            "seed": str(settings.seed),
+            "processes": str(processes.world),
+            "workers": str(settings.workers),
+        }
         self.optimiser = torch.optim.AdamW(
             _groups(model.trained.values(), stage.weight_decay),
             lr=stage.learning_rate,
             betas=(0.9, 0.999),
         )
         self.history: list[Measured] = []
-        self.skipped = 0
-        self.reasons: Counter[str] = Counter()
+        # Of this process alone; the first one's include what the checkpoint holds.
+        self.skipped: Counter[str] = Counter()
+        self.taken: dict[int, list[int]] = {}
 
     def run(self) -> Path:
         """Train to the last step and write the model folder; returns that folder.
@@ -97,8 +109,9 @@ class Trainer:
         if first < self.stage.steps:
             self._train(first)
         finished = self.settings.out / FINISHED
+        skipped = self._skipped_by_all()
         if self.processes.is_first:
-            self._finish(finished)
+            self._finish(finished, skipped)
         self.processes.barrier()
         return finished
 
@@ -108,7 +121,10 @@ class Trainer:
             return 0
         self.model.restore(progress.trained)
         self.optimiser.load_state_dict(progress.optimiser)
-        self.history, self.skipped = progress.history, progress.skipped
+        self.history = progress.history
+        self.taken = progress.taken[self.processes.rank]
+        if self.processes.is_first:
+            self.skipped = Counter(progress.skipped)
         self._say(
             f"Going on from step {progress.step} of {self.stage.steps} ({self.settings.out})."
         )
@@ -122,6 +138,7 @@ class Trainer:
         started = time.monotonic()
         for step, batch in enumerate(self._batches(first), start=first):
             self._note(batch.skipped)
+            self.taken[batch.worker] = batch.taken
             rate = stage.rate(step)
             loss = self._step(batch, rate, step * self.processes.world + rank)
             losses.append(loss)
@@ -182,31 +199,32 @@ class Trainer:
             self.settings.seed,
             Part(self.processes.rank, self.processes.world),
             first,
+            self.taken,
         )
-        workers = self.settings.workers
-        # Worker w makes every workers-th batch: a resumed run must begin at the worker whose turn it is,
-        # so checkpoints fall on multiples of the number of workers.
-        return iter(DataLoader(batches, batch_size=None, num_workers=workers))
+        for made in DataLoader(batches, batch_size=None, num_workers=self.settings.workers):
+            if isinstance(made, DatasetError):
+                raise made
+            yield made
 
     def _note(self, skipped: list[BadSample]) -> None:
         for sample in skipped:
             if self.settings.strict:
-                raise DatasetError(f"{sample.where}: {sample.why}")
-            self.skipped += 1
-            if self.skipped <= _NAMED_SKIPS:
-                self._say(f"Skipped {sample.where}: {sample.why}")
-            elif self.skipped == _NAMED_SKIPS + 1:
+                raise DatasetError(str(sample))
+            self.skipped[sample.kind] += 1
+            if self.skipped.total() <= _NAMED_SKIPS:
+                self._say(f"Skipped {sample}")
+            elif self.skipped.total() == _NAMED_SKIPS + 1:
                 self._say("More samples are skipped; they are counted and reported at the end.")
-            self.reasons[sample.why.split(":")[0]] += 1
+
+    def _skipped_by_all(self) -> Counter[str]:
+        return sum(self.processes.gather(self.skipped), Counter())
 
     def _checkpoint_is_due(self, done: int) -> bool:
-        every = min(self.settings.checkpoint_steps, self.stage.steps_per_epoch)
-        every += -every % max(self.settings.workers, 1)
-        return done % every == 0 or done == self.stage.steps
+        return done % self.settings.checkpoint_steps == 0 or done % self.stage.steps_per_epoch == 0
 
     def _save(self, step: int) -> None:
         # The others wait: none may be ahead of a checkpoint that could not be written.
-        skipped = self.processes.total(self.skipped)
+        skipped, taken = self._skipped_by_all(), self.processes.gather(self.taken)
         if self.processes.is_first:
             progress = Progress(
                 step,
@@ -214,7 +232,8 @@ class Trainer:
                 self.optimiser.state_dict(),
                 self.described,
                 self.history,
-                skipped,
+                dict(skipped),
+                taken,
             )
             save_checkpoint(self.settings.out, progress)
             self._plot()
@@ -229,7 +248,7 @@ class Trainer:
         except OSError as error:
             self._say(f"{LOSS_PLOT} cannot be written: {error.strerror}")
 
-    def _finish(self, finished: Path) -> None:
+    def _finish(self, finished: Path, skipped: Counter[str]) -> None:
         last = self.history[-1] if self.history else None
         notes = [
             f"{self.stage.name}: {self.stage.steps} steps of {self.stage.batch} x "
@@ -238,14 +257,14 @@ class Trainer:
         ]
         try:
             self.model.save_folder(finished, notes, copy=self.settings.copy_language_model)
-        except OSError as error:
+        except (OSError, SafetensorError) as error:
             raise AlignmentError(
                 f"{finished} cannot be written: {error}. The checkpoint in {self.settings.out} is intact: "
                 "run again to write the folder."
             ) from error
-        if self.skipped:
-            reasons = ", ".join(f"{why}: {number}" for why, number in self.reasons.most_common(8))
-            self._say(f"Skipped {self.skipped} bad samples ({reasons or 'before this run'}).")
+        if skipped:
+            reasons = ", ".join(f"{kind}: {number}" for kind, number in skipped.most_common())
+            self._say(f"Skipped {skipped.total()} bad samples ({reasons}).")
         if last:
             self._say(f"Done: loss {last.loss:.4f}, {last.samples_per_second:.1f} samples/s.")
 
@@ -260,16 +279,3 @@ def _groups(parameters: Iterable[nn.Parameter], decay: float) -> list[dict[str, 
         {"params": [p for p in known if p.ndim >= 2], "weight_decay": decay},
         {"params": [p for p in known if p.ndim < 2], "weight_decay": 0.0},
     ]
-
-
-def _described(
-    stage: Stage, variant: Variant, settings: RunSettings, processes: Processes
-) -> dict[str, str]:
-    """What must be the same for a run to go on from a checkpoint."""
-    facts = {name: str(value) for name, value in asdict(stage).items()}
-    return facts | {
-        "variant": variant,
-        "seed": str(settings.seed),
-        "processes": str(processes.world),
-        "workers": str(settings.workers),
-    }

@@ -15,7 +15,8 @@ from service import __version__
 from service.alignment.model import AlignmentModel, Variant
 from service.alignment.presets import PRESETS, Stage
 from service.alignment.processes import Processes
-from service.alignment.sources import Source, open_source
+from service.alignment.samples import Source
+from service.alignment.sources import open_source
 from service.alignment.trainer import RunSettings, Trainer
 from service.demo.card import model_card
 from service.demo.datasets import SAMPLES, write_captions, write_descriptions, write_examples

@@ -105,11 +105,16 @@ def test_bad_samples_are_counted_and_only_strict_runs_fail(tiny_folder, tmp_path
     )
     run = trainer(tiny_folder, index, tmp_path / "run")
     run.run()
-    assert run.skipped > 2
+    assert set(run.skipped) == {"no JSON", "an unusable image"}
+    assert run.skipped["no JSON"] == 1
     said = capsys.readouterr().err
     assert f"{index}:2" in said
     assert f"{index}:3" in said
-    assert f"Skipped {run.skipped} bad samples" in said
+    assert f"Skipped {run.skipped.total()} bad samples (an unusable image: " in said
+    # A run that goes on counts on.
+    again = trainer(tiny_folder, index, tmp_path / "run")
+    again.run()
+    assert again.skipped == run.skipped
     with pytest.raises(DatasetError, match=r"list.jsonl:\d"):
         trainer(tiny_folder, index, tmp_path / "strict", strict=True).run()
 

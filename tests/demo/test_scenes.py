@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from service.alignment.sources import Part, RawSample, open_source
+from service.alignment.samples import Part, RawSample
+from service.alignment.sources import open_source
 from service.demo.datasets import (
     EXAMPLES,
     read_examples,
