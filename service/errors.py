@@ -103,3 +103,11 @@ class DatasetError(AlignmentError):
 
 class EvaluationError(ServiceError):
     """A running service cannot be evaluated: unreachable, or it refuses every question."""
+
+
+class RemoteError(ServiceError):
+    """Another service that a command asks fails, cannot be reached, or is no OpenAI-compatible API."""
+
+
+class RequestRefusedError(RemoteError):
+    """Another service finds fault with one request; the next one may succeed."""

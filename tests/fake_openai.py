@@ -8,7 +8,7 @@ from typing import Any
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import HTMLResponse, JSONResponse
 from starlette.routing import Route
 
 Answerer = Callable[[dict[str, Any]], tuple[str, int, str]]
@@ -53,8 +53,26 @@ def fake_openai(answer: Answerer) -> Iterator[str]:
             }
         )
 
-    routes = [Route("/v1/models", models), Route("/v1/chat/completions", chat, methods=["POST"])]
-    server = _Server(uvicorn.Config(Starlette(routes=routes), port=0, log_level="warning"))
+    with _served(
+        Route("/v1/models", models), Route("/v1/chat/completions", chat, methods=["POST"])
+    ) as url:
+        yield url
+
+
+@contextmanager
+def web_site(status: int = 200) -> Iterator[str]:
+    """Serve a web page, whatever is asked; the value is the address."""
+
+    async def page(_: Request) -> HTMLResponse:
+        return HTMLResponse("<!doctype html>\n<title>Hello</title>\n<p>Hello.", status)
+
+    with _served(Route("/{path:path}", page, methods=["GET", "POST"])) as url:
+        yield url
+
+
+@contextmanager
+def _served(*routes: Route) -> Iterator[str]:
+    server = _Server(uvicorn.Config(Starlette(routes=list(routes)), port=0, log_level="warning"))
     thread = threading.Thread(target=server.run)
     thread.start()
     try:

@@ -2,9 +2,11 @@
 
 import argparse
 import os
+import sys
 from pathlib import Path
 
-from service.alignment.curate import Endpoint, curate
+from service.alignment.curate import curate
+from service.remote import Endpoint
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,11 +27,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Curate."""
+    """Curate; an interruption ends with the shell's status for it, 130."""
     describer = Endpoint(arguments.url, api_key=os.environ.get("CURATE_API_KEY", "none"))
     fixer_key = os.environ.get("CURATE_FIXER_API_KEY", "none")
     fixer = Endpoint(arguments.fixer_url, arguments.fixer_model, fixer_key)
-    written, kept = curate(
-        arguments.images, arguments.out, describer, fixer, concurrency=max(arguments.concurrency, 1)
-    )
-    print(f"{arguments.out}: {written} lines written, {kept} of them kept by the filters")
+    out, concurrency = arguments.out, max(arguments.concurrency, 1)
+    try:
+        written, kept = curate(arguments.images, out, describer, fixer, concurrency=concurrency)
+    except KeyboardInterrupt:
+        print(f"Interrupted; {out} has what was finished. Run again to go on.", file=sys.stderr)
+        sys.exit(130)
+    print(f"{out}: {written} lines written, {kept} of them kept by the filters")

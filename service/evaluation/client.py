@@ -5,10 +5,9 @@ import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from openai import APIConnectionError, APIStatusError, AsyncOpenAI
-
-from service.errors import EvaluationError
+from service.errors import EvaluationError, RemoteError
 from service.evaluation.questions import Question
+from service.remote import Endpoint, Remote, connect
 
 MAX_TOKENS = 300
 
@@ -42,42 +41,37 @@ def ask_all(
 async def _ask_all(
     url: str, items: Sequence[Question], concurrency: int, api_key: str
 ) -> list[Answer]:
-    base = url.rstrip("/")
-    base = base if base.endswith("/v1") else f"{base}/v1"
     slots = asyncio.Semaphore(concurrency)
-    async with AsyncOpenAI(base_url=base, api_key=api_key, timeout=120) as client:
-        try:
-            model = (await client.models.list()).data[0].id
-        except (APIConnectionError, APIStatusError, IndexError) as error:
-            raise EvaluationError(f"No service answers at {base}: {error}") from error
+    try:
+        async with connect(Endpoint(url, api_key=api_key)) as remote:
 
-        async def one(item: Question) -> Answer:
-            async with slots:
-                return await _ask(client, model, item)
+            async def one(item: Question) -> Answer:
+                async with slots:
+                    return await _ask(remote, item)
 
-        answers = await asyncio.gather(*(one(item) for item in items))
+            answers = await asyncio.gather(*(one(item) for item in items))
+    except RemoteError as error:
+        raise EvaluationError(str(error)) from error
     if items and all(answer.error for answer in answers):
-        raise EvaluationError(f"{base} answered no question; the first error: {answers[0].error}")
+        raise EvaluationError(f"No question is answered; the first error: {answers[0].error}")
     return list(answers)
 
 
-async def _ask(client: AsyncOpenAI, model: str, item: Question) -> Answer:
+async def _ask(remote: Remote, item: Question) -> Answer:
     content: list[dict[str, object]] = [
         {"type": "image_url", "image_url": {"url": _data_uri(image)}} for image in item.images
     ]
     content.append({"type": "text", "text": item.turn.question})
     try:
-        reply = await client.chat.completions.create(
-            model=model,
-            messages=[{"role": "user", "content": content}],  # type: ignore[list-item,misc]
+        reply = await remote.ask(
+            [{"role": "user", "content": content}],
+            MAX_TOKENS,
             temperature=0,
-            max_tokens=MAX_TOKENS,
             extra_body={"repetition_penalty": 1.0},
         )
-    except (APIConnectionError, APIStatusError) as error:
+    except RemoteError as error:
         return Answer("", error=str(error))
-    choice = reply.choices[0]
-    return Answer((choice.message.content or "").strip(), choice.finish_reason == "length")
+    return Answer(reply.text, reply.cut)
 
 
 def _data_uri(image: bytes) -> str:

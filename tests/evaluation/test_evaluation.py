@@ -15,7 +15,7 @@ from service.evaluation.command import add_arguments, run
 from service.evaluation.figures import Figures
 from service.evaluation.questions import KINDS, learnt_from, questions
 from service.evaluation.report import bars, table
-from tests.fake_openai import fake_openai
+from tests.fake_openai import fake_openai, web_site
 
 
 def knowing(asked):
@@ -145,6 +145,14 @@ def test_failed_requests_count_as_wrong_and_all_failing_is_an_error():
 def test_an_unreachable_service_is_one_clear_error():
     with pytest.raises(EvaluationError, match="No service answers"):
         ask_all("http://127.0.0.1:9", questions("held-out", "colour", 1))
+
+
+def test_a_web_site_is_one_clear_error():
+    with (
+        web_site() as url,
+        pytest.raises(EvaluationError, match=f"^{url}/v1 is not an OpenAI-compatible API.*$"),
+    ):
+        ask_all(url, questions("held-out", "colour", 1))
 
 
 def test_reports_put_models_side_by_side(tmp_path):

@@ -1,0 +1,42 @@
+"""What can be seen of a curated caption without its picture."""
+
+import re
+
+SHORTEST = 80
+"""Tokens that a description has at least, as in the paper."""
+
+_CHARACTERS = 4
+"""Of English text, about so many make a token."""
+
+
+def tokens_of(caption: str) -> int:
+    """About how many tokens a text has.
+
+    By its characters: another language model counts with another tokenizer, and its reasoning as well.
+    """
+    return len(caption) // _CHARACTERS
+
+
+def problems_of(caption: str, tokens: int, *, cut: bool = False) -> list[str]:
+    """What a filter can see: empty, too short, repetition, stray characters, an unfinished end.
+
+    Args:
+        caption: The cleaned-up description.
+        tokens: How many it has.
+        cut: Whether it ended at the longest length allowed.
+    """
+    found: list[str] = []
+    sentences = [part.strip() for part in re.split(r"(?<=[.!?])\s+", caption) if part.strip()]
+    if not sentences:
+        return ["empty"]
+    if tokens < SHORTEST:
+        found.append(f"shorter than {SHORTEST} tokens")
+    if len({sentence.lower() for sentence in sentences}) < len(sentences):
+        found.append("a sentence twice")
+    if re.search(r"\b(\w+(?:\W+\w+){0,7})\W+\1\W+\1\b", caption):
+        found.append("words in a loop")
+    if re.search(r"[^\x20-\x7e\n\u2018-\u201d\u2013\u2014]|#{2,}|<[^>]*>", caption):
+        found.append("stray characters")
+    if cut or not caption.rstrip().endswith((".", "!", "?", '."')):
+        found.append("unfinished")
+    return found
