@@ -5,12 +5,15 @@ BLIP-2 knows one image a conversation, and its tokens stand at the prompt's very
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer, BlipImageProcessor
 
+from service.checkpoints.reading import TensorEntry, read_checkpoint
+from service.checkpoints.writing import PlannedTensor, write_shards
 from service.model_folder.layout import ModelFolder
 from service.vision.model import PIXEL_MEAN, PIXEL_STD
 from service.vision.weights import load_vision_config
@@ -30,7 +33,11 @@ TEMPLATE = (
 
 
 def export(source: ModelFolder, target: Path) -> None:
-    """Write ``target``; the family must have a Q-Former."""
+    """Write ``target``, its ``config.json`` last; the family must have a Q-Former.
+
+    One tensor at a time is in memory. The weights are copied: in vLLM's model they have other names, so
+    that the language model's files cannot be shared.
+    """
     target.mkdir(parents=True, exist_ok=True)
     tokenizer = AutoTokenizer.from_pretrained(source.tokenizer)
     tokenizer.add_special_tokens({"additional_special_tokens": [IMAGE]})
@@ -44,26 +51,36 @@ def export(source: ModelFolder, target: Path) -> None:
     file = target / "preprocessor_config.json"
     known = json.loads(file.read_text()) if file.exists() else {}
     file.write_text(json.dumps({**known, **processor}))
-    image_token = tokenizer.convert_tokens_to_ids(IMAGE)
-    save_file(_tensors(source, image_token + 1), target / "model.safetensors", {"format": "pt"})
-    (target / "config.json").write_text(json.dumps(_config(source, image_token), indent=2))
+    config = _config(source, tokenizer.convert_tokens_to_ids(IMAGE))
+    write_shards(target, _tensors(source, config["text_config"]["vocab_size"]))
+    (target / "config.json").write_text(json.dumps(config, indent=2))
 
 
-def _tensors(source: ModelFolder, vocabulary: int) -> dict[str, torch.Tensor]:
-    tensors = {}
-    for name, tensor in load_file(source.vision / "model.safetensors").items():
+def _tensors(source: ModelFolder, vocabulary: int) -> list[PlannedTensor]:
+    planned = []
+    for name, entry in read_checkpoint(source.vision / "model.safetensors").tensors.items():
         prefix = next(old for old in PREFIXES if name.startswith(old))
-        tensors[PREFIXES[prefix] + name.removeprefix(prefix)] = tensor
-    for file in sorted(Path(source.language_model).glob("*.safetensors")):
-        for name, tensor in load_file(file).items():
-            if name in ("model.embed_tokens.weight", "lm_head.weight"):
-                # One more row for the image token; it is replaced before it is used.
-                tensor = torch.cat([tensor, tensor[:1].repeat(vocabulary - len(tensor), 1)])
-            tensors[f"language_model.{name}"] = tensor
-    return tensors
+        renamed = PREFIXES[prefix] + name.removeprefix(prefix)
+        planned.append(PlannedTensor(renamed, entry.shape, entry.dtype, entry.read))
+    for name, entry in read_checkpoint(Path(source.language_model)).tensors.items():
+        shape, read = entry.shape, entry.read
+        if name in ("model.embed_tokens.weight", "lm_head.weight"):
+            shape, read = (vocabulary, *shape[1:]), _lengthened(entry, vocabulary)
+        planned.append(PlannedTensor(f"language_model.{name}", shape, entry.dtype, read))
+    return planned
 
 
-def _config(source: ModelFolder, image_token: int) -> dict[str, object]:
+def _lengthened(entry: TensorEntry, rows: int) -> Callable[[], torch.Tensor]:
+    """Reads it with a row for the image token, which is replaced before it is used."""
+
+    def read() -> torch.Tensor:
+        tensor = entry.read()
+        return torch.cat([tensor, tensor[:1].repeat(rows - len(tensor), 1)])
+
+    return read
+
+
+def _config(source: ModelFolder, image_token: int) -> dict[str, Any]:
     vision = load_vision_config(source.vision)
     assert vision.qformer is not None, "a family without a Q-Former is not BLIP-2"
     text = json.loads(Path(source.language_model, "config.json").read_text())
@@ -74,7 +91,8 @@ def _config(source: ModelFolder, image_token: int) -> dict[str, object]:
         "image_token_index": image_token,
         "num_query_tokens": vision.qformer.query_tokens,
         "use_decoder_only_language_model": True,
-        "text_config": {**text, "vocab_size": image_token + 1},
+        # A random model's vocabulary, or a padded one, is larger than its tokenizer: room enough.
+        "text_config": {**text, "vocab_size": max(text["vocab_size"], image_token + 1)},
         "vision_config": {
             **vision.vit.model_dump(),
             "model_type": "blip_2_vision_model",

@@ -1,151 +1,226 @@
-"""Everything to be measured on a GPU in one run, without a network: random weights at published sizes.
+"""Everything to be measured on a GPU, by one script, without a network: random weights at published sizes.
 
-``python -m loadtests.gpu --out results/gpu`` needs vLLM's CUDA wheel and this project. ``--dry-run`` goes
-the same ways with tiny weights on whatever there is, to see that the script works; its figures mean
-nothing.
+``python -m loadtests.gpu --out results/gpu`` needs vLLM's CUDA wheel, a C compiler (Triton's kernels ask
+for one) and this project. One size is on the disk at a time: 15 GB for 7B and as much again for vLLM's
+BLIP-2, 28 GB for 13B. Where time is short, ``--parts``, ``--sizes`` and ``--keep`` make several runs of it;
+the report is of all that is there.
+
+``--dry-run`` goes all the same ways with tiny weights on whatever there is, at one request at a time, to
+see that they can be gone; its figures mean nothing.
 """
 
 import argparse
 import asyncio
-import json
-import time
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-import torch
+import psutil
+from vllm.platforms import current_platform
 
-from loadtests import bench, report
+from loadtests import bench, encoder_speed, gpu_report, report
 from loadtests.client import Client
-from loadtests.systems import started
-from loadtests.traffic import WORKLOADS
+from loadtests.systems import EAGER, GPU, Started, started
+from loadtests.traffic import WORKLOADS, Messages
 from loadtests.usage import Usage
 from service.model_folder.initialise import init_model
-from service.model_folder.layout import ModelFolder
-from service.vision.config import VisionConfig
-from service.vision.encoder import TorchEncoder, choose_device, choose_dtype
+from service.model_folder.layout import INDEX_FILE, ModelFolder
 
 FAMILY = "minigpt4-vicuna"
-BATCHES = (1, 2, 4, 8, 16, 32, 64)
-CONCURRENCIES = (1, 4, 16, 64, 256)
-REPEATS = 10
+PARTS = ("encoder", "serve", "compare")
+ON_GPU = not current_platform.is_cpu()
+FLAGS = GPU if ON_GPU else EAGER
+COMPARED_TOKENS, SERVED_TOKENS = 32, 128
+PREPARED = 16
+"""Requests of each user that are made before a run: drawing pictures takes the client 1.5 ms apiece, while
+which it reads no answers."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is run.
+
+    Attributes:
+        batches: Of the encoder alone.
+        served: Levels of concurrency of the service alone.
+        compared: Levels of the comparison.
+        one_by_one: Levels of the system that answers one after the other, whose throughput is the same
+            at every level and whose queue takes minutes to empty at high ones.
+        seconds: Length of a run; a third of it is warmed up before.
+    """
+
+    batches: tuple[int, ...] = encoder_speed.BATCHES
+    encoder_seconds: float = encoder_speed.SECONDS
+    served: tuple[int, ...] = (1, 4, 16, 64, 256)
+    compared: tuple[int, ...] = (1, 16, 64, 256)
+    one_by_one: tuple[int, ...] = (1, 16)
+    seconds: float = 20.0
+
+
+FULL = Plan()
+DRY = Plan((1, 2), 0.2, (1,), (1,), (1,), 3.0)
+
+
+@dataclass(frozen=True)
+class Load:
+    """Runs of one system: ``title`` is their name in the records, which ``folder`` gets."""
+
+    folder: Path
+    title: str
+    workload: str
+    tokens: int
+    levels: tuple[int, ...]
+
+
+def options() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m loadtests.gpu", description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("results/gpu"))
+    parser.add_argument("--dry-run", action="store_true", help="tiny weights, one at a time")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument(
+        "--sizes",
+        nargs="+",
+        default=["7b", "13b"],
+        help="the first is also that of the encoder and of the comparison",
+    )
+    parser.add_argument("--systems", nargs="+", choices=bench.SYSTEMS, default=bench.SYSTEMS)
+    parser.add_argument("--keep", action="store_true", help="leave the models on the disk")
+    return parser.parse_args()
 
 
 def main() -> None:
-    """Encoder, then a service at each size, then the comparison at 7B."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path("results/gpu"))
-    parser.add_argument(
-        "--dry-run", action="store_true", help="tiny weights; no service is started"
-    )
-    parser.add_argument("--sizes", nargs="+", default=["7b", "13b"])
-    asked = parser.parse_args()
+    """Size by size: the encoder (once), the service, the comparison (once). Exits with what failed."""
+    asked = options()
+    plan, sizes = (DRY, ["tiny"]) if asked.dry_run else (FULL, asked.sizes)
+    prepare_environment()
     asked.out.mkdir(parents=True, exist_ok=True)
-    sizes = ["tiny"] if asked.dry_run else asked.sizes
-    folders = {size: model(asked.out, size) for size in sizes}
-    rows = encoder_rows(folders[sizes[0]], BATCHES[:2] if asked.dry_run else BATCHES)
-    bench.keep(asked.out / "encoder.json", {"device": device_name(), "rows": rows})
-    print(json.dumps(rows, indent=1))
-    if asked.dry_run:
-        return
-    for size, folder in folders.items():
-        serve(folder, size, asked.out)
-    compare(folders[sizes[0]], asked.out / "compare")
+    failed = []
+    for size in sizes:
+        parts = asked.parts if size == sizes[0] else [p for p in asked.parts if p == "serve"]
+        if not parts:
+            continue
+        folder = model(asked.out, size)
+        if "encoder" in parts:
+            failed += measure_encoder(folder, plan, asked.out / "encoder.json")
+        for name in asked.systems:
+            failed += measure_system(name, folder, plan, loads(name, size, parts, plan, asked.out))
+        if not asked.keep:
+            for written in (folder.root, *asked.out.glob("blip2-*")):
+                shutil.rmtree(written)
+    gpu_report.write(asked.out)
+    if failed:
+        sys.exit("\n".join(["Failed:", *failed]))
+
+
+def prepare_environment() -> None:
+    """What would otherwise end a start after minutes; exits where a GPU's kernels cannot be compiled."""
+    if ON_GPU and not any(map(shutil.which, ("cc", "gcc", "clang"))) and "CC" not in os.environ:
+        sys.exit("Triton compiles its kernels' launchers: install a C compiler (gcc).")
+    if not shutil.which("nvcc"):
+        # FlashInfer compiles its sampler with nvcc when the engine starts; Triton's needs none.
+        os.environ.setdefault("VLLM_USE_FLASHINFER_SAMPLER", "0")
 
 
 def model(out: Path, size: str) -> ModelFolder:
-    """A random model folder, made once."""
+    """A random model folder; one that is there is used again."""
     folder = out / f"model-{size}"
-    if not (folder / "model_index.json").exists():
+    if not (folder / INDEX_FILE).exists():
+        shutil.rmtree(folder, ignore_errors=True)  # half of one
+        print(f"Writing random weights, {size}", flush=True)
         init_model(folder, FAMILY, size)
+        if size == "tiny":
+            enlarge_vocabulary(Path(ModelFolder.open(folder).language_model))
     return ModelFolder.open(folder)
 
 
-def encoder_rows(folder: ModelFolder, batches: tuple[int, ...]) -> list[dict[str, float]]:
-    """Images a second by batch size, and the share of what matrix products reach on this device."""
-    device = choose_device("auto")
-    config = VisionConfig.load(folder.vision / "config.json")
-    encoder = TorchEncoder(folder.vision, config, device, choose_dtype("auto", device), batches)
-    encoder.startup()
-    peak = measured_peak(device)
-    work = flops(config)
-    rows = []
-    for batch in batches:
-        side = config.image_size
-        pixels = torch.zeros(batch, side, side, 3, dtype=torch.uint8)
-        encoder.encode(pixels)
-        begin = time.perf_counter()
-        for _ in range(REPEATS):
-            encoder.encode(pixels)
-        speed = REPEATS * batch / (time.perf_counter() - begin)
-        rows.append({"batch": batch, "images_per_second": speed, "of_peak": speed * work / peak})
-    return rows
+def enlarge_vocabulary(folder: Path) -> None:
+    """More ids than the tokenizer has pieces, as the large random models have: most decode to nothing."""
+    from transformers import LlamaForCausalLM
+
+    llama = LlamaForCausalLM.from_pretrained(folder)
+    llama.resize_token_embeddings(3 * llama.config.vocab_size, mean_resizing=False)
+    llama.save_pretrained(folder)
 
 
-def flops(config: VisionConfig) -> float:
-    """Floating-point operations of one image in the ViT, 2 for each multiply-add; the rest is small."""
-    vit, tokens = config.vit, config.patches + 1
-    weights = 4 * vit.hidden_size**2 + 2 * vit.hidden_size * vit.intermediate_size
-    attention = 2 * tokens * vit.hidden_size
-    patches = config.patches * 3 * vit.patch_size**2 * vit.hidden_size
-    return float(2 * (vit.num_hidden_layers * tokens * (weights + attention) + patches))
+def measure_encoder(folder: ModelFolder, plan: Plan, file: Path) -> list[str]:
+    """In a process of its own, which leaves the GPU empty; returns what failed."""
+    print("encoder", flush=True)
+    batches = [str(batch) for batch in plan.batches]
+    words = [str(folder.root), str(file), "--seconds", str(plan.encoder_seconds)]
+    done = subprocess.run(
+        [sys.executable, "-m", "loadtests.encoder_speed", *words, "--batches", *batches],
+        check=False,
+    )
+    return [f"encoder: ended with status {done.returncode}"] if done.returncode else []
 
 
-def measured_peak(device: torch.device) -> float:
-    """FLOP/s of a large matrix product in the encoder's dtype: the roofline to compare with."""
-    side = 8192 if device.type == "cuda" else 512
-    dtype = choose_dtype("auto", device)
-    left = torch.ones(side, side, dtype=dtype, device=device)
-    for _ in range(2):
-        left @ left
-    synchronise(device)
-    begin = time.perf_counter()
-    for _ in range(REPEATS):
-        left @ left
-    synchronise(device)
-    return REPEATS * 2 * side**3 / (time.perf_counter() - begin)
+def loads(name: str, size: str, parts: list[str], plan: Plan, out: Path) -> list[Load]:
+    """What a system is given."""
+    given = []
+    if name == "service" and "serve" in parts:
+        given.append(Load(out, size, "unique", SERVED_TOKENS, plan.served))
+    if "compare" in parts:
+        levels = plan.one_by_one if name == "original" else plan.compared
+        given += [
+            Load(out / "compare", workload, workload, COMPARED_TOKENS, levels)
+            for workload in ("unique", "seen")
+        ]
+    return given
 
 
-def synchronise(device: torch.device) -> None:
-    """Wait until a GPU has done what it was given."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+def measure_system(name: str, folder: ModelFolder, plan: Plan, given: list[Load]) -> list[str]:
+    """Start a system on the empty GPU and run its loads; what failed, so that the others go on."""
+    if not given:
+        return []
+    work, failed = folder.root.parent, []
+    given[-1].folder.mkdir(parents=True, exist_ok=True)
+    try:
+        print(f"Starting {name}", flush=True)
+        log = work / f"{name}-{folder.root.name}.log"
+        with started(name, folder, work, *FLAGS.get(name, ()), log=log) as system:
+            for load, record in records(system, given, plan.seconds):
+                print(name, load.title, record["concurrency"], len(record["samples"]), flush=True)
+                if report.good(record):
+                    bytes_ = language_model_bytes(folder)
+                    bench.keep_run(load.folder, {"system": name, "model_bytes": bytes_, **record})
+                else:
+                    failed.append(f"{name}, {load.title}, {record['concurrency']}: no answers")
+    except (RuntimeError, psutil.Error) as error:
+        failed.append(f"{name}: {error}")
+    return failed
 
 
-def device_name() -> str:
-    """What this ran on."""
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
-
-
-def serve(folder: ModelFolder, size: str, out: Path) -> None:
-    """Time to first token and tokens a second of the service at every concurrency."""
-    with started("service", folder, out) as system:
-        client = Client(system.url, system.model, tokens=128)
-        for concurrency in CONCURRENCIES:
-            requests = WORKLOADS["unique"](next(bench.SEEDS))
-            asyncio.run(client.closed(requests, concurrency, 3))
+def records(
+    system: Started, given: list[Load], seconds: float
+) -> Iterator[tuple[Load, dict[str, Any]]]:
+    """One record for each load and level."""
+    for load in given:
+        client = Client(system.url, system.model, load.tokens)
+        for level in load.levels:
+            requests = prepared(WORKLOADS[load.workload](next(bench.SEEDS)), PREPARED * level)
+            asyncio.run(client.closed(requests, level, seconds / 3))
             with Usage(system.pid) as usage:
-                run = asyncio.run(client.closed(requests, concurrency, 30))
-            record: dict[str, Any] = {
-                "system": "service",
-                "workload": size,
-                "concurrency": concurrency,
-                "cpu_seconds": usage.cpu_seconds,
-                "peak_bytes": usage.peak_bytes,
-                **run.raw(),
-            }
-            bench.keep(out / f"service-{size}-{concurrency}.json", record)
-    print(report.table(report.load(out), size))
+                run = asyncio.run(client.closed(requests, level, seconds))
+            used = {"cpu_seconds": usage.cpu_seconds, "peak_bytes": usage.peak_bytes}
+            yield load, {"workload": load.title, "concurrency": level, **used, **run.raw()}
 
 
-def compare(folder: ModelFolder, out: Path) -> None:
-    """The three systems at one size, one after the other: each takes the whole GPU's memory."""
-    out.mkdir(parents=True, exist_ok=True)
-    options = argparse.Namespace(seconds=20, concurrency=[1, 16, 64, 256])
-    for name in bench.SYSTEMS:
-        with started(name, folder, out) as system:
-            for record in bench.closed_loop({name: system}, options, ["unique", "seen"]):
-                bench.keep_run(out, record)
-    report.write(out)
+def prepared(requests: Iterator[Messages], number: int) -> Iterator[Messages]:
+    """The same requests, the first ``number`` of them made now."""
+    return chain(list(islice(requests, number)), requests)
+
+
+def language_model_bytes(folder: ModelFolder) -> int:
+    """Of the weights, which every decoding step reads."""
+    files = Path(folder.language_model).glob("*.safetensors")
+    return sum(file.stat().st_size for file in files)
 
 
 if __name__ == "__main__":

@@ -2,26 +2,29 @@
 
 import asyncio
 import json
+import os
 import random
+import shutil
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from itertools import islice
 from pathlib import Path
 
 import pytest
 import torch
 import uvicorn
-from transformers import Blip2ForConditionalGeneration
+from transformers import AutoTokenizer, Blip2ForConditionalGeneration
 
-from loadtests import gpu, original, report
+from loadtests import client as client_module
+from loadtests import gpu, original, report, systems
 from loadtests.blip2 import export
 from loadtests.client import Client, Run, Sample, arrivals
 from loadtests.traffic import SEEN_IMAGES, WORKLOADS, Messages
+from service.checkpoints.reading import read_checkpoint
 from service.model_folder.layout import ModelFolder
-from service.vision.config import VisionConfig
 from service.vision.weights import load_vision_encoder
 
 ROOT = Path(__file__).parents[2]
@@ -78,6 +81,78 @@ def test_the_original_answers_every_workload(original_server: str, workload: str
     for sample in run.samples:
         assert sample.ok
         assert 0 < sample.first_token <= sample.seconds
+        assert sample.tokens == 4
+        assert len(sample.gaps) >= 3, "a chunk a token, whether or not it has text"
+
+
+def test_the_original_puts_everything_on_its_device(
+    tiny_model: Callable[[str], ModelFolder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(original, "choose_device", lambda _name: torch.device("meta"))
+    model = original.Model(tiny_model("minigpt4-vicuna"))
+    # A tensor left on the CPU does not go together with the others.
+    assert model._embed(next(WORKLOADS["unique"](0))).device.type == "meta"
+
+
+class Stream:
+    """A response's lines, and the times at which they come."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *events: tuple[float, object]) -> None:
+        self._events, self._now = events, 0.0
+        self.content = self._lines()
+        monkeypatch.setattr(client_module, "monotonic", lambda: self._now)
+
+    async def _lines(self) -> AsyncIterator[bytes]:
+        for moment, event in self._events:
+            self._now = moment
+            yield b"data: " + json.dumps(event).encode() + b"\n"
+            yield b"\n"
+        yield b"data: [DONE]\n"
+
+
+def chunk(**delta: str) -> dict[str, object]:
+    return {"choices": [{"delta": delta}]}
+
+
+async def test_a_token_without_text_is_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = Stream(
+        monkeypatch,
+        (1.0, chunk(role="assistant", content="")),
+        (2.0, chunk(content="")),
+        (2.5, chunk(content="a")),
+        (4.0, chunk(content="")),
+        (5.0, {"choices": [], "usage": {"completion_tokens": 3}}),
+    )
+    sample = Sample(0.0)
+    await client_module._time_stream(stream, sample, 0.5)  # type: ignore[arg-type]
+    assert (sample.first_token, sample.gaps, sample.tokens) == (1.5, [0.5, 1.5], 3)
+
+
+def test_only_vllms_own_server_needs_the_export(
+    tiny_model: Callable[[str], ModelFolder], tmp_path: Path
+) -> None:
+    folder = tiny_model("minigpt4-vicuna")
+    for name in ("service", "original", "vllm"):
+        assert not list(tmp_path.iterdir())
+        systems.command(name, folder, tmp_path, 1)
+    (exported,) = tmp_path.iterdir()
+    config = exported / "config.json"
+    for age, written in ((0, False), (10**6, True)):
+        then = config.stat().st_mtime - age
+        os.utime(config, (then, then))
+        systems.command("vllm", folder, tmp_path, 1)
+        assert (config.stat().st_mtime != then) == written, "anew where the model is newer"
+
+
+def test_what_does_not_start_says_why(
+    tiny_model: Callable[[str], ModelFolder], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(systems, "command", lambda *_: ["no_such_module"])
+    with (
+        pytest.raises(RuntimeError, match=r"status 1; .*\n.*No module named no_such_module"),
+        systems.started("vllm", tiny_model("minigpt4-vicuna"), tmp_path),
+    ):
+        pass
 
 
 def test_what_does_not_answer_is_no_answer() -> None:
@@ -110,8 +185,34 @@ def test_the_blip2_folder_holds_the_same_weights(
         )
 
 
+def test_a_vocabulary_may_be_larger_than_its_tokenizer(
+    tiny_model: Callable[[str], ModelFolder], tmp_path: Path
+) -> None:
+    source = copy_with_larger_vocabulary(tiny_model("minigpt4-vicuna"), tmp_path / "model")
+    export(source, tmp_path / "blip2")
+    config = json.loads((tmp_path / "blip2" / "config.json").read_text())
+    rows = config["text_config"]["vocab_size"]
+    assert rows == 3072
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "blip2")
+    assert tokenizer.convert_tokens_to_ids("<image>") == config["image_token_index"] < rows
+    ours, theirs = (
+        read_checkpoint(path).tensors for path in (Path(source.language_model), tmp_path / "blip2")
+    )
+    for name in ("model.embed_tokens.weight", "lm_head.weight"):
+        torch.testing.assert_close(
+            theirs[f"language_model.{name}"].read(), ours[name].read(), rtol=0, atol=0
+        )
+
+
+def copy_with_larger_vocabulary(source: ModelFolder, target: Path) -> ModelFolder:
+    shutil.copytree(source.root, target)
+    gpu.enlarge_vocabulary(target / "language_model")
+    return ModelFolder.open(target)
+
+
 def record(system: str, workload: str, concurrency: int, seconds: float) -> dict[str, object]:
-    run = Run(1.0, [Sample(0.0, 200, seconds, seconds / 2, [seconds / 4])] * round(1 / seconds))
+    sample = Sample(0.0, 200, seconds, seconds / 2, [seconds / 4], tokens=3)
+    run = Run(1.0, [sample] * round(1 / seconds))
     return {
         "system": system,
         "workload": workload,
@@ -133,11 +234,8 @@ def test_the_report_says_what_was_met_and_what_was_missed(tmp_path: Path) -> Non
     assert "| requests/s over vLLM's BLIP-2, unique, 16 at a time ≥ 1.2 | 0.50 | missed |" in text
     assert "| requests/s over the original's way, unique, 16 ≥ 8 | 10.00 | met |" in text
     assert "| requests/s | 16 | 10.0 | 20.0 | 1.0 |" in text
+    assert "| tokens/s | 16 | 30 | 60 | 3 |" in text
     assert (tmp_path / "bench.png").stat().st_size > 0
-
-
-def test_the_published_vit_costs_what_the_paper_trail_says() -> None:
-    assert gpu.flops(VisionConfig()) == pytest.approx(0.53e12, rel=0.02)
 
 
 def run(*words: str) -> str:
@@ -146,13 +244,6 @@ def run(*words: str) -> str:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
-
-
-def test_the_gpu_script_goes_its_ways(tmp_path: Path) -> None:
-    run("-m", "loadtests.gpu", "--dry-run", "--out", str(tmp_path))
-    rows = json.loads((tmp_path / "encoder.json").read_text())["rows"]
-    assert [row["batch"] for row in rows] == [1, 2]
-    assert all(row["images_per_second"] > 0 for row in rows)
 
 
 def test_locust_accepts_its_file() -> None:

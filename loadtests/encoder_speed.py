@@ -1,0 +1,105 @@
+"""The vision encoder alone: images a second by batch size, beside what the device can do at most.
+
+``python -m loadtests.encoder_speed FOLDER FILE --batches 1 32`` writes a JSON record. A process of its own,
+since a CUDA context, captured graphs and their memory go only with the process that has them.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from service.model_folder.layout import ModelFolder
+from service.vision.config import VisionConfig
+from service.vision.encoder import TorchEncoder, choose_device, choose_dtype
+
+BATCHES = (1, 2, 4, 8, 16, 32, 64)
+SECONDS = 2.0
+"""Of each measurement: long enough for the clocks to settle under load."""
+
+
+def main() -> None:
+    """Measure a folder's encoder and write the record."""
+    parser = argparse.ArgumentParser(prog="python -m loadtests.encoder_speed", description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--batches", nargs="+", type=int, default=list(BATCHES))
+    parser.add_argument("--seconds", type=float, default=SECONDS)
+    asked = parser.parse_args()
+    record = measure(ModelFolder.open(asked.folder), sorted(asked.batches), asked.seconds)
+    asked.file.write_text(json.dumps(record, indent=1) + "\n")
+
+
+def measure(folder: ModelFolder, batches: list[int], seconds: float) -> dict[str, object]:
+    """Speeds in images/s, FLOP/s and bytes/s."""
+    device = choose_device("auto")
+    dtype = choose_dtype("auto", device)
+    config = VisionConfig.load(folder.vision / "config.json")
+    encoder = TorchEncoder(folder.vision, config, device, dtype, batches)
+    encoder.startup()  # on a CPU it also sets the threads, which the products then share
+    peak, work = matrix_flops(device, dtype, seconds), flops(config)
+    rows = []
+    for batch in batches:
+        pixels = torch.randint(0, 256, (batch, *[config.image_size] * 2, 3), dtype=torch.uint8)
+        # Ends with a copy to the CPU, so that it has been computed when it returns.
+        speed = batch * calls_a_second(partial(encoder.encode, pixels), device, seconds)
+        rows.append({"batch": batch, "images_per_second": speed, "of_peak": speed * work / peak})
+    return {
+        "device": torch.cuda.get_device_name() if device.type == "cuda" else "CPU",
+        "dtype": str(dtype).removeprefix("torch."),
+        "flops_per_image": work,
+        "matrix_flops": peak,
+        "memory_bytes_per_second": copy_bytes(device, seconds),
+        "rows": rows,
+    }
+
+
+def flops(config: VisionConfig) -> float:
+    """Floating-point operations of one image in the ViT, 2 for each multiply-add; the rest is small."""
+    vit, tokens = config.vit, config.patches + 1
+    weights = 4 * vit.hidden_size**2 + 2 * vit.hidden_size * vit.intermediate_size
+    attention = 2 * tokens * vit.hidden_size
+    patches = config.patches * 3 * vit.patch_size**2 * vit.hidden_size
+    return float(2 * (vit.num_hidden_layers * tokens * (weights + attention) + patches))
+
+
+def matrix_flops(device: torch.device, dtype: torch.dtype, seconds: float) -> float:
+    """FLOP/s of a large matrix product in the encoder's dtype: the roofline to compare with.
+
+    Of random numbers: a GPU multiplies ones or zeros with less power, and so at higher clocks.
+    """
+    side = 8192 if device.type == "cuda" else 512
+    left, right = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
+    product = torch.empty_like(left)
+    work = 2 * side**3
+    return work * calls_a_second(lambda: torch.mm(left, right, out=product), device, seconds)
+
+
+def copy_bytes(device: torch.device, seconds: float) -> float:
+    """Bytes/s that memory gives and takes: what bounds the decoding of a single stream."""
+    size = 2**30 if device.type == "cuda" else 2**24
+    source, target = (torch.zeros(size, dtype=torch.uint8, device=device) for _ in range(2))
+    return 2 * size * calls_a_second(lambda: target.copy_(source), device, seconds)
+
+
+def calls_a_second(work: Callable[[], object], device: torch.device, seconds: float) -> float:
+    """How often ``work`` is done in a second, measured over ``seconds`` after as long a warm-up."""
+    speed = 0.0
+    for _ in range(2):
+        begin, calls = time.perf_counter(), 0
+        while (elapsed := time.perf_counter() - begin) < seconds:
+            for _ in range(10):
+                work()
+            calls += 10
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+        speed = calls / elapsed
+    return speed
+
+
+if __name__ == "__main__":
+    main()
