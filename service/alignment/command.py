@@ -1,17 +1,20 @@
 """``align``: train the projection of a model folder."""
 
 import argparse
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
 from service.alignment.model import AlignmentModel, Variant
-from service.alignment.presets import PRESETS, Stage
+from service.alignment.presets import LAION_TO_CC_SBU, PRESETS, Stage
 from service.alignment.processes import joined
 from service.alignment.sources import open_source
-from service.alignment.trainer import RunSettings, Trainer
-from service.errors import DatasetError
+from service.alignment.trainer import FINISHED, RunSettings, Trainer
+from service.errors import AlignmentError, DatasetError
 from service.model_folder.layout import ModelFolder
+
+_PUBLISHED = "{} and {}".format(*LAION_TO_CC_SBU)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,8 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         required=True,
         metavar="WHERE[=RATIO]",
-        help="data set: a .jsonl, a folder, or shards such as laion/{00000..10488}.tar; may be "
-        "repeated, each with how often a batch comes from it (115 and 14 in the paper)",
+        help="data set: a .jsonl, a folder, or shards such as laion/{00000..10488}.tar; of several "
+        f"each needs how often a batch comes from it ({_PUBLISHED} in the paper)",
     )
     parser.add_argument(
         "--out", type=Path, required=True, help="folder of the run; run again to resume"
@@ -72,10 +75,19 @@ _OVERRIDES = {
 }
 
 
+_AT_LEAST = {"batch": 1, "epochs": 1, "steps_per_epoch": 1, "checkpoint_steps": 1}
+_AT_MOST = {"seed": 2**32}
+
+
 def run(arguments: argparse.Namespace) -> None:
-    """Train, resuming where ``--out`` holds an unfinished run of the same settings."""
+    """Train, resuming where ``--out`` holds an unfinished run of the same settings.
+
+    Raises:
+        ServiceError: an argument, the data or the model cannot be used, or training failed.
+    """
+    check(arguments)
     stage = chosen_stage(arguments)
-    sources, ratios = zip(*(_source(text) for text in arguments.data), strict=True)
+    places, ratios = data_sets(arguments.data)
     settings = RunSettings(
         out=arguments.out,
         seed=arguments.seed,
@@ -85,11 +97,11 @@ def run(arguments: argparse.Namespace) -> None:
         copy_language_model=arguments.copy_language_model,
     )
     with joined(arguments.device) as processes:
-        fresh = stage.name == "stage1" and not arguments.keep_projection
+        sources = [open_source(place) for place in places]
         model = AlignmentModel.load(
             ModelFolder.open(arguments.model),
             arguments.variant,
-            fresh=fresh,
+            fresh=stage.name == "stage1" and not arguments.keep_projection,
             initial_scale=stage.initial_scale,
             seed=arguments.seed,
             device=processes.device,
@@ -98,29 +110,68 @@ def run(arguments: argparse.Namespace) -> None:
             model.load_projection(arguments.projection)
         if arguments.keep_features > 0:
             model.keep_features(int(arguments.keep_features * 1e9))
-        opened = [open_source(where) for where in sources]
-        trainer = Trainer(model, stage, opened, ratios, settings, processes, arguments.variant)
+        trainer = Trainer(model, stage, sources, ratios, settings, processes, arguments.variant)
         finished = trainer.run()
-    print(finished)
+        if processes.is_first:
+            print(finished)
+
+
+def check(arguments: argparse.Namespace) -> None:
+    """Refuse at once what would show only after the model is loaded.
+
+    Raises:
+        AlignmentError: a number is out of its range, or a path cannot be used.
+    """
+    for name in (*_OVERRIDES, "seed", "workers", "checkpoint_steps", "keep_features"):
+        value, least, most = getattr(arguments, name), _AT_LEAST.get(name, 0), _AT_MOST.get(name)
+        # Written so that "not a number" is refused as well.
+        if value is not None and not least <= value < (most or math.inf):
+            raise AlignmentError(
+                f"--{name.replace('_', '-')} is {value}; it must be a number of at least {least}"
+                + (f" and below {most}." if most else ".")
+            )
+    if (arguments.out / FINISHED).resolve() == arguments.model.resolve():
+        raise AlignmentError(f"{arguments.model} would be overwritten; give another --out.")
+    if arguments.projection and not arguments.projection.is_file():
+        raise AlignmentError(f"{arguments.projection} does not exist.")
+    try:
+        arguments.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise AlignmentError(
+            f"{arguments.out} cannot be the run's folder: {error.strerror}."
+        ) from error
 
 
 def chosen_stage(arguments: argparse.Namespace) -> Stage:
     """The preset with what the command line changes."""
     given = {name: getattr(arguments, name) for name in _OVERRIDES}
     changes = {name: value for name, value in given.items() if value is not None}
-    if any(value < 0 or (value == 0 and name in _COUNTS) for name, value in changes.items()):
-        raise DatasetError(f"These must be above zero: {', '.join(_COUNTS)}; the others not below.")
     return replace(PRESETS[arguments.preset], **changes)
 
 
-_COUNTS = ("batch", "epochs", "steps_per_epoch")
+def data_sets(given: list[str]) -> tuple[list[str], list[float]]:
+    """Places and ratios of ``WHERE[=RATIO]`` arguments.
+
+    Raises:
+        DatasetError: a ratio cannot be used, or one of several data sets has none.
+    """
+    pairs = [_data_set(text) for text in given]
+    if len(pairs) > 1 and (without := [where for where, ratio in pairs if ratio is None]):
+        raise DatasetError(
+            f"Of several data sets each needs a ratio: {without[0]}=RATIO says how often a batch comes "
+            f"from it ({_PUBLISHED} for LAION and for CC and SBU in the paper)."
+        )
+    return [where for where, _ in pairs], [ratio or 1.0 for _, ratio in pairs]
 
 
-def _source(text: str) -> tuple[str, float]:
+def _data_set(text: str) -> tuple[str, float | None]:
     where, separator, ratio = text.rpartition("=")
-    if not separator:
-        return text, 1.0
     try:
-        return where, float(ratio)
+        value = float(ratio)
     except ValueError:
-        return text, 1.0
+        return text, None
+    if not separator:
+        return text, None
+    if not 0 < value < math.inf:
+        raise DatasetError(f"--data {text}: the ratio must be a number above zero.")
+    return where, value

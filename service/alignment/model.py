@@ -37,8 +37,8 @@ class AlignmentModel:
     """Everything of a model folder, ready for training.
 
     Attributes:
-        encoder: With the projection that learns, in float32.
-        language_model: Frozen.
+        encoder: What learns of it, the projection, is in float32; the rest is frozen.
+        language_model: Frozen. On a GPU all that is frozen is held in bfloat16, else in float32.
         trained: Names (in the encoder) and parameters that learn; what checkpoints hold.
         start: What the trained tensors were at first, for a person.
         features: Everything before the projection: ``[images, visual_tokens, projection_width]``.
@@ -107,6 +107,9 @@ class AlignmentModel:
                 f"the language model {folder.language_model} has a width of {width}."
             )
         tokenizer = Tokenizer.from_file(str(folder.tokenizer / "tokenizer.json"))
+        for parameter in encoder.parameters():
+            if not parameter.requires_grad:
+                parameter.data = parameter.data.to(_frozen_dtype(device))
         encoder = encoder.to(device)
         trained = {name: p for name, p in encoder.named_parameters() if p.requires_grad}
         return cls(folder, encoder, language_model, tokenizer, trained, device, start)
@@ -190,9 +193,7 @@ class AlignmentModel:
         # A folder with an index is whole, also where writing it anew fails.
         (target / INDEX_FILE).unlink(missing_ok=True)
         held = dtype or _stored_dtype(self.folder.vision / "model.safetensors")
-        encoder = VisionEncoder(self.encoder.config)
-        encoder.load_state_dict(self.encoder.state_dict())
-        save_vision_encoder(encoder.to(held), target / "vision")
+        save_vision_encoder(self._whole_encoder().to(held), target / "vision")
         shutil.copytree(self.folder.tokenizer, target / "tokenizer", dirs_exist_ok=True)
         language_model = self.folder.language_model
         if copy and self.folder.language_model_is_local:
@@ -213,6 +214,13 @@ class AlignmentModel:
             ),
         }
         write_index(target, index.model_copy(update=update))
+
+    def _whole_encoder(self) -> VisionEncoder:
+        """The encoder as it is now, what is frozen as exact as the folder holds it."""
+        encoder = VisionEncoder(self.encoder.config)
+        tensors = load_vision_encoder(self.folder.vision).state_dict() | self.state()
+        encoder.load_state_dict({name: tensors[name] for name in encoder.state_dict()})
+        return encoder
 
 
 def _shaped(
@@ -247,14 +255,19 @@ def _variant_config(config: VisionConfig, variant: Variant) -> VisionConfig:
 
 
 def _load_language_model(folder: ModelFolder, device: torch.device) -> nn.Module:
-    dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
     try:
-        model = AutoModelForCausalLM.from_pretrained(folder.language_model, dtype=dtype)
+        model = AutoModelForCausalLM.from_pretrained(
+            folder.language_model, dtype=_frozen_dtype(device)
+        )
     except (OSError, ValueError, SafetensorError) as error:
         raise AlignmentError(
             f"The language model {folder.language_model} cannot be loaded: {error}"
         ) from error
     return model.to(device).eval().requires_grad_(False)
+
+
+def _frozen_dtype(device: torch.device) -> torch.dtype:
+    return torch.float32 if device.type == "cpu" else torch.bfloat16
 
 
 def _stored_dtype(file: Path) -> torch.dtype:

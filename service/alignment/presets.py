@@ -67,4 +67,4 @@ PRESETS: dict[str, Stage] = {
 """Presets by name: the two published stages, and the demo model's."""
 
 LAION_TO_CC_SBU = (115, 14)
-"""How often a stage-1 batch comes from LAION and how often from CC and SBU."""
+"""How often a stage-1 batch comes from LAION and how often from CC and SBU, as published."""

@@ -46,3 +46,17 @@ def colours(tmp_path_factory: pytest.TempPathFactory) -> Path:
         lines.append(json.dumps({"image": f"{colour}.jpg", "caption": f"a {colour} square"}))
     (folder / "captions.jsonl").write_text("\n".join(lines))
     return folder
+
+
+@pytest.fixture(scope="session")
+def spotted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A JSONL of five plain pictures among which every kind of trouble is: a broken line, two missing images."""
+    folder = tmp_path_factory.mktemp("spotted")
+    lines = ["{"]
+    for colour in ("red", "blue", "green", "yellow", "black"):
+        (folder / f"{colour}.jpg").write_bytes(picture(colour))
+        lines.append(json.dumps({"image": f"{colour}.jpg", "caption": f"a {colour} square"}))
+    lines += [json.dumps({"image": f"none{n}.jpg", "caption": "gone"}) for n in range(2)]
+    index = folder / "captions.jsonl"
+    index.write_text("\n".join(lines))
+    return index

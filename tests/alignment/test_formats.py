@@ -6,7 +6,7 @@ import pytest
 from tokenizers import Tokenizer
 
 from service.alignment.formats import normalise_caption, stage2_prompt, tokenize_sample
-from service.alignment.presets import PRESETS
+from service.alignment.presets import LAION_TO_CC_SBU, PRESETS
 from service.families import FAMILIES
 
 
@@ -59,3 +59,23 @@ def test_learning_rate_of_the_published_stages():
     assert PRESETS["stage1"].steps == 20_000
     rates = [stage.rate(step) for step in range(200, 1000)]
     assert rates == sorted(rates, reverse=True)
+
+
+def test_presets_are_the_published_ones():
+    # The released train_configs: minigpt4_stage1_pretrain.yaml and minigpt4_stage2_finetune.yaml.
+    first, second = PRESETS["stage1"], PRESETS["stage2"]
+    assert (first.name, first.batch, first.epochs, first.steps_per_epoch) == ("stage1", 64, 4, 5000)
+    assert (first.learning_rate, first.final_learning_rate) == (1e-4, 8e-5)
+    assert (first.warmup_steps, first.warmup_learning_rate) == (5000, 1e-6)
+    assert (second.name, second.batch, second.epochs, second.steps_per_epoch) == (
+        "stage2",
+        12,
+        5,
+        200,
+    )
+    assert (second.learning_rate, second.final_learning_rate) == (3e-5, 1e-5)
+    assert (second.warmup_steps, second.warmup_learning_rate) == (200, 1e-6)
+    assert (first.weight_decay, second.weight_decay) == (0.05, 0.05)
+    assert (first.target_tokens, second.target_tokens) == (32, 160)
+    assert (first.initial_scale, second.initial_scale) == (1.0, 1.0)
+    assert LAION_TO_CC_SBU == (115, 14)

@@ -2,6 +2,9 @@
 
 import dataclasses
 import errno
+import resource
+import shutil
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -9,12 +12,17 @@ import torch
 from safetensors.torch import load_file
 
 from service.alignment import checkpoint as checkpoint_module
+from service.alignment import trainer as trainer_module
+from service.alignment.batches import Batch
+from service.alignment.checkpoint import load_checkpoint
+from service.alignment.formats import TokenizedSample
 from service.alignment.model import AlignmentModel
 from service.alignment.presets import PRESETS
 from service.alignment.processes import Processes
 from service.alignment.sources import open_source
 from service.alignment.trainer import RunSettings, Trainer
 from service.errors import AlignmentError, DatasetError
+from service.model_folder.initialise import init_model
 from service.model_folder.layout import ModelFolder
 from service.model_folder.validation import validate
 from service.vision.weights import load_vision_encoder
@@ -26,10 +34,10 @@ STAGE = dataclasses.replace(
 ALONE = Processes(0, 1, torch.device("cpu"))
 
 
-def trainer(folder, data, out, stage=STAGE, variant="published", fresh=True, **settings):
+def trainer(folder, data, out, stage=STAGE, variant="published", fresh=True, ratio=1.0, **settings):
     model = AlignmentModel.load(ModelFolder.open(folder), variant, fresh=fresh)
-    run = RunSettings(out, workers=0, checkpoint_steps=3, **settings)
-    return Trainer(model, stage, [open_source(str(data))], [1.0], run, ALONE, variant)
+    run = RunSettings(out, **{"workers": 0, "checkpoint_steps": 3} | settings)
+    return Trainer(model, stage, [open_source(str(data))], [ratio], run, ALONE, variant)
 
 
 def test_only_the_projection_learns_and_the_loss_falls(tiny_folder, colours, tmp_path):
@@ -46,16 +54,18 @@ def test_only_the_projection_learns_and_the_loss_falls(tiny_folder, colours, tmp
     assert Path(finished.language_model) == (tiny_folder / "language_model").resolve()
 
 
+@pytest.mark.parametrize(("workers", "dies_at", "saved"), [(0, 8, 6), (2, 8, 7)])
 def test_a_killed_run_goes_on_as_if_nothing_had_happened(
-    tiny_folder, colours, tmp_path, monkeypatch
+    tiny_folder, spotted, tmp_path, monkeypatch, workers, dies_at, saved
 ):
-    whole = trainer(tiny_folder, colours, tmp_path / "whole")
+    settings = {"workers": workers, "checkpoint_steps": 7 if workers else 3}
+    whole = trainer(tiny_folder, spotted, tmp_path / "whole", **settings)
     whole.run()
-    killed = trainer(tiny_folder, colours, tmp_path / "killed")
+    killed = trainer(tiny_folder, spotted, tmp_path / "killed", **settings)
     step = Trainer._step
 
     def dying(self, batch, rate, draw):
-        if draw == 8:
+        if draw == dies_at:
             raise KeyboardInterrupt
         return step(self, batch, rate, draw)
 
@@ -63,11 +73,24 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(
     with pytest.raises(KeyboardInterrupt):
         killed.run()
     monkeypatch.setattr(Trainer, "_step", step)
-    resumed = trainer(tiny_folder, colours, tmp_path / "killed")
+    assert load_checkpoint(tmp_path / "killed", killed.described).step == saved
+    resumed = trainer(tiny_folder, spotted, tmp_path / "killed", **settings)
     resumed.run()
     assert [line.step for line in resumed.history] == [line.step for line in whole.history]
+    assert resumed.skipped == whole.skipped
+    assert set(whole.skipped) == {"no JSON", "a missing image"}
     for name, tensor in whole.model.state().items():
         torch.testing.assert_close(resumed.model.state()[name], tensor)
+
+
+@pytest.mark.parametrize(
+    ("every", "steps"), [(4, [4, 6, 8, 12]), (5, [5, 6, 10, 12]), (500, [6, 12])]
+)
+def test_checkpoints_come_every_so_many_steps_and_at_each_epochs_end(
+    tiny_folder, colours, tmp_path, every, steps
+):
+    run = trainer(tiny_folder, colours, tmp_path / "run", checkpoint_steps=every, workers=2)
+    assert [done for done in range(1, 13) if run._checkpoint_is_due(done)] == steps
 
 
 def test_another_run_does_not_resume(tiny_folder, colours, tmp_path):
@@ -75,6 +98,90 @@ def test_another_run_does_not_resume(tiny_folder, colours, tmp_path):
     other = dataclasses.replace(STAGE, learning_rate=5e-3)
     with pytest.raises(AlignmentError, match=r"learning_rate was 0.01 and is 0.005"):
         trainer(tiny_folder, colours, tmp_path / "run", other).run()
+
+
+def test_another_model_does_not_resume(tiny_folder, colours, tmp_path):
+    init_model(tmp_path / "other", "minigpt4-vicuna", "tiny", seed=1)
+    short = dataclasses.replace(STAGE, epochs=1, steps_per_epoch=1)
+    trainer(tiny_folder, colours, tmp_path / "run", short, fresh=False).run()
+    other = trainer(tmp_path / "other", colours, tmp_path / "run", short, fresh=False)
+    with pytest.raises(AlignmentError, match=r"vision encoder was \w+ and is .*language model was"):
+        other.run()
+    # The same model elsewhere is the same model.
+    shutil.copytree(tiny_folder, tmp_path / "moved")
+    trainer(tmp_path / "moved", colours, tmp_path / "run", short, fresh=False).run()
+
+
+def test_other_data_ratios_or_another_start_do_not_resume(tiny_folder, colours, spotted, tmp_path):
+    out = tmp_path / "run"
+    short = dataclasses.replace(STAGE, epochs=1, steps_per_epoch=1)
+    trainer(tiny_folder, colours, out, short).run()
+    with pytest.raises(AlignmentError, match=r"data was .*colours.* and is .*spotted"):
+        trainer(tiny_folder, spotted, out, short).run()
+    with pytest.raises(AlignmentError, match=r"ratios was 1 and is 115"):
+        trainer(tiny_folder, colours, out, short, ratio=115.0).run()
+    with pytest.raises(AlignmentError, match=r"start was a new .* and is the folder's projection"):
+        trainer(tiny_folder, colours, out, short, fresh=False).run()
+    started = AlignmentModel.load(ModelFolder.open(tiny_folder))
+    started.load_projection(out / "projection.safetensors")
+    run = Trainer(started, short, [open_source(str(colours))], [1.0], RunSettings(out), ALONE)
+    with pytest.raises(AlignmentError, match="is a projection of another run"):
+        run.run()
+
+
+def test_no_room_for_the_model_folder_leaves_the_checkpoint(tiny_folder, colours, tmp_path):
+    short = dataclasses.replace(STAGE, epochs=1, steps_per_epoch=1)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, limits[1]))
+    try:
+        with pytest.raises(AlignmentError, match=r"model cannot be written: .* intact: run again"):
+            trainer(tiny_folder, colours, tmp_path / "run", short).run()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not (tmp_path / "run" / "model" / "model_index.json").exists()
+    validate(ModelFolder.open(trainer(tiny_folder, colours, tmp_path / "run", short).run()))
+
+
+def test_an_unusable_set_is_one_line_from_a_worker_too(tiny_folder, tmp_path):
+    index = tmp_path / "list.jsonl"
+    index.write_text('{"image": "none.jpg", "caption": "gone"}\n')
+    with pytest.raises(DatasetError) as error:
+        trainer(tiny_folder, index, tmp_path / "run", workers=1).run()
+    assert str(error.value) == f"{index}: not one of its images can be read."
+
+
+def test_biases_do_not_decay(tiny_folder, colours, tmp_path):
+    run = trainer(tiny_folder, colours, tmp_path / "run", PRESETS["stage1"], "train-qformer")
+    decaying, others = run.optimiser.param_groups
+    assert (decaying["weight_decay"], others["weight_decay"]) == (0.05, 0.0)
+    names = {id(parameter): name for name, parameter in run.model.trained.items()}
+    assert {names[id(p)].rsplit(".", 1)[-1] for p in decaying["params"]} >= {"weight"}
+    undecayed = {names[id(p)] for p in others["params"]}
+    assert undecayed == {n for n in names.values() if n.endswith("bias") or "norm" in n.lower()}
+    assert len(decaying["params"]) + len(undecayed) == len(names)
+
+
+def test_a_batch_has_one_of_the_four_instructions(tiny_folder, colours, tmp_path, monkeypatch):
+    asked = []
+
+    def recorded(tokenizer, family, stage, text, instruction):
+        asked[-1].append(instruction)
+        return TokenizedSample([1], [], [1])
+
+    monkeypatch.setattr(trainer_module, "tokenize_sample", recorded)
+    run = trainer(tiny_folder, colours, tmp_path / "run", PRESETS["stage2"])
+    for draw in range(200):
+        asked.append([])
+        run._tokenized(Batch(torch.zeros(3), ["a", "b", "c"], [], 0, [3]), draw)
+    assert all(len(batch) == 3 and len(set(batch)) == 1 for batch in asked)
+    drawn = Counter(batch[0] for batch in asked)
+    assert drawn.keys() == {
+        "Describe this image in detail.",
+        "Take a look at this image and describe what you notice.",
+        "Please provide a detailed description of the picture.",
+        "Could you describe the contents of this image for me?",
+    }
+    assert min(drawn.values()) > 30
 
 
 def test_a_full_disk_leaves_the_last_checkpoint(tiny_folder, colours, tmp_path, monkeypatch):
@@ -150,33 +257,6 @@ def test_a_fine_tuned_qformer_learns_and_the_vit_does_not(tiny_folder, colours, 
     assert not any(name.startswith(("vit.", "ln_vision.")) for name in changed)
 
 
-def test_a_projection_that_does_not_fit_is_named(tiny_folder, colours, tmp_path):
-    from safetensors.torch import save_file
-
-    file = tmp_path / "projection.safetensors"
-    save_file(
-        {"projection.weight": torch.zeros(5120, 48), "projection.bias": torch.zeros(5120)}, file
-    )
-    model = AlignmentModel.load(ModelFolder.open(tiny_folder))
-    with pytest.raises(AlignmentError, match="5120"):
-        model.load_projection(file)
-
-
-def test_padding_changes_no_sample(tiny_folder):
-    from service.alignment.formats import TokenizedSample
-
-    model = AlignmentModel.load(ModelFolder.open(tiny_folder))
-    pixels = torch.randint(0, 256, (2, 224, 224, 3), dtype=torch.uint8)
-    samples = [
-        TokenizedSample([1], [], [300, 301]),
-        TokenizedSample([1, 400], [401, 402, 403], [300, 301, 302, 303]),
-    ]
-    with torch.no_grad():
-        together = model.loss(pixels, samples)
-        alone = [model.loss(pixels[i : i + 1], samples[i : i + 1]) for i in range(2)]
-    torch.testing.assert_close(together, (2 * alone[0] + 4 * alone[1]) / 6)
-
-
 @pytest.mark.parametrize(("most_bytes", "encoded"), [(10**9, 4), (0, 48)])
 def test_kept_features_change_nothing_but_the_work(
     tiny_folder, colours, tmp_path, most_bytes, encoded
@@ -196,21 +276,3 @@ def test_kept_features_change_nothing_but_the_work(
     assert sum(seen) == encoded
     for name, tensor in plain.model.state().items():
         torch.testing.assert_close(keeping.model.state()[name], tensor, rtol=0.02, atol=1e-4)
-
-
-def test_features_are_not_kept_where_the_qformer_learns(tiny_folder):
-    model = AlignmentModel.load(ModelFolder.open(tiny_folder), "train-qformer", fresh=True)
-    model.keep_features(10**9)
-    assert model.features == model.encoder.visual_features
-
-
-@pytest.mark.parametrize("variant", ["published", "three-layers"])
-def test_only_the_last_layer_of_a_new_projection_starts_small(tiny_folder, variant):
-    def start(**options):
-        folder = ModelFolder.open(tiny_folder)
-        return AlignmentModel.load(folder, variant, fresh=True, **options).state()
-
-    plain, small = start(), start(initial_scale=0.25)
-    last = sorted(plain)[-2:]
-    for name, tensor in plain.items():
-        torch.testing.assert_close(small[name], tensor * 0.25 if name in last else tensor)
