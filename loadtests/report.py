@@ -88,7 +88,8 @@ def table(records: dict[tuple[str, str, int], Record], workload: str) -> str:
                 value(records[name, workload, level]) if (name, workload, level) in records else "-"
                 for name in systems
             ]
-            lines.append(f"| {title} | {level} | {' | '.join(cells)} |")
+            if any(cell != "-" for cell in cells):
+                lines.append(f"| {title} | {level} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

@@ -235,6 +235,7 @@ def test_the_report_says_what_was_met_and_what_was_missed(tmp_path: Path) -> Non
     assert "| requests/s over the original's way, unique, 16 ≥ 8 | 10.00 | met |" in text
     assert "| requests/s | 16 | 10.0 | 20.0 | 1.0 |" in text
     assert "| tokens/s | 16 | 30 | 60 | 3 |" in text
+    assert "of the turns" not in text, "nobody has measured it"
     assert (tmp_path / "bench.png").stat().st_size > 0
 
 
