@@ -29,6 +29,7 @@ from loadtests.client import Client
 from loadtests.systems import EAGER, GPU, Started, started
 from loadtests.traffic import WORKLOADS, Messages
 from loadtests.usage import Usage
+from service.errors import ServiceError
 from service.model_folder.initialise import init_model
 from service.model_folder.layout import INDEX_FILE, ModelFolder
 
@@ -192,7 +193,7 @@ def measure_system(name: str, folder: ModelFolder, plan: Plan, given: list[Load]
                     bench.keep_run(load.folder, {"system": name, "model_bytes": bytes_, **record})
                 else:
                     failed.append(f"{name}, {load.title}, {record['concurrency']}: no answers")
-    except (RuntimeError, psutil.Error) as error:
+    except (RuntimeError, OSError, ServiceError, psutil.Error) as error:
         failed.append(f"{name}: {error}")
     return failed
 
