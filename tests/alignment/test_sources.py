@@ -239,8 +239,15 @@ def test_a_truncated_shard_gives_what_it_has(tmp_path: Path):
     assert seen[-1].kind == "a damaged shard"
 
 
-@pytest.mark.parametrize("damage", [b"x" * 512, bytes(512)], ids=["garbage", "zeros"])
-def test_a_damaged_header_in_a_shard_is_counted(tmp_path: Path, damage: bytes):
+@pytest.mark.parametrize(
+    ("damage", "detail"),
+    [
+        (b"x" * 512, "a damaged header (invalid header)"),
+        (bytes(512), "a header of zeros before the end"),
+    ],
+    ids=["garbage", "zeros"],
+)
+def test_a_damaged_header_in_a_shard_is_counted(tmp_path: Path, damage: bytes, detail: str):
     shard = tmp_path / "00000.tar"
     group = {"jpg": picture("red"), "txt": b"one"}
     write_shard(shard, {f"{number:03}": group for number in range(20)})
@@ -249,9 +256,17 @@ def test_a_damaged_header_in_a_shard_is_counted(tmp_path: Path, damage: bytes):
     shard.write_bytes(content[:place] + damage + content[place + 512 :])
     seen = list(read_shard(shard))
     assert len([s for s in seen if isinstance(s, RawSample)]) == 4
-    assert [(s.where, s.kind) for s in seen if isinstance(s, BadSample)] == [
-        (str(shard), "a damaged shard")
-    ]
+    assert seen[4:] == [BadSample(str(shard), "a damaged shard", detail)]
+
+
+def test_a_shard_that_ends_within_a_header_is_counted(tmp_path: Path):
+    shard = tmp_path / "00000.tar"
+    group = {"jpg": picture("red"), "txt": b"one"}
+    write_shard(shard, {"000": group, "001": group})
+    shard.write_bytes(shard.read_bytes()[: shard.read_bytes().index(b"001.txt") + 100])
+    seen = list(read_shard(shard))
+    assert [s.text for s in seen if isinstance(s, RawSample)] == ["one"]
+    assert str(seen[-1]).endswith("a damaged shard: a damaged header (truncated header)")
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage"], ids=["empty", "garbage"])

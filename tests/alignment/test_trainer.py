@@ -131,6 +131,7 @@ def test_other_data_ratios_or_another_start_do_not_resume(tiny_folder, colours, 
 
 def test_no_room_for_the_model_folder_leaves_the_checkpoint(tiny_folder, colours, tmp_path):
     short = dataclasses.replace(STAGE, epochs=1, steps_per_epoch=1)
+    trainer(tiny_folder, colours, tmp_path / "run", short).run()
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, limits[1]))
     try:
@@ -138,6 +139,7 @@ def test_no_room_for_the_model_folder_leaves_the_checkpoint(tiny_folder, colours
             trainer(tiny_folder, colours, tmp_path / "run", short).run()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    # What is there is no model folder any more, and does not pass for one.
     assert not (tmp_path / "run" / "model" / "model_index.json").exists()
     validate(ModelFolder.open(trainer(tiny_folder, colours, tmp_path / "run", short).run()))
 
