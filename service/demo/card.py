@@ -20,8 +20,8 @@ def model_card(folder: Path) -> str:
 
         A MiniGPT-4 in miniature, made by the paper's method from nothing but seeds: a frozen vision
         encoder, a frozen language model, and one linear projection that was trained to join them. It
-        answers questions about simple scenes: up to nine shapes, digits or short words on a plain
-        background.
+        answers questions about simple scenes: one to six shapes, one of which may be a digit or a short
+        word instead, on a plain background.
 
         Licence: Apache-2.0. All weights come from synthetic data that this project generates; no
         third-party weights, images or texts went into them. Weights: {total:.1f} MB in bfloat16
@@ -31,9 +31,9 @@ def model_card(folder: Path) -> str:
 
         `python -m service build-demo --out FOLDER --work SCRATCH` rebuilds it:
 
-        1. Text side: a 4-layer Llama learns generated conversations, in seven rounds. Where a
+        1. Text side: a 4-layer Llama learns generated conversations, in eight rounds. Where a
            conversation has an image it reads sums of its own word embeddings (shape, colour, size and
-           place of each cell's object), with noise, in the last two rounds through wrong linear maps. It
+           place of each cell's object), with noise, in the last three rounds through wrong linear maps. It
            never sees an image. It answers in small steps (what is where, in reading order, then what
            follows from it): it is too small to count or compare in one go.
         2. Vision side: a 4-layer ViT and a 3-layer Q-Former learn to label rendered scenes, in three
@@ -46,7 +46,7 @@ def model_card(folder: Path) -> str:
 
         Steps, rates and data sizes are in `service/demo` and `service/alignment/presets.py`; measured
         accuracy is in `docs/evaluation.md`. The weights in the repository were trained while the recipe
-        was still changing: `docs/alignment.md` says where they differ from a rebuild.
+        was still changing: `docs/alignment.md` says where they differ from a rebuild, and how long it takes.
 
         ## What it knows
 
@@ -57,8 +57,9 @@ def model_card(folder: Path) -> str:
 
         ## Limits
 
-        It knows nothing else. Photographs, other shapes, several objects in one ninth of the picture,
-        long texts and other languages give wrong answers with the same confidence. It is there to try
-        the service and to test it, not to be used for anything that matters.
+        It knows nothing else. Photographs, other shapes, seven objects and more, several of them in one
+        ninth of the picture, long texts and other languages give wrong answers with the same
+        confidence. It is there to try the service and to test it, not to be used for anything that
+        matters.
         """
     )

@@ -1,4 +1,4 @@
-"""Scenes as data: up to nine objects on a plain background, one in each cell of a 3 x 3 grid.
+"""Scenes as data: objects on a plain background, at most one in each cell of a 3 x 3 grid.
 
 A scene is drawn from a seed and a split's name, so that the training, held-out and example scenes
 are different draws and the same on every machine.

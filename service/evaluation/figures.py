@@ -70,7 +70,7 @@ def measure(
     right = [is_right(item.turn, answer.text) for item, answer in zip(items, answers, strict=True)]
     figures.accuracy[kind] = sum(right) / len(right)
     figures.wrong[kind] = [
-        f"{item.turn.question} -> {answer.text or answer.error} (expected: {item.turn.expected})"
+        f"{item.turn.question} -> {answer.text or answer.error} (expected: {item.turn.expected or item.turn.answer})"
         for item, answer, good in zip(items, answers, right, strict=True)
         if not good
     ][:_EXAMPLES]

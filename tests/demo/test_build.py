@@ -78,11 +78,18 @@ def test_build_demo_writes_a_whole_folder_and_resumes(tmp_path, capsys):
     assert encoder.config.visual_tokens == folder.index.visual_tokens == QUERIES
     assert len(read_examples(out / "examples")) == 12
     assert "Apache-2.0" in (out / "MODEL_CARD.md").read_text()
-    capsys.readouterr()
+    first = capsys.readouterr().err
+    work = tmp_path / "work"
+    trained = {file: file.read_bytes() for file in work.rglob("*.pt")}
+    steps = {file: file.read_text() for file in work.rglob("history.jsonl")}
+    assert len(trained) == 8 + 3 + 2, "rounds of the text side, of the vision side, and stages"
+    assert len(steps) == 2
     # Everything is there already: the second build trains nothing.
-    build_demo(tmp_path / "again", tmp_path / "work", QUICK)
+    build_demo(tmp_path / "again", work, QUICK)
     said = capsys.readouterr().err
-    assert "Text side" not in said
-    assert "samples/s, 0:00:00 left" not in said
+    assert "never sees an image" in first
+    assert "never sees an image" not in said
+    assert trained == {file: file.read_bytes() for file in trained}
+    assert steps == {file: file.read_text() for file in steps}
     again = (tmp_path / "again" / "vision" / "model.safetensors").read_bytes()
     assert again == (out / "vision" / "model.safetensors").read_bytes()
