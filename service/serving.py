@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Serve until told to stop; exits non-zero when the engine died."""
     # Until the server takes over: a container's first process is not ended by what it does not handle.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(1))
-    settings = load_settings(arguments.settings, **_given(arguments))
+    settings = load_settings(arguments.settings, **given_settings(arguments))
     stream = capture_output() if settings.log_format == "json" else None
     configure_logs(settings.log_format, stream)
     folder = resolve_model(settings.model, settings.cache_dir)
@@ -69,7 +69,8 @@ def run(arguments: argparse.Namespace) -> None:
     sys.exit(uvloop.run(serve()))
 
 
-def _given(arguments: argparse.Namespace) -> dict[str, Any]:
+def given_settings(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The settings that stand on the command line, by name."""
     values = {name: getattr(arguments, f"setting_{name}") for name in Settings.model_fields}
     return {name: value for name, value in values.items() if value is not None}
 

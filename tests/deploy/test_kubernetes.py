@@ -18,8 +18,7 @@ from service import __version__
 from service.engine.arguments import vllm_flags
 from service.http.lifecycle import PROBES
 from service.model_folder.layout import ModelFolder
-from service.serving import _given as given
-from service.serving import add_arguments, parse_vllm_flags
+from service.serving import add_arguments, given_settings, parse_vllm_flags
 from service.settings import load_settings
 from tests.deploy.tools import ROOT, program, run, series
 from tests.server import ServerProcess
@@ -139,7 +138,7 @@ def flags_of(folder: ModelFolder, container: Object) -> list[str]:
     parser = argparse.ArgumentParser(allow_abbrev=False)
     add_arguments(parser)
     arguments, flags = parser.parse_known_args(container.get("args", []))
-    settings = load_settings(None, **given(arguments))
+    settings = load_settings(None, **given_settings(arguments))
     # What the cluster fills in.
     flags = [flag.replace("$(LWS_GROUP_SIZE)", "2") for flag in flags]
     flags = [flag.replace("$(LWS_WORKER_INDEX)", "0") for flag in flags]
@@ -174,10 +173,8 @@ def test_a_groups_members_build_the_same_engine(
     served = flags_of(tiny_model("minigpt4-vicuna"), leader)
     for name in ("--limit-mm-per-prompt", "--mm-processor-cache-gb"):
         assert f"{name}={served[served.index(name) + 1]}" in worker["args"]
-    model = next(word.split()[-1] for word in worker["args"] if "vllm-command" in word)
-    assert f"--model={model.rstrip(')').rstrip()}" in leader["args"] or "--model=/models" in str(
-        leader
-    )
+    (model,) = re.findall(r"vllm-command ([^\s)]+)\)", " ".join(worker["args"]))
+    assert f"--model={model}" in leader["args"]
     own = {word for word in worker["args"] if word.startswith("--")} - {"--headless"}
     shared = {word for word in own if "mm-" not in word}
     assert shared <= set(leader["args"])
