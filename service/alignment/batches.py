@@ -4,7 +4,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
@@ -23,14 +25,16 @@ class Batch:
     """One step's samples.
 
     Attributes:
-        pixels: ``[samples, image_size, image_size, 3]`` uint8.
+        pixels: ``[samples, image_size, image_size, 3]`` uint8. An array and no tensor: from a worker
+            process that would come through ``/dev/shm``, which is 64 MB in a container, and a batch that
+            does not fit is lost without a word.
         texts: Captions or answers.
         skipped: What was passed over while the batch was filled.
         worker: Number of the worker that made it.
         taken: What that worker has taken from each source by now, good or bad, since the run's first step.
     """
 
-    pixels: Tensor
+    pixels: NDArray[np.uint8]
     texts: list[str]
     skipped: list[BadSample]
     worker: int
@@ -98,7 +102,7 @@ class Batches(IterableDataset[Batch | DatasetError]):
 
     def _fill(
         self, stream: Iterator[RawSample | BadSample]
-    ) -> tuple[Tensor, list[str], list[BadSample]]:
+    ) -> tuple[NDArray[np.uint8], list[str], list[BadSample]]:
         pixels: list[Tensor] = []
         texts: list[str] = []
         skipped: list[BadSample] = []
@@ -116,7 +120,7 @@ class Batches(IterableDataset[Batch | DatasetError]):
                 raise DatasetError(
                     f"{len(skipped)} samples of a batch cannot be used; the last: {sample}"
                 )
-        return torch.stack(pixels), texts, skipped
+        return torch.stack(pixels).numpy(), texts, skipped
 
 
 def _source_order(ratios: Sequence[float], seed: int, part: Part) -> Iterator[int]:

@@ -5,6 +5,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -107,7 +108,8 @@ class Trainer:
         first = self._resume()
         self.processes.share(self.model.trained.values())
         if first < self.stage.steps:
-            self._train(first)
+            with _worker_deaths_named():
+                self._train(first)
         finished = self.settings.out / FINISHED
         skipped = self._skipped_by_all()
         if self.processes.is_first:
@@ -158,7 +160,7 @@ class Trainer:
     def _step(self, batch: Batch, rate: float, draw: int) -> float:
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        loss = self._loss(batch.pixels, self._tokenized(batch, draw))
+        loss = self._loss(torch.from_numpy(batch.pixels), self._tokenized(batch, draw))
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         self.processes.average_gradients(self.model.trained.values())
@@ -271,6 +273,20 @@ class Trainer:
     def _say(self, text: str) -> None:
         if self.processes.is_first:
             print(text, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def _worker_deaths_named() -> Iterator[None]:
+    """The loader's signal handler may raise anywhere, in the middle of a step as well."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not str(error).startswith("DataLoader worker"):
+            raise
+        raise AlignmentError(
+            "A process that decodes images was killed, perhaps because memory ran out: fewer --workers "
+            "need less. The last checkpoint is intact; run again to go on from it."
+        ) from error
 
 
 def _groups(parameters: Iterable[nn.Parameter], decay: float) -> list[dict[str, object]]:

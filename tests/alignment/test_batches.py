@@ -1,5 +1,6 @@
 """Batches: how often each source is drawn, and that a resumed run goes on at the very sample."""
 
+import resource
 from collections import Counter
 from itertools import islice
 
@@ -65,3 +66,16 @@ def test_an_unusable_data_set_is_the_last_that_comes(tmp_path, workers):
     (error,) = DataLoader(batches, batch_size=None, num_workers=workers)
     assert isinstance(error, DatasetError)
     assert str(error) == f"{index}: not one of its images can be read."
+
+
+def test_a_worker_needs_no_shared_memory():
+    batches = Batches([Plain("red")], [1.0], samples=4, image_size=224)
+    # Of files, which a limit of their size stands in for: a tmpfs of its own needs root.
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, limits[1]))
+    try:
+        loader = iter(DataLoader(batches, batch_size=None, num_workers=1, timeout=60))
+        batch = next(loader)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert batch.pixels.nbytes == 4 * 224 * 224 * 3 > 200_000

@@ -2,6 +2,7 @@
 
 import dataclasses
 import errno
+import multiprocessing
 import resource
 import shutil
 from collections import Counter
@@ -150,6 +151,27 @@ def test_an_unusable_set_is_one_line_from_a_worker_too(tiny_folder, tmp_path):
     with pytest.raises(DatasetError) as error:
         trainer(tiny_folder, index, tmp_path / "run", workers=1).run()
     assert str(error.value) == f"{index}: not one of its images can be read."
+
+
+def test_a_killed_worker_is_one_line_and_the_run_goes_on_from_its_checkpoint(
+    tiny_folder, colours, tmp_path, monkeypatch
+):
+    run = trainer(tiny_folder, colours, tmp_path / "run", workers=1, checkpoint_steps=1)
+    step = Trainer._step
+
+    def killing(self, batch, rate, draw):
+        if draw == 3:
+            (worker,) = multiprocessing.active_children()
+            worker.kill()
+        return step(self, batch, rate, draw)
+
+    monkeypatch.setattr(Trainer, "_step", killing)
+    with pytest.raises(AlignmentError, match=r"was killed.* run again"):
+        run.run()
+    monkeypatch.setattr(Trainer, "_step", step)
+    again = trainer(tiny_folder, colours, tmp_path / "run", workers=1, checkpoint_steps=1)
+    again.run()
+    assert [line.step for line in again.history] == list(range(1, STAGE.steps + 1))
 
 
 def test_biases_do_not_decay(tiny_folder, colours, tmp_path):
