@@ -6,7 +6,7 @@ import random
 import tarfile
 from pathlib import Path
 
-from service.demo.conversations import description, web_caption
+from service.demo.conversations.descriptions import description, web_caption
 from service.demo.render import render
 from service.demo.scenes import CELLS, Scene, SceneObject, cell_name, draw_scene, rng_for
 

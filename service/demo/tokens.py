@@ -8,7 +8,10 @@ from dataclasses import dataclass, field
 
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
-from service.demo.conversations import ask, compare, small_talk, vocabulary_words
+from service.demo.conversations.asking import ask
+from service.demo.conversations.small_talk import small_talk
+from service.demo.conversations.two_images import compare
+from service.demo.conversations.wording import vocabulary_words
 from service.demo.scenes import COLUMNS, WORDS, draw_scene, rng_for
 from service.prompt.tokenizer import BOS, BYTE_TOKENS, EOS, UNK, llama_tokenizer
 

@@ -6,7 +6,7 @@ from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
 
-from service.demo.conversations import PLURALS, Turn
+from service.demo.conversations.wording import PLURALS, Turn
 from service.demo.scenes import (
     BACKGROUNDS,
     COLOURS,

@@ -10,7 +10,10 @@ from functools import cache
 
 from PIL import Image
 
-from service.demo.conversations import ALIGNMENT_INSTRUCTIONS, Turn, ask, compare
+from service.demo.conversations.asking import ask
+from service.demo.conversations.descriptions import ALIGNMENT_INSTRUCTIONS
+from service.demo.conversations.two_images import compare
+from service.demo.conversations.wording import Turn
 from service.demo.datasets import SAMPLES
 from service.demo.render import SHIFTED_STYLE, TRAINING_STYLE, RenderSettings, render
 from service.demo.scenes import Scene, draw_scene, rng_for

@@ -6,7 +6,7 @@ import pytest
 import torch
 from tokenizers import Tokenizer
 
-from service.demo.conversations import place_phrase
+from service.demo.conversations.wording import place_phrase
 from service.demo.scenes import (
     BACKGROUNDS,
     CELLS,

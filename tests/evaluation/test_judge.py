@@ -4,7 +4,10 @@ import json
 
 import pytest
 
-from service.demo.conversations import MAKERS, Turn, ask, compare, description
+from service.demo.conversations.asking import MAKERS, ask
+from service.demo.conversations.descriptions import description
+from service.demo.conversations.two_images import compare
+from service.demo.conversations.wording import Turn
 from service.demo.scenes import Scene, SceneObject, draw_scene, rng_for
 from service.evaluation.judge import is_right, judge_text, mentions, said_yes_or_no
 
