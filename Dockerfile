@@ -1,8 +1,8 @@
 # docker build --target cpu  -t minigpt4-service:cpu  .
 # docker build --target cuda -t minigpt4-service:cuda .
 #
-# Both run as user 10001 with a read-only root file system; what is written goes to /tmp and to
-# /var/cache/minigpt4, which is the home folder. docs/deployment.md has the details.
+# Both run as user 10001 and can have a read-only root file system (docker run --read-only): what is
+# written goes to /tmp and to /var/cache/minigpt4, which is the home folder. docs/deployment.md has the details.
 # For a build that can be repeated to the byte, give the images by digest:
 # --build-arg PYTHON_IMAGE=python@sha256:...
 ARG PYTHON_IMAGE=python:3.11.14-slim-bookworm
@@ -27,7 +27,7 @@ RUN pip install --no-cache-dir --no-deps -r /tmp/cpu.txt
 COPY --from=wheel /dist /dist
 COPY deploy/check_requirements.py /tmp/
 RUN pip install --no-cache-dir --no-deps /dist/*.whl \
-    && python /tmp/check_requirements.py minigpt4-service \
+    && python /tmp/check_requirements.py "minigpt4-service[cpu]" \
     && pip uninstall --yes pip
 
 FROM ${PYTHON_IMAGE} AS cpu

@@ -16,7 +16,8 @@ fi
   echo "Python 3.11 to 3.13 is needed; set PYTHON to one." >&2
   exit 1
 }
-[ -x .venv/bin/python ] || "$python" -m venv .venv
+# Where the module venv lacks ensurepip (Debian's python3-venv), a Python without pip is left behind.
+[ -x .venv/bin/pip ] || "$python" -m venv .venv
 pip=(.venv/bin/python -m pip --disable-pip-version-check --quiet)
 
 # installed NAME FILE... : runs "install_NAME" unless these files were installed before, unchanged.

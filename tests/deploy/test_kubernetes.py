@@ -3,6 +3,7 @@
 import argparse
 import copy
 import json
+import os
 import re
 import subprocess
 from collections.abc import Callable, Iterator
@@ -178,6 +179,23 @@ def test_a_groups_members_build_the_same_engine(
     own = {word for word in worker["args"] if word.startswith("--")} - {"--headless"}
     shared = {word for word in own if "mm-" not in word}
     assert shared <= set(leader["args"])
+
+
+def test_a_workers_arguments_pass_the_shell_whole(
+    built: dict[str, list[Object]], tmp_path: Path
+) -> None:
+    _, worker = (
+        template["spec"]["containers"][0] for template in pod_specs(built["gpu-multinode"])
+    )
+    stub = tmp_path / "minigpt4-service"
+    # In place of vLLM, a program that prints its arguments; a value with a blank, as a folder may have one.
+    stub.write_text("#!/bin/sh\necho \"A=b printf '%s\\\\n' 'a folder'\"\n")
+    stub.chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    line = [*worker["command"], *worker["args"]]
+    ran = subprocess.run(line, env={"PATH": path}, capture_output=True, text=True, check=True)
+    script, _name, *flags = worker["args"]
+    assert ran.stdout.splitlines() == ["a folder", *flags], script
 
 
 def test_probes_ask_routes_that_answer_before_and_while_draining(objects: list[Object]) -> None:

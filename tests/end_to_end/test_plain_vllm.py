@@ -1,11 +1,12 @@
 """The plugin under vLLM's own server, which knows nothing of this service but its entry point."""
 
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from service.engine.arguments import model_flags
+from service.engine.command import vllm_command
 from service.model_folder.layout import ModelFolder
 from tests.end_to_end.reference import Reference
 from tests.end_to_end.test_answers import CONVERSATIONS, greedy
@@ -13,13 +14,12 @@ from tests.server import ServerProcess
 
 
 class PlainVllm(ServerProcess):
-    """vLLM's API server as its own module starts it (its console script needs another name)."""
+    """As ``vllm-command`` says."""
 
     def command(self) -> list[str]:
-        flags = [
-            word for pair in model_flags(ModelFolder.open(self.model)).items() for word in pair
-        ]
-        return ["-m", "vllm.entrypoints.launchers.api_server.entry", *flags]
+        python, *line = vllm_command(ModelFolder.open(self.model))
+        assert python == sys.executable
+        return line
 
 
 @pytest.fixture(params=["minigpt4", "http"])
