@@ -31,12 +31,12 @@ CLIENTS = 32
 QUESTIONS = 120
 """Different questions, every second with a picture of its own."""
 
-SEQUENCES, QUEUED = 12, 12
+UNDER_WAY = 12
 """Fewer places than clients, so that the service is full all the time and must refuse some."""
 
 FLAGS = [
     *("--dtype", "float32", "--encoder-dtype", "float32"),
-    *("--max-num-seqs", str(SEQUENCES), "--max-num-queued-reqs", str(QUEUED)),
+    *("--max-num-seqs", str(UNDER_WAY), "--max-num-queued-reqs", str(UNDER_WAY)),
     # Room for a few images only, so that the encoder has work all the time.
     *("--embedding-cache-mb", "1", "--mm-processor-cache-gb", "0.05"),
 ]
@@ -315,7 +315,7 @@ def report(soak: Soak) -> str:
     failed = sum(count for name, count in soak.results.items() if "failed" in name)
     rows = {
         "time under load": f"{soak.seconds / 60:.1f} min in {soak.runs} run(s)",
-        "clients, sequences, queue": f"{CLIENTS}, {SEQUENCES}, {QUEUED}",
+        "clients, requests under way at most": f"{CLIENTS}, {UNDER_WAY}",
         "requests": f"{total} ({total / max(soak.seconds, 1):.1f} a second)",
         "answers compared": str(compared),
         "wrong answers": str(len(soak.wrong)),

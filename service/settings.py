@@ -120,8 +120,8 @@ class Settings(BaseSettings):
     """Hours after which an uploaded file is gone at the latest; a client may ask for less."""
 
     image_embeddings_input: bool = False
-    """Whether chats may bring embeddings in an image's place (`image_embeds` parts). Off, as who sends
-    embeddings can make the model see what no image shows."""
+    """Whether chats may bring embeddings in an image's place (`image_embeds` parts). Off by default: a
+    client that sends embeddings can make the model see what no image shows."""
 
     page: bool = True
     """Whether `/` serves the page to try the service in a browser."""
