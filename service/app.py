@@ -2,9 +2,10 @@
 
 import logging
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
@@ -110,6 +111,7 @@ async def create_app(
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(ServiceError, service_error)
     app.add_exception_handler(Exception, _unexpected_error)
+    log_failures(app)
     init_entrypoints_middleware(arguments, app, tasks)
     await init_app_state(engine, app.state, arguments, tasks)
     _default_answer_length(app)
@@ -154,8 +156,28 @@ async def service_error(request: Request, error: Exception) -> Response:
     return await vllm_error_handler(request, as_vllm_error(error))
 
 
-async def _unexpected_error(request: Request, error: Exception) -> Response:
+def log_failures(app: FastAPI) -> None:
+    """The traceback of each 500, once; vLLM's handlers write none."""
+    for kind, handler in app.exception_handlers.items():
+        if kind is not Exception:  # what has no handler of its own, uvicorn logs
+            app.exception_handlers[kind] = logging_failures(handler)
+
+
+def logging_failures(
+    handler: Callable[..., Any],
+) -> Callable[[Request, Exception], Awaitable[Response]]:
+    """``handler`` of an exception, which also logs it where the answer is a 500."""
+
+    async def logged(request: Request, error: Exception) -> Response:
+        response = await handler(request, error)
+        if response.status_code == HTTPStatus.INTERNAL_SERVER_ERROR:
+            logger.error("%s failed.", request.url.path, exc_info=error)
+        return response
+
+    return logged
+
+
+async def _unexpected_error(_: Request, error: Exception) -> Response:
     """What nobody foresaw: the log has the details, the client a general message."""
-    logger.error("unexpected error on %s", request.url.path, exc_info=error)
     body = error_body("The service failed on this request.", "InternalServerError", 500)
     return Response(body, 500, media_type="application/json")

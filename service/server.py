@@ -37,12 +37,13 @@ from service.observability.tracing import Tracing
 from service.progress import banner, say
 from service.settings import Settings
 from service.vision import shared
+from service.vision.runtime import EncodingRuntime
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-ENGINE_POLL = 1.0
-"""Seconds between looks at whether the engine still lives."""
+POLL = 1.0
+"""Seconds between looks at whether engine and encoder still live."""
 
 
 class Server:
@@ -85,7 +86,7 @@ class Server:
                 _exit_now()  # told to stop while loading: nothing is under way
             if error := starting.exception():
                 _fail(error)
-            watching = asyncio.create_task(self._watch(starting.result()))
+            watching = asyncio.create_task(self._watch(*starting.result()))
             await stopping
             watching.cancel()
             if self._exit_status == 0:
@@ -116,7 +117,9 @@ class Server:
         stack.push_async_callback(close)
         return http
 
-    async def _start(self, stack: AsyncExitStack, http: NoSignalServer) -> Engine:
+    async def _start(
+        self, stack: AsyncExitStack, http: NoSignalServer
+    ) -> tuple[Engine, EncodingRuntime]:
         while not http.started:  # noqa: ASYNC110 - uvicorn offers no event for it
             await asyncio.sleep(0.01)
         shared.set_model_folder(self._folder)
@@ -148,7 +151,7 @@ class Server:
         self._gate.open(self._guarded(limited), lambda: runtime.ready and not engine.errored)
         say(capacity(self._folder, self._settings, engine.vllm_config))
         say(banner(self._arguments, self._settings.page))
-        return engine
+        return engine, runtime
 
     def _guarded(self, app: ASGIApp) -> ASGIApp:
         if self._silence:
@@ -163,11 +166,11 @@ class Server:
         say(f"  {what} ready after {monotonic() - start:.0f} s")
         return loaded
 
-    async def _watch(self, engine: Engine) -> None:
-        """An engine that has died cannot come back: end, so that the orchestrator starts anew."""
-        while not engine.errored:  # noqa: ASYNC110 - vLLM offers no event for it
-            await asyncio.sleep(ENGINE_POLL)
-        say("The engine has died; exiting.")
+    async def _watch(self, engine: Engine, runtime: EncodingRuntime) -> None:
+        """What has died cannot come back: end, so that the orchestrator starts anew."""
+        while not (engine.errored or runtime.failed):  # noqa: ASYNC110 - vLLM offers no event for it
+            await asyncio.sleep(POLL)
+        say(f"The {'engine' if engine.errored else 'vision encoder'} has died; exiting.")
         self._lifecycle.state = State.FAILED
         self._exit_status = 1
         self._stop.set()

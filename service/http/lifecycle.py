@@ -101,6 +101,8 @@ class Gate:
             await self._metrics(scope, receive, send)
         elif self._app is None:
             await self._unavailable(scope, send)
+        elif scope["path"] == "/health" and not self._healthy():
+            await self._unavailable(scope, send)  # vLLM's own asks the engine alone
         elif scope["path"] in PROBES:
             await self._app(scope, receive, send)
         elif self._lifecycle.state is not State.READY:
@@ -115,15 +117,17 @@ class Gate:
         finally:
             self._lifecycle.leave()
 
-    async def _ready(self, send: Send) -> None:
+    def _state(self) -> State:
         state = self._lifecycle.state
-        if state is State.READY and not self._healthy():
-            state = State.FAILED
+        return State.FAILED if state is State.READY and not self._healthy() else state
+
+    async def _ready(self, send: Send) -> None:
+        state = self._state()
         status = 200 if state is State.READY else 503
         await respond(send, status, json.dumps({"status": state}).encode())
 
     async def _unavailable(self, scope: Scope, send: Send) -> None:
-        state = self._lifecycle.state
+        state = self._state()
         scope.setdefault("state", {})["rejected"] = state.value
         if is_from_browser(scope):
             await send_waiting_page(send, state, RETRY_AFTER)

@@ -4,6 +4,7 @@ The event loop never waits for torch, and nobody waits for a batch to fill while
 """
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,6 +20,12 @@ from service.vision.encoded import EncodedImage
 from service.vision.encoder import Encoder
 from service.vision.image_queue import EncodingLimits, ImageQueue, Job
 
+FAILURES = 8
+"""Encodings that fail one after the other before the encoder itself is doubted: a GPU that has failed once
+fails for the rest of the process's life."""
+
+logger = logging.getLogger("service.vision")
+
 LoadPixels = Callable[[], Tensor]
 """Decodes one image: ``[image_size, image_size, 3]`` uint8; runs on a decoding thread."""
 
@@ -33,6 +40,8 @@ class EncodingRuntime:
         self._encoding = threading.Thread(target=self._run, name="image-encoding", daemon=True)
         self._decoding: ThreadPoolExecutor | None = None
         self._started: Future[None] = Future()
+        self._failures = 0
+        self._broken = False
 
     @property
     def config(self) -> VisionConfig:
@@ -42,7 +51,12 @@ class EncodingRuntime:
     @property
     def ready(self) -> bool:
         """Whether images can be encoded now."""
-        return self._decoding is not None and self._encoding.is_alive()
+        return self._decoding is not None and not self.failed
+
+    @property
+    def failed(self) -> bool:
+        """Whether the encoder has stopped working: nothing but a new process helps."""
+        return self._broken or (self._decoding is not None and not self._encoding.is_alive())
 
     @property
     def seconds_to_empty(self) -> float:
@@ -102,10 +116,15 @@ class EncodingRuntime:
             self._started.set_exception(error)
         else:
             self._started.set_result(None)
-            self._batching_loop()
+            try:
+                self._batching_loop()
+            except Exception as error:
+                logger.critical("The encoding of images ends: a bug.", exc_info=error)
+            finally:
+                self._queue.close()
 
     def _batching_loop(self) -> None:
-        while batch := self._queue.take_batch():
+        while not self._broken and (batch := self._queue.take_batch()):
             start = monotonic()
             metrics.BATCH_SIZE.observe(len(batch))
             for job in batch:
@@ -114,17 +133,21 @@ class EncodingRuntime:
             seconds = monotonic() - start
             metrics.ENCODE_SECONDS.observe(seconds)
             self._queue.seconds_per_image = seconds / len(batch)
+            if self._failures >= FAILURES:
+                self._doubt()
 
     def _encode_batch(self, batch: list[Job]) -> None:
         try:
-            embeddings = self._encode(batch)
+            images = self._encode(batch)
         except Exception as error:
+            logger.error("The vision encoder failed on %d images.", len(batch), exc_info=error)
+            self._failures += 1
             self._isolate(batch, error)
             return
-        for job, rows in zip(batch, embeddings, strict=True):
-            if torch.isfinite(rows).all():
-                # A copy, so that a kept image does not keep its whole batch.
-                self._queue.finish(job, EncodedImage(job.digest, rows.clone()))
+        self._failures = 0
+        for job, image in zip(batch, images, strict=True):
+            if torch.isfinite(image.embeddings).all():
+                self._queue.finish(job, image)
             else:
                 self._queue.fail(job, EncodingError("The encoder produced no finite embeddings."))
 
@@ -138,11 +161,26 @@ class EncodingRuntime:
             failure.__cause__ = error
             self._queue.fail(batch[0], failure)
 
-    def _encode(self, batch: list[Job]) -> Tensor:
+    def _encode(self, batch: list[Job]) -> list[EncodedImage]:
         embeddings = self._encoder.encode(torch.stack([_pixels(job) for job in batch]))
         if len(embeddings) != len(batch):
             raise RuntimeError(f"{len(batch)} images went in, {len(embeddings)} came out: a bug")
-        return embeddings
+        # A copy each, so that a kept image does not keep its whole batch.
+        return [
+            EncodedImage(job.digest, rows.clone())
+            for job, rows in zip(batch, embeddings, strict=True)
+        ]
+
+    def _doubt(self) -> None:
+        """After many failures: the images' fault, or the encoder's? A blank image tells."""
+        size = self.config.image_size
+        try:
+            self._encoder.encode(torch.zeros(1, size, size, 3, dtype=torch.uint8))
+        except Exception as error:
+            logger.critical("The vision encoder fails on every image.", exc_info=error)
+            self._broken = True
+        else:
+            self._failures = 0
 
 
 def _pixels(job: Job) -> Tensor:

@@ -1,5 +1,6 @@
 """From start to stop: what probes and clients see, and how the process ends."""
 
+import secrets
 import signal
 import socket
 import subprocess
@@ -13,6 +14,7 @@ import psutil
 import pytest
 
 from service.model_folder.layout import ModelFolder
+from tests.pictures import picture_uri
 from tests.server import ServerProcess, free_port
 
 # Several at once, so that they are still under way when the signal has arrived.
@@ -104,6 +106,48 @@ def test_a_dead_engine_ends_the_service(own_server: ServerProcess) -> None:
     assert "error" in rest or "[DONE]" not in rest
     assert own_server.wait(30) == 1
     assert any("engine has died" in line for line in own_server.log)
+
+
+class BrokenEncoder(ServerProcess):
+    """Serves with an encoder that fails on everything once it has started."""
+
+    def command(self) -> list[str]:
+        program = """
+from service.cli import main
+from service.vision.encoder import TorchEncoder
+
+def encode(self, pixels):
+    raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+TorchEncoder.encode = encode
+main()
+"""
+        return ["-c", program, *super().command()[2:]]
+
+
+def test_a_dead_encoder_ends_the_service(
+    tiny_model: Callable[[str], ModelFolder], server: ServerProcess
+) -> None:
+    process = BrokenEncoder(tiny_model("minigpt4-vicuna").root, ["--page", "false"])
+    try:
+        process.start()
+        with suppress(httpx.HTTPError):
+            while process.process.poll() is None:
+                ask_about_a_new_picture(process.url)
+        assert process.wait(30) == 1
+    finally:
+        process.stop()
+    log = "".join(process.log)
+    assert "The vision encoder has died" in log
+    assert "illegal memory access" in log
+
+
+def ask_about_a_new_picture(url: str) -> None:
+    color = "#" + secrets.token_hex(3)
+    image = {"type": "image_url", "image_url": {"url": picture_uri(color)}}
+    body = {"messages": [{"role": "user", "content": [image]}]}
+    answer = httpx.post(f"{url}/v1/chat/completions", json=body, timeout=60)
+    assert answer.status_code in (500, 503)
 
 
 @pytest.mark.parametrize("end", ["two SIGTERMs", "SIGKILL"])

@@ -107,8 +107,11 @@ async def test_an_unhealthy_part_makes_it_unready(gate: Gate) -> None:
     gate.open(APP, lambda: False)
     async with client(gate) as http:
         answer = await http.get("/ready")
+        health = await http.get("/health")
     assert answer.status_code == 503
     assert answer.json() == {"status": "failed"}
+    assert health.status_code == 503
+    assert "failed" in health.text
 
 
 async def test_a_drain_waits_for_what_is_under_way(gate: Gate, lifecycle: Lifecycle) -> None:

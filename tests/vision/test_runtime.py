@@ -17,7 +17,7 @@ from service.errors import (
 )
 from service.vision.config import QFormerShape, VisionConfig, ViTShape
 from service.vision.image_queue import EncodingLimits
-from service.vision.runtime import EncodingRuntime
+from service.vision.runtime import FAILURES, EncodingRuntime
 
 CONFIG = VisionConfig(
     image_size=14,
@@ -285,3 +285,82 @@ def test_many_threads_and_few_images_agree(make, encoder) -> None:
         results = list(threads.map(lambda value: value_of(submit(runtime, value)), values))
     assert results == values
     assert all(len(batch) == len(set(batch)) for batch in encoder.batches)
+
+
+def test_an_encoder_that_fails_on_every_image_is_given_up_and_says_why(
+    make, encoder, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(_: Tensor) -> Tensor:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    runtime = make()
+    encoder.encode = broken
+    for number in range(FAILURES):
+        assert runtime.ready
+        with pytest.raises(EncodingError):
+            value_of(submit(runtime, number))
+    runtime._encoding.join(10)
+    assert runtime.failed
+    assert not runtime.ready
+    with pytest.raises(EncoderNotReadyError):
+        submit(runtime, 1)
+    assert "illegal memory access" in caplog.text
+
+
+def test_images_that_cannot_be_encoded_do_not_condemn_the_encoder(make, encoder) -> None:
+    runtime = make()
+    for number in range(2 * FAILURES):
+        with pytest.raises(EncodingError):
+            value_of(submit(runtime, POISON, f"poison {number}"))
+    assert value_of(submit(runtime, 1)) == 1
+    assert not runtime.failed
+
+
+def test_damaged_images_do_not_count(make, encoder) -> None:
+    runtime = make()
+
+    def load() -> Tensor:
+        raise ImageFormatError("broken")
+
+    encoder.encode = lambda _: pytest.fail("nothing is there to encode")
+    for number in range(2 * FAILURES):
+        with pytest.raises(ImageFormatError):
+            runtime.submit(f"damaged {number}", load).result(10)
+    assert not runtime.failed
+
+
+def test_what_cannot_be_copied_fails_and_the_next_is_encoded(make, encoder) -> None:
+    class Uncopyable(Tensor):
+        def clone(self) -> Tensor:
+            raise MemoryError("no room for a copy")
+
+    def encode(pixels: Tensor) -> Tensor:
+        encoder.encode = FakeEncoder.encode.__get__(encoder)
+        return torch.zeros(len(pixels), 2, 3).as_subclass(Uncopyable)
+
+    runtime = make()
+    encoder.encode = encode
+    with pytest.raises(EncodingError):
+        value_of(submit(runtime, 1))
+    assert value_of(submit(runtime, 2)) == 2
+
+
+def test_a_thread_that_has_ended_is_a_failure_and_nobody_waits_for_it(make, encoder) -> None:
+    runtime = make()
+    held = hold_busy(runtime, encoder)
+    waiting = submit(runtime, 1)
+    ready_jobs(runtime, 1)
+    runtime._queue.take_batch = lambda: 1 / 0
+    encoder.go.set()
+    assert value_of(held) == 9
+    with pytest.raises(EncoderNotReadyError):
+        waiting.result(10)
+    runtime._encoding.join(10)
+    assert runtime.failed
+    assert not runtime.ready
+
+
+def test_a_runtime_that_was_shut_down_has_not_failed(make) -> None:
+    runtime = make()
+    runtime.shutdown()
+    assert not runtime.failed
