@@ -18,10 +18,7 @@ from tempfile import NamedTemporaryFile
 
 from service.errors import FileQuotaError, NoSuchFileError, StorageError, StorageFullError
 from service.files.record import FILE_ID, FileRecord, new_file_id
-
-UNFINISHED = "upload-"
-UNFINISHED_SECONDS = 3600
-"""Age at which an upload that was cut off, by a crash say, is removed."""
+from service.files.sweep import UNFINISHED, is_over, sweep
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -103,15 +100,11 @@ class FileStore:
             self._path(owner, file_id).unlink()
 
     def sweep(self) -> int:
-        """Remove what has expired and what was never finished; returns how many files went."""
-        removed = 0
-        for folder in _folders(self._root):
-            for path in folder.iterdir():
-                if _is_over(path):
-                    with suppress(FileNotFoundError):
-                        path.unlink()
-                        removed += 1
-        return removed
+        """Remove what has expired and what was never finished; returns how many files went.
+
+        Nothing that this store did not write is removed, whatever else the root holds.
+        """
+        return sweep(self._root)
 
     def _folder(self, owner: str) -> Path:
         # A key's name may be "..": its hash is a name like any other.
@@ -122,7 +115,7 @@ class FileStore:
         if not FILE_ID.fullmatch(file_id):
             raise _missing()
         path = self._folder(owner) / file_id
-        if _is_over(path):
+        if is_over(path):
             raise _missing()
         return path
 
@@ -154,27 +147,12 @@ class FileStore:
                 raise
 
 
-def _is_over(path: Path) -> bool:
-    """Whether a file has expired or is not there; its modification time is when it expires."""
-    try:
-        expires = path.stat().st_mtime
-    except FileNotFoundError:
-        return True
-    if path.name.startswith(UNFINISHED):
-        expires += UNFINISHED_SECONDS
-    return expires <= time.time()
-
-
 def _head(line: bytes) -> FileRecord:
     try:
         return FileRecord.model_validate_json(line)
     except ValueError as error:
         logger.error("an uploaded file is damaged: %s", error)
         raise _missing() from error
-
-
-def _folders(root: Path) -> list[Path]:
-    return [path for path in root.iterdir() if path.is_dir()] if root.is_dir() else []
 
 
 def _files(folder: Path) -> list[Path]:

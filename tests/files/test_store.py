@@ -6,12 +6,14 @@ import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 import pytest
 
 from service.errors import FileQuotaError, NoSuchFileError, StorageError, StorageFullError
 from service.files.record import FILE_ID, shown_filename
-from service.files.store import UNFINISHED, FileStore, StoreLimits
+from service.files.store import FileStore, StoreLimits
+from service.files.sweep import UNFINISHED
 
 LIMITS = StoreLimits(owner_bytes=100_000, owner_files=5, max_age=3600)
 
@@ -182,12 +184,44 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
 def test_remnants_of_a_crash_are_removed(store: FileStore, root: Path) -> None:
     kept = store.add("alice", b"data", "a")
     (folder,) = (path for path in root.iterdir())
-    for name in ("old", "new"):
-        (folder / f"{UNFINISHED}{name}").write_text("half")
-    pass_time(root, f"{UNFINISHED}old", 4000)
+    options = {"dir": folder, "prefix": UNFINISHED, "delete": False}
+    with NamedTemporaryFile(**options) as old, NamedTemporaryFile(**options) as new:
+        pass
+    pass_time(root, Path(old.name).name, 4000)
     assert store.sweep() == 1
-    assert {path.name for path in contents(root)} == {kept.id, f"{UNFINISHED}new"}
+    assert {path.name for path in contents(root)} == {kept.id, Path(new.name).name}
     assert store.records("alice") == [kept]
+
+
+def test_what_the_store_did_not_write_is_never_removed(store: FileStore, root: Path) -> None:
+    expired = store.add("alice", b"data", "a")
+    (folder,) = root.iterdir()
+    foreign = [
+        root / "models" / "weights.safetensors",
+        root / "models" / expired.id,
+        root / "models" / "upload-abcdefgh",
+        root / "lost+found" / "folder" / "file",
+        folder / "notes.txt",
+        folder / "upload-by-hand",
+    ]
+    for path in foreign:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("old")
+        os.utime(path, (0, 0))
+    os.utime(folder / expired.id, (0, 0))
+    store.add("bob", b"data", "b")
+    assert [path for path in foreign if not path.exists()] == []
+    assert not (folder / expired.id).exists()
+
+
+def test_a_folder_that_cannot_be_swept_stops_nobody(store: FileStore, root: Path) -> None:
+    blocked = store.add("alice", b"data", "a")
+    (folder,) = root.iterdir()
+    (folder / blocked.id).unlink()
+    (folder / blocked.id / "in the way").mkdir(parents=True)
+    os.utime(folder / blocked.id, (0, 0))
+    record = store.add("bob", b"data", "b")
+    assert store.read("bob", record.id) == b"data"
 
 
 def test_a_damaged_file_is_as_good_as_none(store: FileStore, root: Path) -> None:
