@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer
-from torch.multiprocessing.spawn import spawn
+from torch.multiprocessing.spawn import ProcessExitedException, spawn
 from transformers import GenerationConfig, LlamaForCausalLM
 
 from service import __version__
@@ -30,6 +30,7 @@ from service.demo.vision_side import (
     train_vision,
     vision_config,
 )
+from service.errors import AlignmentError
 from service.families import FAMILIES
 from service.model_folder.layout import ModelFolder, ModelIndex, Provenance, write_index
 from service.prompt.tokenizer import write_tokenizer
@@ -87,8 +88,12 @@ def build_demo(
         out: Folder of the finished model.
         work: Folder for checkpoints and data sets; a few hundred MB.
         variant, stages: For the ablation: another projection, or stage 1 only.
+
+    Raises:
+        AlignmentError: ``work`` is another recipe's, or something cannot be written.
     """
     started = time.monotonic()
+    _same_recipe(work, recipe)
     base = work / "base"
     if not (base / "model_index.json").exists():
         _write_base(base, work, recipe)
@@ -101,6 +106,15 @@ def build_demo(
     (out / "MODEL_CARD.md").write_text(model_card(out))
     _say(f"{out} is ready after {time.monotonic() - started:.0f} s in this run.")
     return out
+
+
+def _same_recipe(work: Path, recipe: Recipe) -> None:
+    """Checkpoints, base and data sets of another recipe would be taken for this one's."""
+    file, text = work / "recipe.txt", f"{recipe}\n"
+    if file.exists() and file.read_text() != text:
+        raise AlignmentError(f"{work} holds another recipe's work. Give another folder as --work.")
+    work.mkdir(parents=True, exist_ok=True)
+    file.write_text(text)
 
 
 def _write_base(base: Path, work: Path, recipe: Recipe) -> None:
@@ -132,18 +146,25 @@ def _write_base(base: Path, work: Path, recipe: Recipe) -> None:
 def _train_sides(tokenizer: Tokenizer, work: Path, recipe: Recipe) -> None:
     """Bring both sides' checkpoints to their ends, in a process each: neither needs the other."""
     threads = max(torch.get_num_threads() // 2, 1)
-    # If one fails, the other is stopped, and the error is raised here.
-    spawn(_train_side, (tokenizer, work, recipe, threads), nprocs=2)
+    try:
+        # If one fails, the other is stopped.
+        spawn(_train_side, (tokenizer, work, recipe, threads), nprocs=2)
+    except ProcessExitedException as error:
+        raise AlignmentError("The build has ended; run again to go on.") from error
 
 
 def _train_side(
     number: int, tokenizer: Tokenizer, work: Path, recipe: Recipe, threads: int
 ) -> None:
     torch.set_num_threads(threads)
-    if number == 0:
-        _text_side(tokenizer, work, recipe)
-    else:
-        _vision_side(work, recipe)
+    try:
+        if number == 0:
+            _text_side(tokenizer, work, recipe)
+        else:
+            _vision_side(work, recipe)
+    except AlignmentError as error:
+        # Its message alone, in place of the traceback that spawn would pass on.
+        sys.exit(str(error))
 
 
 def _text_side(tokenizer: Tokenizer, work: Path, recipe: Recipe) -> LlamaForCausalLM:

@@ -1,5 +1,6 @@
 """The small training loop that the text side and the vision side share: resumable and seeded."""
 
+import io
 import math
 import sys
 import time
@@ -12,6 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.data import DataLoader, Dataset, Subset
+
+from service.alignment.checkpoint import replace_file
+from service.errors import AlignmentError
 
 REPORT_EVERY = 25
 
@@ -55,7 +59,11 @@ def fit(
     Args:
         module: What is trained and saved, in float32; the loss runs under bf16 autocast.
         samples: Sample ``i`` is made from seed ``i``, so that a resumed run sees what it would have.
-        loss_of: Loss of a collated batch, and figures to print.
+        loss_of: Loss of a collated batch, and figures to print. What it draws is the module's to keep
+            (``get_extra_state``).
+
+    Raises:
+        AlignmentError: a checkpoint cannot be written.
     """
     optimiser = torch.optim.AdamW(
         _groups(module, schedule.weight_decay), lr=schedule.learning_rate, betas=(0.9, 0.98)
@@ -103,11 +111,17 @@ def _groups(module: nn.Module, decay: float) -> list[dict[str, Any]]:
 
 
 def _save(file: Path, module: nn.Module, optimiser: torch.optim.Optimizer, step: int) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_suffix(".tmp")
     state = {"module": module.state_dict(), "optimiser": optimiser.state_dict(), "step": step}
-    torch.save(state, temporary)
-    temporary.replace(file)
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(file, buffer.getvalue())
+    except OSError as error:
+        raise AlignmentError(
+            f"{file} cannot be written at step {step}: {error.strerror}. The checkpoint before it, if any, "
+            "is intact; run again to go on from there."
+        ) from error
 
 
 def _resume(file: Path, module: nn.Module, optimiser: torch.optim.Optimizer) -> int:

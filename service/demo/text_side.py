@@ -108,6 +108,14 @@ class TextStudent(nn.Module):
         weights[fact_tokens(codec)] = _FACT_WEIGHT
         self.register_buffer("weights", weights, persistent=False)
 
+    def get_extra_state(self) -> Tensor:
+        """Where the noise is, kept with the weights: a resumed run goes on in it."""
+        return self.noise.get_state()
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Take up the noise where :meth:`get_extra_state` left it."""
+        self.noise.set_state(state)
+
     def embed(self, batch: dict[str, Tensor]) -> Tensor:
         """``[batch, length, 192]``: tokens, and noisy word sums where the slots are."""
         table = self.llama.model.embed_tokens

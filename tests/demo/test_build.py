@@ -1,5 +1,8 @@
 """The build runs from seed to a folder, and training resumes as if it had not stopped."""
 
+import dataclasses
+import resource
+
 import pytest
 import torch
 from torch import nn
@@ -10,6 +13,7 @@ from service.demo.datasets import read_examples
 from service.demo.fitting import Schedule, fit
 from service.demo.scenes import draw_scene, rng_for
 from service.demo.vision_side import FIELDS, QUERIES, SceneLabels
+from service.errors import AlignmentError
 from service.model_folder.layout import ModelFolder
 from service.vision.weights import load_vision_encoder
 
@@ -54,6 +58,23 @@ def test_a_killed_fit_goes_on_as_if_nothing_had_happened(tmp_path):
         torch.testing.assert_close(resumed[name], tensor)
 
 
+def test_no_room_for_a_checkpoint_leaves_the_one_before(tmp_path):
+    file = tmp_path / "fit.pt"
+    with pytest.raises(KeyboardInterrupt):
+        fitted(file, steps=5)
+    before = file.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        with pytest.raises(
+            AlignmentError, match=r"fit\.pt cannot be written at step 10: .*run again"
+        ):
+            fitted(file)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert file.read_bytes() == before
+
+
 def test_labels_say_what_the_picture_shows():
     samples = SceneLabels("labels", 4)
     sample = samples[2]
@@ -91,5 +112,7 @@ def test_build_demo_writes_a_whole_folder_and_resumes(tmp_path, capsys):
     assert "never sees an image" not in said
     assert trained == {file: file.read_bytes() for file in trained}
     assert steps == {file: file.read_text() for file in steps}
+    with pytest.raises(AlignmentError, match="another recipe"):
+        build_demo(tmp_path / "third", work, dataclasses.replace(QUICK, captions=9))
     again = (tmp_path / "again" / "vision" / "model.safetensors").read_bytes()
     assert again == (out / "vision" / "model.safetensors").read_bytes()

@@ -166,6 +166,16 @@ def test_a_distortion_is_one_linear_map_for_each_sequence(codec):
     assert torch.cosine_similarity(added[13], added[0], dim=0) < 0.9
 
 
+def test_the_noise_goes_on_where_a_checkpoint_left_it(codec):
+    student = TextStudent(codec)
+    torch.rand(7, generator=student.noise)
+    kept = {name: value.clone() for name, value in student.state_dict().items()}
+    expected = torch.rand(3, generator=student.noise)
+    resumed = TextStudent(codec)
+    resumed.load_state_dict(kept)
+    assert torch.equal(torch.rand(3, generator=resumed.noise), expected)
+
+
 def test_long_sequences_are_twice_as_long_and_hold_json(codec):
     samples = Conversations(codec.tokenizer, "test", 80, sorts=LONG_SORTS, lengths=(LONG,))
     sequences = [samples[index] for index in range(80)]
