@@ -217,8 +217,9 @@ def _align(name: str, folder: Path, work: Path, recipe: Recipe, variant: Variant
 def _copy(folder: Path, out: Path) -> None:
     for part in ("vision", "tokenizer", "language_model"):
         shutil.copytree(folder / part, out / part, dirs_exist_ok=True)
-    # It answers with facts, of which chance makes no better ones.
-    index = ModelFolder.open(folder).index.model_copy(update={"sampling": {"temperature": 0.0}})
+    # It answers with facts: chance makes no better ones, and an object's colour may well come again.
+    sampling = {"temperature": 0.0, "repetition_penalty": 1.0}
+    index = ModelFolder.open(folder).index.model_copy(update={"sampling": sampling})
     write_index(out, index)
 
 
