@@ -15,10 +15,8 @@ from contextlib import AsyncExitStack
 from time import monotonic
 from typing import ParamSpec, TypeVar
 
-import uvicorn
 from starlette.types import ASGIApp
 from vllm.entrypoints.launchers.launcher import NoSignalServer
-from vllm.entrypoints.launchers.utils.server_utils import get_uvicorn_log_config
 from vllm.envs import enable_envs_cache
 
 from service.app import create_app
@@ -28,7 +26,7 @@ from service.http.deadline import Deadline
 from service.http.keep_alive import KeepAlive
 from service.http.keys import KeyFile, RequireKey
 from service.http.lifecycle import Gate, Lifecycle, State
-from service.http.protocol import BoundedHead
+from service.listening import uvicorn_config
 from service.model_folder.layout import ModelFolder
 from service.observability.build import capacity
 from service.observability.output import restore_output
@@ -78,10 +76,13 @@ class Server:
         """Start, serve, drain, stop; returns the process's exit status."""
         self._handle_signals()
         async with AsyncExitStack() as stack:
-            http = self._listen(stack)
+            http, serving = self._listen()
             starting = asyncio.create_task(self._start(stack, http))
             stopping = asyncio.create_task(self._stop.wait())
-            await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            first = asyncio.FIRST_COMPLETED
+            await asyncio.wait({serving, starting, stopping}, return_when=first)
+            if serving.done():
+                _fail(serving.exception() or RuntimeError("HTTP ended while the service started."))
             if not starting.done():
                 _exit_now()  # told to stop while loading: nothing is under way
             if error := starting.exception():
@@ -91,6 +92,9 @@ class Server:
             watching.cancel()
             if self._exit_status == 0:
                 await self._drain()
+            # First, so that nobody asks an application that is no more.
+            http.should_exit = True
+            await serving
         return self._exit_status
 
     def _handle_signals(self) -> None:
@@ -103,19 +107,12 @@ class Server:
             _exit_now()
         self._stop.set()
 
-    def _listen(self, stack: AsyncExitStack) -> NoSignalServer:
+    def _listen(self) -> tuple[NoSignalServer, asyncio.Task[None]]:
         front: ASGIApp = self._gate
         if self._arguments.otlp_traces_endpoint:
             front = Tracing(front)
         http = NoSignalServer(uvicorn_config(RequestObserver(front), self._arguments))
-        serving = asyncio.create_task(http.serve(sockets=[self._listener]))
-
-        async def close() -> None:
-            http.should_exit = True
-            await serving
-
-        stack.push_async_callback(close)
-        return http
+        return http, asyncio.create_task(http.serve(sockets=[self._listener]))
 
     async def _start(
         self, stack: AsyncExitStack, http: NoSignalServer
@@ -180,28 +177,6 @@ class Server:
         say(f"Draining: {self._lifecycle.in_flight} requests under way, at most {grace} s.")
         if cut := await self._lifecycle.drain(grace):
             say(f"{cut} requests were cut.")
-
-
-def uvicorn_config(app: ASGIApp, arguments: argparse.Namespace) -> uvicorn.Config:
-    """uvicorn as vLLM's flags ask for it; access lines and news of starting and stopping are ours."""
-    log_config = get_uvicorn_log_config(arguments)
-    if log_config is not None and arguments.uvicorn_log_level == "info":
-        log_config["loggers"]["uvicorn.error"]["level"] = "WARNING"
-    return uvicorn.Config(
-        app,
-        http=BoundedHead,
-        # A request must not inherit another one's tenant or span through its connection.
-        reset_contextvars=True,
-        log_config=log_config,
-        log_level=None,
-        access_log=False,
-        ssl_keyfile=arguments.ssl_keyfile,
-        ssl_certfile=arguments.ssl_certfile,
-        ssl_ca_certs=arguments.ssl_ca_certs,
-        ssl_cert_reqs=arguments.ssl_cert_reqs,
-        # A stream that outlives the drain is cut.
-        timeout_graceful_shutdown=1,
-    )
 
 
 def _fail(error: BaseException) -> None:

@@ -87,6 +87,11 @@ def test_starting_draining_and_the_end(own_server: ServerProcess) -> None:
         rest = [line for line in lines if line]
     assert rest[-1] == "data: [DONE]", "the running stream was cut"
     assert sum('"finish_reason":"length"' in line for line in rest) == LONG_ANSWER["n"]
+    health = set()
+    with suppress(httpx.HTTPError):
+        while True:
+            health.add(httpx.get(f"{own_server.url}/health").status_code)
+    assert health <= {200, 503}, "asked while it ends, it fails"
     assert own_server.wait(20) == 0
     assert not any("Traceback" in line for line in own_server.log)
 
@@ -192,6 +197,14 @@ def test_a_port_in_use_is_one_clear_line(tiny_model: Callable[[str], ModelFolder
         port = str(taken.getsockname()[1])
         folder = str(tiny_model("minigpt4-vicuna").root)
         assert_one_line(run_serve("--model", folder, "--port", port), port, "in use")
+
+
+def test_a_certificate_that_is_not_there_is_one_clear_line(
+    tiny_model: Callable[[str], ModelFolder],
+) -> None:
+    folder = str(tiny_model("minigpt4-vicuna").root)
+    flags = ["--port", str(free_port()), "--ssl-certfile", "/nonexistent.pem"]
+    assert_one_line(run_serve("--model", folder, *flags), "TLS", "/nonexistent.pem")
 
 
 @pytest.mark.parametrize(
