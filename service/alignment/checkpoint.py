@@ -40,6 +40,7 @@ class Progress:
         history: Measured losses.
         skipped: Samples skipped so far, by kind.
         taken: By process and its worker, what was taken from each source.
+        workers: Of each process; where a process reads by itself, it counts as one.
     """
 
     step: int
@@ -49,6 +50,7 @@ class Progress:
     history: list[Measured] = field(default_factory=list)
     skipped: dict[str, int] = field(default_factory=dict)
     taken: list[dict[int, list[int]]] = field(default_factory=list)
+    workers: int = 1
 
 
 def save_checkpoint(folder: Path, progress: Progress) -> None:
@@ -67,6 +69,7 @@ def save_checkpoint(folder: Path, progress: Progress) -> None:
             "history": [asdict(line) for line in progress.history],
             "skipped": progress.skipped,
             "taken": progress.taken,
+            "workers": progress.workers,
         },
         buffer,
     )

@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader
 from service.alignment.bar import ProgressBar
 from service.alignment.batches import Batch, Batches
 from service.alignment.checkpoint import (
+    PROJECTION,
     Measured,
     Progress,
     load_checkpoint,
@@ -31,6 +32,7 @@ from service.alignment.plot import Curve, draw_curves
 from service.alignment.presets import Stage
 from service.alignment.processes import Processes
 from service.alignment.samples import BadSample, Part, Source
+from service.alignment.shares import shared_out
 from service.errors import AlignmentError, DatasetError
 
 LOSS_PLOT = "loss.png"
@@ -87,7 +89,6 @@ class Trainer:
             "variant": variant,
             "seed": str(settings.seed),
             "processes": str(processes.world),
-            "workers": str(settings.workers),
         }
         self.optimiser = torch.optim.AdamW(
             _groups(model.trained.values(), stage.weight_decay),
@@ -124,12 +125,18 @@ class Trainer:
         self.model.restore(progress.trained)
         self.optimiser.load_state_dict(progress.optimiser)
         self.history = progress.history
-        self.taken = progress.taken[self.processes.rank]
+        workers = max(self.settings.workers, 1)
+        self.taken = shared_out(progress.taken, progress.workers, workers)[self.processes.rank]
         if self.processes.is_first:
             self.skipped = Counter(progress.skipped)
         self._say(
             f"Going on from step {progress.step} of {self.stage.steps} ({self.settings.out})."
         )
+        if workers != progress.workers:
+            self._say(
+                f"{workers} workers instead of {progress.workers} share the data out anew: its order is "
+                "another one, and near this step a few samples may come twice or a round later."
+            )
         return progress.step
 
     def _train(self, first: int) -> None:
@@ -166,12 +173,18 @@ class Trainer:
         self.processes.average_gradients(self.model.trained.values())
         value = float(loss.detach())
         if value != value or value in (float("inf"), float("-inf")):
-            raise AlignmentError(
-                "The loss is not a number any more; the last checkpoint is intact. A lower learning "
-                "rate may help."
-            )
+            raise AlignmentError(self._diverged(rate))
         self.optimiser.step()
         return value
+
+    def _diverged(self, rate: float) -> str:
+        out = self.settings.out
+        return (
+            f"The loss is not a number any more (learning rate {rate:.3g}); the last checkpoint in {out}, "
+            "if there is one yet, is intact. A lower rate may help, which makes it another run: give a "
+            f"lower --learning-rate than {self.stage.learning_rate:g} and another --out, and where that "
+            f"run is to begin with this one's checkpoint, --projection {out / PROJECTION}."
+        )
 
     def _loss(self, pixels: Tensor, samples: list[TokenizedSample]) -> Tensor:
         device = self.processes.device.type
@@ -236,6 +249,7 @@ class Trainer:
                 self.history,
                 dict(skipped),
                 taken,
+                max(self.settings.workers, 1),
             )
             save_checkpoint(self.settings.out, progress)
             self._plot()
@@ -285,7 +299,8 @@ def _worker_deaths_named() -> Iterator[None]:
             raise
         raise AlignmentError(
             "A process that decodes images was killed, perhaps because memory ran out: fewer --workers "
-            "need less. The last checkpoint is intact; run again to go on from it."
+            "need less. The last checkpoint is intact; run again, with fewer of them if you like, to go on "
+            "from it."
         ) from error
 
 

@@ -174,6 +174,50 @@ def test_a_killed_worker_is_one_line_and_the_run_goes_on_from_its_checkpoint(
     assert [line.step for line in again.history] == list(range(1, STAGE.steps + 1))
 
 
+@pytest.mark.parametrize(("before", "now"), [(2, 0), (0, 2)])
+def test_a_run_goes_on_with_another_number_of_workers(
+    tiny_folder, spotted, tmp_path, capsys, before, now
+):
+    half = dataclasses.replace(STAGE, epochs=1)
+    whole = trainer(tiny_folder, spotted, tmp_path / "run", half, workers=before)
+    whole.run()
+    resumed = trainer(tiny_folder, spotted, tmp_path / "run", half, workers=now)
+    assert resumed._resume() == 6
+    names = f"{max(now, 1)} workers instead of {max(before, 1)} share the data out anew"
+    assert names in capsys.readouterr().err
+    assert resumed.described == whole.described
+    # What was taken is taken, whoever took it.
+    assert total(resumed.taken) == total(whole.taken)
+    next(resumed._batches(6))
+
+
+def total(taken):
+    return sum(count for counts in taken.values() for count in counts)
+
+
+def test_what_is_said_of_a_loss_that_is_no_number_can_be_done(
+    tiny_folder, colours, tmp_path, monkeypatch
+):
+    run = trainer(tiny_folder, colours, tmp_path / "run", checkpoint_steps=1)
+    loss = Trainer._loss
+    spoilt = []
+
+    def spoiling(self, pixels, samples):
+        spoilt.append(1.0 if len(spoilt) < 3 else float("nan"))
+        return loss(self, pixels, samples) * spoilt[-1]
+
+    monkeypatch.setattr(Trainer, "_loss", spoiling)
+    with pytest.raises(AlignmentError, match=r"not a number.* lower --learning-rate than") as error:
+        run.run()
+    monkeypatch.setattr(Trainer, "_loss", loss)
+    assert load_checkpoint(tmp_path / "run", run.described).step == 3
+    *_, advised = str(error.value).removesuffix(".").split("--projection ")
+    lower = dataclasses.replace(STAGE, learning_rate=1e-3)
+    again = trainer(tiny_folder, colours, tmp_path / "lower", lower)
+    again.model.load_projection(Path(advised))
+    again.run()
+
+
 def test_biases_do_not_decay(tiny_folder, colours, tmp_path):
     run = trainer(tiny_folder, colours, tmp_path / "run", PRESETS["stage1"], "train-qformer")
     decaying, others = run.optimiser.param_groups
