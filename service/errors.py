@@ -29,6 +29,10 @@ class EncoderOverloadedError(ServiceError):
     """The encoder's bounded queue is full; the client should come back later."""
 
 
+class FetchingOverloadedError(ServiceError):
+    """Too many images are being fetched; the client should come back later."""
+
+
 class EncodingError(ServiceError):
     """The vision encoder could not encode this image although its pixels are valid."""
 

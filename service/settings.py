@@ -19,7 +19,7 @@ from pydantic_settings import (
 
 from service.errors import SettingsError
 from service.files.store import StoreLimits
-from service.images.sources import FetchPolicy
+from service.images.policy import FetchPolicy
 from service.observability.logs import LogFormat
 from service.vision.image_queue import EncodingLimits
 

@@ -56,7 +56,11 @@ def as_vllm_error(error: errors.ServiceError) -> VLLMError:
             return GracefulHTTPError(str(error), HTTPStatus.INSUFFICIENT_STORAGE)
         case errors.StorageError():
             return GracefulHTTPError(str(error), HTTPStatus.SERVICE_UNAVAILABLE)
-        case errors.EncoderOverloadedError() | errors.EncoderNotReadyError():
+        case (
+            errors.EncoderOverloadedError()
+            | errors.FetchingOverloadedError()
+            | errors.EncoderNotReadyError()
+        ):
             return GracefulHTTPError(str(error), HTTPStatus.SERVICE_UNAVAILABLE)
         case _:
             return VLLMServerError(str(error))

@@ -1,6 +1,5 @@
 """What may be fetched, and what may not."""
 
-import asyncio
 import base64
 import re
 import socket
@@ -16,7 +15,10 @@ from service.errors import (
     ImageSourceError,
     ImageTooLargeError,
 )
-from service.images.sources import CheckedResolver, FetchPolicy, check_url, read_source
+from service.images.addresses import check_url
+from service.images.lookups import CheckedResolver
+from service.images.policy import FetchPolicy
+from service.images.sources import read_source
 from tests.pictures import data_uri
 
 PUBLIC_ONLY = FetchPolicy(timeout=2, max_bytes=1000)
@@ -43,6 +45,15 @@ HOSTILE_URLS = [
     "http://[::127.0.0.1]/",
     "http://[64:ff9b::7f00:1]/",
     "http://[64:ff9b::a9fe:a9fe]/",
+    "http://[64:ff9b:1::7f00:1]/",
+    "http://[64:ff9b:1:7f00:0:100::]/",
+    "http://[::ffff:0:127.0.0.1]/",
+    "http://[::ffff:0:a9fe:a9fe]/",
+    "http://[fec0::1]/",
+    "http://[feff:ffff::1]/",
+    "http://168.63.129.16/machine/?comp=goalstate",
+    "http://[::ffff:168.63.129.16]/",
+    "http://[64:ff9b::a83f:8110]/",
     "http://[2002:7f00:1::]/",
     "http://[2002:a9fe:a9fe::1]/",
     "http://[fe80::1]/",
@@ -114,14 +125,14 @@ def answering(monkeypatch: pytest.MonkeyPatch, *answers: list[str]) -> list[str]
     asked: list[str] = []
     remaining = list(answers)
 
-    async def getaddrinfo(_: object, host: str, port: int, **__: object) -> list[object]:
+    def getaddrinfo(host: str, port: int, **_: object) -> list[object]:
         asked.append(host)
         addresses = remaining.pop(0) if len(remaining) > 1 else remaining[0]
         return [
             (socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in addresses
         ]
 
-    monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     return asked
 
 
