@@ -4,6 +4,7 @@ import argparse
 
 import uvicorn
 from starlette.types import ASGIApp
+from vllm import envs
 from vllm.entrypoints.launchers.utils.server_utils import get_uvicorn_log_config
 
 from service.errors import SettingsError
@@ -31,6 +32,7 @@ def uvicorn_config(app: ASGIApp, arguments: argparse.Namespace) -> uvicorn.Confi
         ssl_certfile=arguments.ssl_certfile,
         ssl_ca_certs=arguments.ssl_ca_certs,
         ssl_cert_reqs=arguments.ssl_cert_reqs,
+        timeout_keep_alive=envs.VLLM_HTTP_TIMEOUT_KEEP_ALIVE,
         # A stream that outlives the drain is cut.
         timeout_graceful_shutdown=1,
     )

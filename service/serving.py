@@ -92,6 +92,9 @@ def set_environment(folder: ModelFolder) -> None:
         "VLLM_MAX_N_SEQUENCES": "16",
         "VLLM_MAX_COMPLETION_PROMPTS": "64",
         "TOKENIZERS_PARALLELISM": "false",
+        # Longer than the 60 s of nginx and of load balancers: who closes an idle connection must be the
+        # one that sends requests, or some meet a connection that is being closed, and are lost.
+        "VLLM_HTTP_TIMEOUT_KEEP_ALIVE": "75",
     }
     if folder.language_model_is_local:
         defaults["HF_HUB_OFFLINE"] = "1"

@@ -11,6 +11,7 @@ from contextlib import suppress
 from enum import StrEnum
 
 from prometheus_client import Enum, make_asgi_app
+from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.http.openai_errors import error_body
@@ -91,6 +92,7 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, refuse or pass on."""
+        send = self._ending_connections(send)
         if scope["type"] == "lifespan":
             await _acknowledge_lifespan(receive, send)
         elif scope["type"] != "http":
@@ -116,6 +118,17 @@ class Gate:
             await app(scope, receive, send)
         finally:
             self._lifecycle.leave()
+
+    def _ending_connections(self, send: Send) -> Send:
+        """Who is answered by a service that ends shall ask another one next, through another connection."""
+
+        async def ending(message: Message) -> None:
+            begins = message["type"] == "http.response.start"
+            if begins and self._lifecycle.state in (State.DRAINING, State.FAILED):
+                MutableHeaders(scope=message)["connection"] = "close"
+            await send(message)
+
+        return ending
 
     def _state(self) -> State:
         state = self._lifecycle.state

@@ -100,7 +100,28 @@ async def test_open_it_passes_requests_on(gate: Gate) -> None:
     gate.open(APP, lambda: True)
     async with client(gate) as http:
         assert (await http.get("/ready")).json() == {"status": "ready"}
-        assert (await http.post("/echo", content=b"abc")).text == "3"
+        echoed = await http.post("/echo", content=b"abc")
+    assert echoed.text == "3"
+    assert "connection" not in echoed.headers
+
+
+async def test_what_begins_to_be_answered_during_a_drain_closes_its_connection(
+    gate: Gate, lifecycle: Lifecycle
+) -> None:
+    entered, finish = asyncio.Event(), asyncio.Event()
+
+    async def slow(_: Request) -> Response:
+        entered.set()
+        await finish.wait()
+        return PlainTextResponse("done")
+
+    gate.open(Starlette(routes=[Route("/slow", slow)]), lambda: True)
+    async with client(gate) as http:
+        running = asyncio.create_task(http.get("/slow"))
+        await entered.wait()
+        lifecycle.state = State.DRAINING
+        finish.set()
+        assert (await running).headers["connection"] == "close"
 
 
 async def test_an_unhealthy_part_makes_it_unready(gate: Gate) -> None:
@@ -135,6 +156,7 @@ async def test_a_drain_waits_for_what_is_under_way(gate: Gate, lifecycle: Lifecy
         assert lifecycle.state is State.DRAINING
         refused = await http.post("/echo", content=b"abc")
         assert refused.status_code == 503
+        assert refused.headers["connection"] == "close"
         assert (await http.get("/ready")).json() == {"status": "draining"}
         assert (await http.get("/metrics")).text == "metrics"
         assert not draining.done()
