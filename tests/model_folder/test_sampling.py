@@ -27,7 +27,8 @@ def test_a_model_without_its_own_samples_as_the_original(
 
 
 def test_the_demo_model_leaves_nothing_to_chance(tmp_path: Path) -> None:
-    assert defaults(resolve_model("demo", tmp_path)) == {**DEFAULT_SAMPLING, "temperature": 0}
+    ours = {"temperature": 0, "repetition_penalty": 1}
+    assert defaults(resolve_model("demo", tmp_path)) == DEFAULT_SAMPLING | ours
 
 
 def test_an_unknown_parameter_is_refused() -> None:
