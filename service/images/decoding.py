@@ -2,6 +2,7 @@
 
 import logging
 import warnings
+from collections.abc import Callable
 from io import BytesIO
 
 import numpy as np
@@ -23,11 +24,19 @@ FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 """Accepted formats; of animations and multi-page files the first frame is used."""
 
 
-def decode_pixels(data: bytes, image_size: int, max_pixels: int) -> Tensor:
+def decode_pixels(
+    data: bytes,
+    image_size: int,
+    max_pixels: int,
+    crop: Callable[[int, int], tuple[int, int, int, int]] | None = None,
+) -> Tensor:
     """Decode and resize as the original does.
 
     ``convert("RGB")`` (alpha is dropped, not composited; EXIF orientation is not applied), then
     Pillow's bicubic filter to a square, the aspect ratio not kept.
+
+    Args:
+        crop: Of width and height in pixels: the part to keep (left, top, right, bottom), for training.
 
     Returns:
         ``[image_size, image_size, 3]`` uint8.
@@ -36,7 +45,10 @@ def decode_pixels(data: bytes, image_size: int, max_pixels: int) -> Tensor:
         ImageFormatError: no accepted image, or a broken one.
         ImageTooLargeError: more pixels than ``max_pixels``, by its header, before decoding.
     """
-    return resize_to_pixels(_decode(_open(data, max_pixels)), image_size)
+    image: Image.Image = _decode(_open(data, max_pixels))
+    if crop:
+        image = image.crop(crop(*image.size))
+    return resize_to_pixels(image, image_size)
 
 
 def resize_to_pixels(image: Image.Image, image_size: int) -> Tensor:
