@@ -19,6 +19,7 @@ from service.engine.cpu_process import EXECUTOR, openmp_threads, shares_process
 from service.engine.errors import translating_errors
 from service.engine.parts import with_image_parts
 from service.engine.start_failure import recording
+from service.engine.stop_strings import added_stop, ending_naturally, with_stop
 from service.engine.text_size import bounding_conversations, bounding_text, most_characters
 from service.engine.unsent import marking_unsent
 from service.errors import EngineStartError
@@ -26,10 +27,7 @@ from service.http.tenant import TENANT
 
 
 class Engine(AdmittingEngine):
-    """Ends every answer at the family's stop strings, on all routes alike.
-
-    vLLM takes default sampling from a generation config, which has no place for strings.
-    """
+    """Ends every answer at the family's stop strings, on all routes alike."""
 
     family_stop: tuple[str, ...] = ()
     isolate_keys: bool = False
@@ -40,30 +38,16 @@ class Engine(AdmittingEngine):
         """As AsyncLLM's, which documents the options; raises at once for what cannot be had."""
         check_constraints(self, sampling_params)
         room = self.reserve(sampling_params.n)
-        params = with_stop(sampling_params, self.family_stop)
+        added = added_stop(sampling_params, self.family_stop)
+        params = with_stop(sampling_params, added)
         if self.isolate_keys:
             prompt = with_salt(prompt, TENANT.get())
         answer = super().generate(prompt, params, request_id, **options)
         if params.structured_outputs is not None:
             answer = refusing_dead_ends(answer)
+        if added:
+            answer = ending_naturally(answer, added)
         return room.kept_for(answer)
-
-
-def with_stop(params: SamplingParams, stop: tuple[str, ...]) -> SamplingParams:
-    """``params`` with ``stop`` added to the client's own stop strings.
-
-    Left as they are: ``ignore_eos``, which asks for the full length whatever the model says, and
-    requests without text, where strings cannot be found.
-    """
-    missing = [text for text in stop if text not in (params.stop or [])]
-    if not missing or params.ignore_eos or not params.detokenize:
-        return params
-    params = params.clone()
-    params.stop = [*(params.stop or []), *missing]
-    if not params.include_stop_str_in_output:
-        # Text that may be the beginning of a stop string is held back from a stream.
-        params.output_text_buffer_length = max(len(text) for text in params.stop) - 1
-    return params
 
 
 def with_salt(prompt: Any, tenant: str) -> Any:

@@ -171,8 +171,26 @@ def test_an_answer_ends_at_the_familys_separator(client: OpenAI) -> None:
     response = ask(client, max_tokens=60, extra_body=forced, stop=None)
     choice = response.choices[0]
     assert choice.finish_reason == "stop"
-    assert choice.stop_reason == "###"
+    assert choice.stop_reason is None, "the client asked for no stop string"
     assert re.fullmatch("(ab)+", choice.message.content)
+    asked = ask(client, max_tokens=60, extra_body=forced, stop=["###"]).choices[0]
+    assert (asked.finish_reason, asked.stop_reason) == ("stop", "###")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_to_anthropics_clients_the_familys_separator_is_the_turns_end(
+    server: ServerProcess, stream: bool
+) -> None:
+    body = {
+        "model": MODEL,
+        "max_tokens": 60,
+        "messages": [{"role": "user", "content": "Say ab."}],
+        "output_config": {"format": {"type": "json_schema", "schema": {"const": "ab###cd"}}},
+        "stream": stream,
+    }
+    answer = httpx.post(f"{server.url}/v1/messages", json=body, timeout=60).text
+    assert '"stop_reason":"end_turn"' in answer
+    assert "###" not in answer
 
 
 def test_request_ids_and_probes(server: ServerProcess, client: OpenAI) -> None:

@@ -6,11 +6,9 @@ from collections.abc import Callable
 import pytest
 from pydantic import TypeAdapter, ValidationError
 from vllm.entrypoints.serve.exception_handling.error_response import create_error_response
-from vllm.sampling_params import SamplingParams
 
 from service import errors
 from service.engine.arguments import vllm_flags
-from service.engine.client import with_stop
 from service.engine.errors import translating_errors
 from service.model_folder.layout import ModelFolder
 from service.settings import load_settings
@@ -72,22 +70,6 @@ def test_a_users_overrides_are_added_to_ours(folder: ModelFolder, form: list[str
 def test_overrides_that_are_no_json(folder: ModelFolder) -> None:
     with pytest.raises(errors.SettingsError, match="JSON"):
         flags(folder, "--hf-overrides", "{")
-
-
-def test_the_familys_stop_strings_join_the_clients() -> None:
-    params = SamplingParams(stop=["x"])
-    stopped = with_stop(params, ("###",))
-    assert stopped.stop == ["x", "###"]
-    assert stopped.output_text_buffer_length == 2
-    assert params.stop == ["x"], "the client's own parameters are left as they were"
-
-
-@pytest.mark.parametrize(
-    "options", [{"ignore_eos": True}, {"detokenize": False}, {"stop": ["###"]}]
-)
-def test_stop_strings_are_not_added_where_they_do_not_belong(options: dict[str, object]) -> None:
-    params = SamplingParams(**options)
-    assert with_stop(params, ("###",)) is params
 
 
 @pytest.mark.parametrize(
