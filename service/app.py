@@ -33,6 +33,7 @@ from service.errors import ServiceError
 from service.families import DEFAULT_MAX_TOKENS
 from service.files.routes import files_router
 from service.files.store import FileStore
+from service.http.budget import BodyBudget
 from service.http.limits import BodyLimit, RetryAfter
 from service.http.openai_errors import error_body
 from service.http.overload import Overload
@@ -118,7 +119,8 @@ async def create_app(
     if settings.page:
         attach_page(app, model, app.state.openai_serving_chat.default_sampling_params)
     admitted = Overload(StrictJson(app), engine.full, engine.place)
-    bounded = BodyLimit(admitted, settings.request_max_bytes)
+    budget = BodyBudget(admitted, settings.bodies_max_bytes)
+    bounded = BodyLimit(budget, settings.request_max_bytes)
     return app, RetryAfter(bounded, busy_seconds)
 
 

@@ -65,6 +65,10 @@ class Settings(BaseSettings):
     request_max_bytes: PositiveInt = 64 * MEBIBYTE
     """Size of a request's body, in bytes, at most; a few large images in base64 fit."""
 
+    request_bodies_mb: PositiveInt = 512
+    """Mebibytes of the bodies of all requests under way, at most; beyond it 503 with Retry-After. Parsing
+    and decoding take up to four times that. One body of the largest size always fits."""
+
     images_per_prompt: PositiveInt = 8
     """Images in one request's whole conversation, at most; each takes 32 to 256 tokens of context."""
 
@@ -138,6 +142,11 @@ class Settings(BaseSettings):
         """Init values are the command line's; there is no .env and no secrets folder."""
         toml = TomlConfigSettingsSource(settings_cls)
         return init_settings, env_settings, toml
+
+    @property
+    def bodies_max_bytes(self) -> int:
+        """Size of all bodies under way at most."""
+        return max(self.request_bodies_mb * MEBIBYTE, self.request_max_bytes)
 
     @property
     def fetch_policy(self) -> FetchPolicy:

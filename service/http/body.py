@@ -3,14 +3,25 @@
 from starlette.types import Message, Receive
 
 
-async def read_ahead(receive: Receive) -> tuple[list[Message], Receive]:
-    """All messages of a body, and a ``receive`` that gives them again and then goes on."""
-    messages: list[Message] = []
-    while not messages or messages[-1].get("more_body", False):
-        messages.append(await receive())
-    waiting = iter(messages)
+async def read_ahead(receive: Receive) -> tuple[bytes, Receive] | None:
+    """The whole body, and a ``receive`` that gives it as one message and then goes on.
+
+    None where the client went away first: there is nobody to answer.
+    """
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    if message.get("more_body", False):
+        # One buffer: a client that sends byte by byte makes as many messages, each larger than its byte.
+        whole = bytearray(body)
+        while message.get("more_body", False):
+            message = await receive()
+            whole += message.get("body", b"")
+        body = bytes(whole)
+    if message["type"] == "http.disconnect":
+        return None
+    waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def again() -> Message:
-        return next(waiting, None) or await receive()
+        return waiting.pop() if waiting else await receive()
 
-    return messages, again
+    return body, again

@@ -43,15 +43,19 @@ class Overload:
             await self._app(scope, receive, send)
             return
         if self._full():
-            await _refuse(send)
+            await refuse_for_load(send)
             return
-        _, again = await read_ahead(receive)
+        if (arrived := await read_ahead(receive)) is None:
+            return
+        again = arrived[1]
+        del arrived  # or the body would be kept as long as the answer takes
         with self._place() as kept:
             if kept:
                 await self._app(scope, again, send)
             else:
-                await _refuse(send)
+                await refuse_for_load(send)
 
 
-async def _refuse(send: Send) -> None:
+async def refuse_for_load(send: Send) -> None:
+    """503 in OpenAI's shape; the layer around adds when to come back."""
     await respond(send, 503, error_body(MESSAGE, "ServiceUnavailableError", 503))

@@ -50,8 +50,12 @@ class StrictJson:
         if "json" not in content_type.lower():
             await self._app(scope, receive, send)
             return
-        messages, again = await read_ahead(receive)
-        if not is_strict(b"".join(message.get("body", b"") for message in messages)):
+        if (arrived := await read_ahead(receive)) is None:
+            return
+        body, again = arrived
+        strict = is_strict(body)
+        del arrived, body  # or the body would be kept as long as the answer takes
+        if not strict:
             await respond(send, 400, error_body(MESSAGE, "BadRequestError", 400))
             return
         await self._app(scope, again, send)
