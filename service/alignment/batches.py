@@ -1,6 +1,7 @@
 """Sources to batches of decoded pixels, in worker processes; bad samples are passed on, not hidden."""
 
-from collections.abc import Iterator, Sequence
+import random
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
+from service.alignment.crops import Box, random_crop
 from service.alignment.samples import BadSample, Part, RawSample, Source
 from service.errors import DatasetError, ImageError
 from service.images.decoding import decode_pixels
@@ -53,6 +55,7 @@ class Batches(IterableDataset[Batch | DatasetError]):
         part: This process's number and the number of processes.
         first_step: Steps already done: a resumed run goes on in the data as well.
         taken: By worker, :attr:`Batch.taken` of its last batch; empty in a new run.
+        crop_scale: :attr:`~service.alignment.presets.Stage.crop_scale`.
     """
 
     def __init__(
@@ -65,6 +68,7 @@ class Batches(IterableDataset[Batch | DatasetError]):
         part: Part | None = None,
         first_step: int = 0,
         taken: dict[int, list[int]] | None = None,
+        crop_scale: float = 1.0,
     ) -> None:
         if not sources:
             raise DatasetError("No data set is given.")
@@ -72,7 +76,7 @@ class Batches(IterableDataset[Batch | DatasetError]):
             raise DatasetError(f"{len(sources)} data sets need as many ratios, all above zero.")
         self.sources, self.ratios, self.samples = list(sources), list(ratios), samples
         self.image_size, self.seed, self.first_step = image_size, seed, first_step
-        self.part, self.taken = part or Part(), taken or {}
+        self.part, self.taken, self.crop_scale = part or Part(), taken or {}, crop_scale
 
     def __iter__(self) -> Iterator[Batch | DatasetError]:
         worker = get_worker_info()
@@ -96,12 +100,22 @@ class Batches(IterableDataset[Batch | DatasetError]):
             for source, skip in zip(self.sources, taken, strict=True)
         ]
         for chosen in order:
-            pixels, texts, skipped = self._fill(streams[chosen])
+            # Drawn from what is taken, so that a resumed run crops as the one before would have.
+            draw = f"{self.seed}/{part.number}/{chosen}/{taken[chosen]}"
+            pixels, texts, skipped = self._fill(streams[chosen], self._crop(draw))
             taken[chosen] += len(texts) + len(skipped)
             yield Batch(pixels, texts, skipped, number, list(taken))
 
+    def _crop(self, draw: str) -> Callable[[int, int], Box] | None:
+        if self.crop_scale == 1:
+            return None
+        rng = random.Random(draw)  # noqa: S311 - reproducible
+        return lambda width, height: random_crop(width, height, self.crop_scale, rng)
+
     def _fill(
-        self, stream: Iterator[RawSample | BadSample]
+        self,
+        stream: Iterator[RawSample | BadSample],
+        crop: Callable[[int, int], Box] | None,
     ) -> tuple[NDArray[np.uint8], list[str], list[BadSample]]:
         pixels: list[Tensor] = []
         texts: list[str] = []
@@ -110,7 +124,7 @@ class Batches(IterableDataset[Batch | DatasetError]):
             sample = next(stream)
             if isinstance(sample, RawSample):
                 try:
-                    pixels.append(decode_pixels(sample.image, self.image_size, MAX_PIXELS))
+                    pixels.append(decode_pixels(sample.image, self.image_size, MAX_PIXELS, crop))
                     texts.append(sample.text)
                     continue
                 except ImageError as error:

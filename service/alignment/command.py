@@ -72,6 +72,7 @@ _OVERRIDES = {
     "warmup_steps": int,
     "weight_decay": float,
     "initial_scale": float,
+    "crop_scale": float,
 }
 
 
@@ -130,6 +131,10 @@ def check(arguments: argparse.Namespace) -> None:
                 f"--{name.replace('_', '-')} is {value}; it must be a number of at least {least}"
                 + (f" and below {most}." if most else ".")
             )
+    if arguments.crop_scale is not None and not 0 < arguments.crop_scale <= 1:
+        raise AlignmentError(f"--crop-scale is {arguments.crop_scale}; it must be above 0 and at most 1.")
+    if arguments.keep_features and chosen_stage(arguments).crop_scale < 1:
+        raise AlignmentError("--keep-features is for images that come again; crops do not. Leave one out.")
     if (arguments.out / FINISHED).resolve() == arguments.model.resolve():
         raise AlignmentError(f"{arguments.model} would be overwritten; give another --out.")
     if arguments.projection and not arguments.projection.is_file():

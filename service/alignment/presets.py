@@ -24,6 +24,8 @@ class Stage:
         target_tokens: Longest target in tokens; the rest is cut.
         initial_scale: A new projection's last layer starts as ``nn.Linear`` draws it, times this. What the
             start has of directions that no caption corrects stays in the embeddings.
+        crop_scale: Share of an image's area that a sample shows at least, its crop drawn anew each time; 1
+            keeps the whole image.
     """
 
     name: StageName
@@ -37,6 +39,7 @@ class Stage:
     weight_decay: float
     target_tokens: int
     initial_scale: float = 1.0
+    crop_scale: float = 1.0
 
     @property
     def steps(self) -> int:

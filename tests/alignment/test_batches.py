@@ -2,9 +2,11 @@
 
 import resource
 from collections import Counter
+from io import BytesIO
 from itertools import islice
 
 import pytest
+from PIL import Image
 from torch.utils.data import DataLoader
 
 from service.alignment.batches import Batch, Batches
@@ -19,7 +21,7 @@ class Plain:
     """A data set of one picture whose caption is its name."""
 
     def __init__(self, name: str) -> None:
-        self.name, self.image = name, picture("red")
+        self.name, self.image, self.bad = name, picture("red"), ()
 
     def stream(self, part, seed, skip=0):
         while True:
@@ -79,3 +81,28 @@ def test_a_worker_needs_no_shared_memory():
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert batch.pixels.nbytes == 4 * 224 * 224 * 3 > 200_000
+
+
+class Slope(Plain):
+    """A data set of one picture, brighter to the right."""
+
+    def __init__(self) -> None:
+        self.name, buffer = "slope", BytesIO()
+        Image.linear_gradient("L").rotate(90).save(buffer, "PNG")
+        self.image = buffer.getvalue()
+
+
+def test_a_resumed_run_crops_as_the_one_before_would_have():
+    def made(number, first_step=0, taken=None, crop_scale=0.5):
+        batches = Batches([Slope()], [1.0], 3, 14, 0, Part(), first_step, taken, crop_scale)
+        return list(islice(batches, number))
+
+    whole = made(6)
+    resumed = made(3, 3, {0: whole[2].taken})
+    for one, other in zip(whole[3:], resumed, strict=True):
+        assert (one.pixels == other.pixels).all()
+    drawn = {image.tobytes() for batch in whole for image in batch.pixels}
+    assert len(drawn) > 12, "each of 18 samples has a crop of its own"
+    uncropped = {image.tobytes() for batch in made(6, crop_scale=1.0) for image in batch.pixels}
+    assert len(uncropped) == 1
+    assert not uncropped & drawn

@@ -29,6 +29,8 @@ def refusal(out: Path, *arguments: str, model: str = "nowhere") -> str:
         ("--weight-decay=inf", "--weight-decay is inf"),
         ("--keep-features=nan", "--keep-features is nan"),
         ("--seed=99999999999999999999", "--seed is 9"),
+        ("--crop-scale=0", "--crop-scale is 0.0; it must be above 0 and at most 1"),
+        ("--crop-scale=1.5", "--crop-scale is 1.5"),
         ("--data=x=nan", "--data x=nan: the ratio must be a number above zero"),
         ("--data=x=inf", "--data x=inf: the ratio"),
         ("--data=x=-1", "--data x=-1: the ratio"),
