@@ -7,6 +7,7 @@ their work in tasks of their own.
 
 import asyncio
 import math
+from collections.abc import Callable
 from contextlib import suppress
 
 from starlette.datastructures import Headers
@@ -15,6 +16,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.http.lifecycle import respond
 from service.http.openai_errors import error_body
+from service.http.protocol import ABORT
+
+GRACE = 1.0
+"""Seconds for a client to read the rest, once the time is over."""
 
 HEADER = "x-request-timeout"
 """Seconds that the client will wait; may shorten the service's own limit, never lengthen it."""
@@ -23,7 +28,8 @@ HEADER = "x-request-timeout"
 class Deadline:
     """ASGI layer: 504 before the answer has begun, an error event in a stream that has.
 
-    A request that has not arrived by then, which is the client's doing, gets 408.
+    A request that has not arrived by then, which is the client's doing, gets 408. A client that does not
+    read what it is sent loses its connection: uvicorn waits for it, and so would whoever sends.
     """
 
     def __init__(self, app: ASGIApp, max_seconds: float) -> None:
@@ -43,8 +49,9 @@ class Deadline:
                 await respond(send, 400, error_body(message, "BadRequestError", 400, HEADER))
                 return
             seconds = min(seconds, own)
-        exchange = _Exchange(receive, send)
-        timer = asyncio.get_running_loop().call_later(seconds, exchange.expired.set)
+        abort = scope.get("extensions", {}).get(ABORT)
+        exchange = _Exchange(receive, send, abort)
+        timer = asyncio.get_running_loop().call_later(seconds, exchange.expire)
         try:
             await self._app(scope, exchange.receive, exchange.send)
         except ClientDisconnect:
@@ -68,13 +75,27 @@ def _seconds(text: str) -> float | None:
 class _Exchange:
     """One request's messages in both directions; none pass once ``expired`` is set."""
 
-    def __init__(self, receive: Receive, send: Send) -> None:
+    def __init__(self, receive: Receive, send: Send, abort: Callable[[], None] | None) -> None:
         self.expired = asyncio.Event()
         self.complete = False
         self._receive = receive
         self._send = send
+        self._abort = abort
+        self._sending = 0
         self._arrived = False
         self._headers: Headers | None = None
+
+    def expire(self) -> None:
+        """The time is over; who waits for the client to read waits a little longer, not for ever."""
+        self.expired.set()
+        self._give_up_soon()
+
+    def _give_up_soon(self) -> None:
+        asyncio.get_running_loop().call_later(GRACE, self._give_up)
+
+    def _give_up(self) -> None:
+        if self._sending and self._abort is not None:
+            self._abort()
 
     async def receive(self) -> Message:
         """What the client sends; a disconnect when the time is over."""
@@ -98,14 +119,22 @@ class _Exchange:
             self._headers = Headers(raw=message["headers"])
         elif message["type"] == "http.response.body":
             self.complete = not message.get("more_body", False)
-        await self._send(message)
+        await self._pass(message)
+
+    async def _pass(self, message: Message) -> None:
+        self._sending += 1
+        try:
+            await self._send(message)
+        finally:
+            self._sending -= 1
 
     async def end(self, text: str) -> None:
         """Say that the time is over, in whatever form still fits."""
+        self._give_up_soon()
         status = 504 if self._arrived else 408
         body = error_body(text, "TimeoutError", status)
         if self._headers is None:
-            await respond(self._send, status, body)
+            await respond(self._pass, status, body)
         elif "event-stream" in self._headers.get("content-type", ""):
             event = b"event: error\ndata: " + body + b"\n\n"
-            await self._send({"type": "http.response.body", "body": event})
+            await self._pass({"type": "http.response.body", "body": event})

@@ -12,6 +12,9 @@ MAX_HEAD_BYTES = 65_536
 """Request line and headers together, and again what comes between two pieces of a body or after the last;
 nginx allows about half of it."""
 
+ABORT = "minigpt4.abort"
+"""Extension in the scope of a request: a function that drops its connection, and what waits to be sent."""
+
 HEAD_SECONDS = 30.0
 """From the first byte of a request, or from the connection, to the end of its headers."""
 
@@ -46,6 +49,7 @@ class BoundedHead(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A request's first byte, on a connection that may have waited for long."""
         super().on_message_begin()
+        self.scope["extensions"] = {ABORT: self.transport.abort}  # type: ignore[dict-item]
         self._in_head = True
         if self._timer is None:
             self._timer = self.loop.call_later(HEAD_SECONDS, self._give_up)

@@ -1,17 +1,19 @@
 """A request's head is bounded; what fits is served as by uvicorn itself."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.http import protocol
+from service.http.deadline import Deadline
 from service.http.protocol import MAX_HEAD_BYTES, BoundedHead
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[Any]]
@@ -24,8 +26,11 @@ async def length(request: Request) -> PlainTextResponse:
 def talk(conversation: Talk) -> Any:
     """Run a conversation with a server of its own."""
 
+    return serve(Starlette(routes=[Route("/", length, methods=["POST"])]), conversation)
+
+
+def serve(app: ASGIApp, conversation: Talk) -> Any:
     async def run() -> Any:
-        app = Starlette(routes=[Route("/", length, methods=["POST"])])
         config = uvicorn.Config(app, port=0, http=BoundedHead, log_level="error", lifespan="off")
         server = uvicorn.Server(config)
         serving = asyncio.create_task(server._serve())
@@ -128,3 +133,39 @@ def test_a_body_may_take_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
         return await reader.readuntil(b"\r\n\r\n")
 
     assert talk(conversation).startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize("media_type", ["text/event-stream", "application/octet-stream"])
+@pytest.mark.parametrize("listens", [True, False])
+def test_a_client_that_stops_reading_is_left_when_the_time_is_over(
+    media_type: str, listens: bool
+) -> None:
+    """Whether the application notices that the time is over, as streams do, or only sends."""
+    ended = asyncio.Event()
+
+    async def flood(scope: Scope, receive: Receive, send: Send) -> None:
+        async def chunks() -> AsyncIterator[bytes]:
+            while True:
+                yield b"x" * MAX_HEAD_BYTES
+
+        if listens:
+            await StreamingResponse(chunks(), media_type=media_type)(scope, receive, send)
+            return
+        headers = [(b"content-type", media_type.encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        for _ in range(1000):
+            body = b"x" * MAX_HEAD_BYTES
+            await send({"type": "http.response.body", "body": body, "more_body": True})
+
+    async def watched(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await Deadline(flood, 0.1)(scope, receive, send)
+        finally:
+            ended.set()
+
+    async def conversation(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.transport.pause_reading()
+        writer.write(request(0))
+        await ended.wait()
+
+    serve(watched, conversation)
