@@ -45,11 +45,9 @@ class FolderSource:
 
         What is skipped is not read.
         """
-        listed = self.bad if part.number == 0 else []
-        yield from listed[skip:]
         failed: set[int] = set()
         readable = False
-        for place in islice(self._order(part, seed), max(skip - len(listed), 0), None):
+        for place in islice(self._order(part, seed), skip, None):
             sample = _read(self.entries[place])
             yield sample
             readable = readable or isinstance(sample, RawSample)

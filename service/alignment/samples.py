@@ -2,7 +2,7 @@
 
 import codecs
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -57,9 +57,11 @@ class Source(Protocol):
 
     Attributes:
         name: Tells it from other data sets: a run goes on with the same ones only.
+        bad: What its list alone shows to be unusable; the stream has none of it.
     """
 
     name: str
+    bad: Sequence[BadSample]
 
     def stream(self, part: Part, seed: int, skip: int = 0) -> Iterator[RawSample | BadSample]:
         """Endless samples of a part in a seeded order, after the first ``skip`` of them, good or bad."""

@@ -33,6 +33,7 @@ class ShardSource:
         if not shards:
             raise DatasetError("No shard is given: the pattern matches no .tar file.")
         self.shards = list(shards)
+        self.bad: list[BadSample] = []
         first, last = self.shards[0].resolve(), self.shards[-1].resolve()
         self.name = f"{len(self.shards)} shards, {first} to {last}"
 

@@ -121,6 +121,7 @@ class Trainer:
     def _resume(self) -> int:
         progress = load_checkpoint(self.settings.out, self.described)
         if progress is None:
+            self._note_listed()
             return 0
         self.model.restore(progress.trained)
         self.optimiser.load_state_dict(progress.optimiser)
@@ -215,13 +216,14 @@ class Trainer:
             Part(self.processes.rank, self.processes.world),
             first,
             self.taken,
+            self.stage.crop_scale,
         )
         for made in DataLoader(batches, batch_size=None, num_workers=self.settings.workers):
             if isinstance(made, DatasetError):
                 raise made
             yield made
 
-    def _note(self, skipped: list[BadSample]) -> None:
+    def _note(self, skipped: Sequence[BadSample]) -> None:
         for sample in skipped:
             if self.settings.strict:
                 raise DatasetError(str(sample))
@@ -230,6 +232,12 @@ class Trainer:
                 self._say(f"Skipped {sample}")
             elif self.skipped.total() == _NAMED_SKIPS + 1:
                 self._say("More samples are skipped; they are counted and reported at the end.")
+
+    def _note_listed(self) -> None:
+        """Count what the data sets' lists show to be bad: once a run, not where a batch happens to end."""
+        if self.processes.is_first or self.settings.strict:
+            for source in self.sources:
+                self._note(source.bad)
 
     def _skipped_by_all(self) -> Counter[str]:
         return sum(self.processes.gather(self.skipped), Counter())

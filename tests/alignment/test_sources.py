@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from service.alignment.batches import Batches
 from service.alignment.folders import AlignSource, JsonlSource
 from service.alignment.samples import BadSample, Part, RawSample
 from service.alignment.shards import ShardSource, expand_shards, read_shard
@@ -61,8 +62,9 @@ def test_bad_lines_are_named_with_file_and_line(tmp_path: Path):
         '{"image": "a.jpg", "caption": "struck", "keep": false}\n'
         '{"image": "none.jpg", "caption": "gone"}\n'
     )
-    seen = list(islice(JsonlSource(index).stream(Part(), 0), 6))
-    bad = {sample.where: str(sample) for sample in seen if isinstance(sample, BadSample)}
+    source = JsonlSource(index)
+    seen = list(islice(source.stream(Part(), 0), 6))
+    bad = {s.where: str(s) for s in [*source.bad, *seen] if isinstance(s, BadSample)}
     assert bad[f"{index}:2"].startswith(f"{index}:2: no JSON: ")
     assert bad[f"{index}:3"] == f"{index}:3: no caption"
     assert bad[f"{index}:5"] == f"{index}:5: a missing image: {tmp_path / 'none.jpg'}"
@@ -104,8 +106,9 @@ def test_a_set_without_a_usable_sample_is_an_error_that_names_the_place(tmp_path
     ids=range(10),
 )
 def test_whatever_is_wrong_with_a_line_is_a_bad_sample(tmp_path: Path, line: bytes, kind: str):
-    index = jsonl(tmp_path, GOOD, line)
-    seen = list(islice(JsonlSource(index).stream(Part(), 0), 2))
+    source = JsonlSource(jsonl(tmp_path, GOOD, line))
+    index = source.index
+    seen = [*source.bad, *islice(source.stream(Part(), 0), len(source))]
     assert [s.text for s in seen if isinstance(s, RawSample)] == ["a red square"]
     bad = [s for s in seen if isinstance(s, BadSample)]
     assert [(s.where, s.kind) for s in bad] == [(f"{index}:2", kind)]
@@ -169,6 +172,13 @@ def test_a_resumed_stream_counts_bad_samples_too(tmp_path: Path):
             assert list(islice(source.stream(part, 0, skip), 20 - skip)) == whole[skip:]
 
 
+def test_a_list_with_more_bad_lines_than_a_batch_may_skip_is_read_all_the_same(tmp_path: Path):
+    source = JsonlSource(jsonl(tmp_path, *[b"{"] * 10_001, GOOD))
+    batch = next(iter(Batches([source], [1.0], samples=1, image_size=14)))
+    assert batch.texts == ["a red square"]
+    assert len(source.bad) == 10_001
+
+
 def test_data_sets_are_told_apart(tmp_path: Path, colours: Path):
     one = JsonlSource(jsonl(tmp_path, GOOD))
     more = JsonlSource(jsonl(tmp_path, GOOD, GOOD))
@@ -200,6 +210,7 @@ def test_the_published_second_stage_layout(tmp_path: Path):
     source = open_source(str(tmp_path))
     assert isinstance(source, AlignSource)
     seen = list(islice(source.stream(Part(), 0), 2))
+    assert source.bad == []
     assert [s.text for s in seen if isinstance(s, RawSample)] == ["A red picture."]
     assert [s.where for s in seen if isinstance(s, BadSample)] == [
         f"{tmp_path / 'filter_cap.json'}: annotations[1]"
