@@ -14,6 +14,7 @@ from service.alignment.samples import (
     RawSample,
     caption_problem,
     parse_json,
+    text_digest,
 )
 from service.errors import DatasetError
 
@@ -28,11 +29,11 @@ class _Entry:
 class FolderSource:
     """A list of image files with texts, all known beforehand."""
 
-    def __init__(self, index: Path, entries: Sequence[_Entry | BadSample]) -> None:
+    def __init__(self, index: Path, content: bytes, entries: Sequence[_Entry | BadSample]) -> None:
         self.index = index
         self.entries = [entry for entry in entries if isinstance(entry, _Entry)]
         self.bad = [entry for entry in entries if isinstance(entry, BadSample)]
-        self.name = f"{index.resolve()} ({len(self.entries)} samples)"
+        self.name = f"{index.resolve()} ({len(self.entries)} samples, {text_digest(content)})"
         if not self.entries:
             first = f" The first problem: {self.bad[0]}." if self.bad else ""
             raise DatasetError(f"{index} has no usable sample.{first}")
@@ -76,8 +77,9 @@ class JsonlSource(FolderSource):
     def __init__(self, index: Path, images: Path | None = None) -> None:
         root = images or index.parent
         entries: list[_Entry | BadSample] = []
+        content = _content(index)
         # A JSON text may hold other line separators than this one.
-        for number, line in enumerate(_content(index).split(b"\n"), start=1):
+        for number, line in enumerate(content.split(b"\n"), start=1):
             if not line.strip():
                 continue
             where = f"{index}:{number}"
@@ -89,7 +91,7 @@ class JsonlSource(FolderSource):
             if isinstance(record, dict) and record.get("keep") is False:
                 continue
             entries.append(_entry(record, "image", root, "", where))
-        super().__init__(index, entries)
+        super().__init__(index, content, entries)
 
 
 class AlignSource(FolderSource):
@@ -97,18 +99,19 @@ class AlignSource(FolderSource):
 
     def __init__(self, folder: Path) -> None:
         index = folder / "filter_cap.json"
+        content = _content(index)
         try:
-            content = parse_json(_content(index))
+            listed = parse_json(content)
         except NoJsonError as error:
             raise DatasetError(f"{index}:{error.line}: no JSON: {error}.") from error
-        annotations = content.get("annotations") if isinstance(content, dict) else None
+        annotations = listed.get("annotations") if isinstance(listed, dict) else None
         if not isinstance(annotations, list):
             raise DatasetError(f'{index} has no list "annotations".')
         entries = [
             _entry(record, "image_id", folder / "image", ".jpg", f"{index}: annotations[{number}]")
             for number, record in enumerate(annotations)
         ]
-        super().__init__(index, entries)
+        super().__init__(index, content, entries)
 
 
 def _entry(record: Any, field: str, root: Path, suffix: str, where: str) -> _Entry | BadSample:

@@ -1,6 +1,7 @@
 """What a data set consists of: samples still encoded as bytes, bad ones, and a reader's share of them."""
 
 import codecs
+import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -57,11 +58,14 @@ class Source(Protocol):
 
     Attributes:
         name: Tells it from other data sets: a run goes on with the same ones only.
-        bad: What its list alone shows to be unusable; the stream has none of it.
     """
 
     name: str
-    bad: Sequence[BadSample]
+
+    @property
+    def bad(self) -> Sequence[BadSample]:
+        """What its list alone shows to be unusable; the stream has none of it."""
+        ...
 
     def stream(self, part: Part, seed: int, skip: int = 0) -> Iterator[RawSample | BadSample]:
         """Endless samples of a part in a seeded order, after the first ``skip`` of them, good or bad."""
@@ -94,6 +98,11 @@ def parse_json(content: bytes) -> Any:
         raise NoJsonError("a number with too many digits") from None
     except RecursionError:
         raise NoJsonError("nested too deeply") from None
+
+
+def text_digest(content: bytes) -> str:
+    """Enough digits of a SHA-256 to tell a list of samples from an edited one."""
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def caption_problem(caption: object) -> BadKind | None:

@@ -13,6 +13,7 @@ from service.alignment.samples import (
     RawSample,
     caption_problem,
     parse_json,
+    text_digest,
 )
 from service.errors import DatasetError
 
@@ -35,7 +36,10 @@ class ShardSource:
         self.shards = list(shards)
         self.bad: list[BadSample] = []
         first, last = self.shards[0].resolve(), self.shards[-1].resolve()
-        self.name = f"{len(self.shards)} shards, {first} to {last}"
+        # Terabytes are not read for this: a shard that is written anew has another size nearly always.
+        sizes = "".join(f"{shard.name} {_size(shard)}\n" for shard in self.shards)
+        digest = text_digest(sizes.encode())
+        self.name = f"{len(self.shards)} shards, {first} to {last} ({digest})"
 
     def stream(self, part: Part, seed: int, skip: int = 0) -> Iterator[RawSample | BadSample]:
         """See :class:`~service.alignment.samples.Source`."""
@@ -125,6 +129,13 @@ def expand_shards(pattern: str) -> list[Path]:
     if not path.is_file():
         raise DatasetError(f"{path} does not exist.")
     return [path]
+
+
+def _size(shard: Path) -> int:
+    try:
+        return shard.stat().st_size
+    except OSError:  # reading it will say so
+        return -1
 
 
 def _from_group(file: Path, key: str, group: dict[str, bytes]) -> RawSample | BadSample:

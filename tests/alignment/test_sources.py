@@ -186,6 +186,21 @@ def test_data_sets_are_told_apart(tmp_path: Path, colours: Path):
     assert len(names) == 3
 
 
+def test_a_list_that_was_edited_is_other_data(tmp_path: Path):
+    one = JsonlSource(jsonl(tmp_path, GOOD)).name
+    assert JsonlSource(jsonl(tmp_path, GOOD)).name == one
+    assert JsonlSource(jsonl(tmp_path, GOOD.replace(b"red", b"RED"))).name != one
+
+
+def test_shards_of_other_sizes_are_other_data(tmp_path: Path):
+    def name(caption: bytes) -> str:
+        write_shard(tmp_path / "0.tar", {"a": {"txt": caption}})
+        return open_source(str(tmp_path)).name
+
+    assert name(b"one") == name(b"two")
+    assert name(b"one") != name(b"one" * 10_000)
+
+
 @pytest.mark.parametrize("content", ['{"annotations": 5}', '{"annotations": null}', "[]", "5"])
 def test_annotations_that_are_no_list_are_an_error(tmp_path: Path, content: str):
     (tmp_path / "filter_cap.json").write_text(content)
