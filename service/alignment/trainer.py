@@ -120,6 +120,7 @@ class Trainer:
 
     def _resume(self) -> int:
         progress = load_checkpoint(self.settings.out, self.described)
+        self._check_all_go_on_from(progress.step if progress else 0)
         if progress is None:
             self._note_listed()
             return 0
@@ -139,6 +140,16 @@ class Trainer:
                 "another one, and near this step a few samples may come twice or a round later."
             )
         return progress.step
+
+    def _check_all_go_on_from(self, step: int) -> None:
+        # They would wait for one another for ever: who begins earlier has more steps to go.
+        steps = self.processes.gather(step)
+        if len(set(steps)) > 1:
+            found = ", ".join(f"process {rank}: step {step}" for rank, step in enumerate(steps))
+            raise AlignmentError(
+                f"The processes find different checkpoints in {self.settings.out} ({found}). --out must be "
+                "one folder that all of them see, on every machine."
+            )
 
     def _train(self, first: int) -> None:
         stage, rank = self.stage, self.processes.rank

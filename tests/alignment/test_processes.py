@@ -19,6 +19,7 @@ from service.alignment.processes import joined
 from service.alignment.samples import Part
 from service.alignment.sources import open_source
 from service.alignment.trainer import Trainer
+from service.errors import AlignmentError
 
 WORLD, STEPS = 2, 4
 
@@ -102,3 +103,16 @@ def test_a_run_of_two_is_killed_resumes_and_counts_once(tiny_folder, spotted, tm
 def _skipped(index: Path, rank: int) -> int:
     batches = Batches([open_source(str(index))], [1.0], 2, 14, part=Part(rank, WORLD))
     return sum(len(batch.skipped) for batch in islice(batches, STEPS))
+
+
+def _align_apart(rank: int, given: list[str], folder: Path) -> None:
+    with pytest.raises(AlignmentError, match=r"process 0: step 2, process 1: step 0.* must be one"):
+        _align(rank, [*given, str(folder / f"node{rank}")], folder, False)
+
+
+def test_processes_that_do_not_share_their_out_are_told_so(tiny_folder, spotted, tmp_path):
+    given = ["--model", str(tiny_folder), "--preset", "stage1", "--data", str(spotted)]
+    given += ["--batch", "1", "--epochs", "1", "--steps-per-epoch", "2"]
+    given += ["--workers", "0", "--device", "cpu", "--out"]
+    together(_align, [*given, str(tmp_path / "node0")], tmp_path, False)
+    together(_align_apart, given, tmp_path)
