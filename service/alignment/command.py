@@ -132,9 +132,13 @@ def check(arguments: argparse.Namespace) -> None:
                 + (f" and below {most}." if most else ".")
             )
     if arguments.crop_scale is not None and not 0 < arguments.crop_scale <= 1:
-        raise AlignmentError(f"--crop-scale is {arguments.crop_scale}; it must be above 0 and at most 1.")
+        raise AlignmentError(
+            f"--crop-scale is {arguments.crop_scale}; it must be above 0 and at most 1."
+        )
     if arguments.keep_features and chosen_stage(arguments).crop_scale < 1:
-        raise AlignmentError("--keep-features is for images that come again; crops do not. Leave one out.")
+        raise AlignmentError(
+            "--keep-features is for images that come again; crops do not. Leave one out."
+        )
     if (arguments.out / FINISHED).resolve() == arguments.model.resolve():
         raise AlignmentError(f"{arguments.model} would be overwritten; give another --out.")
     if arguments.projection and not arguments.projection.is_file():
