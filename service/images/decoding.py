@@ -53,7 +53,9 @@ def decode_pixels(
 
 def resize_to_pixels(image: Image.Image, image_size: int) -> Tensor:
     """``[image_size, image_size, 3]`` uint8 of an image in any of Pillow's modes."""
-    resized = image.convert("RGB").resize((image_size, image_size), Image.Resampling.BICUBIC)
+    # Converting what is RGB already would copy it.
+    rgb = image if image.mode == "RGB" else image.convert("RGB")
+    resized = rgb.resize((image_size, image_size), Image.Resampling.BICUBIC)
     return torch.from_numpy(np.array(resized))
 
 

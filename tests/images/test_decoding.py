@@ -38,6 +38,18 @@ def test_every_mode_is_converted_as_the_original_does(mode: str) -> None:
     assert np.array_equal(decode_pixels(data, 14, LIMIT), as_the_original(image.convert(mode), 14))
 
 
+def test_what_is_rgb_already_is_not_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A copy would double the memory of a large image."""
+    image = picture("red", (50, 30))
+    expected = as_the_original(image, 14)
+
+    def copy(*_: object, **__: object) -> None:
+        pytest.fail("the image was copied")
+
+    monkeypatch.setattr(Image.Image, "convert", copy)
+    assert np.array_equal(decode_pixels(encoded(image), 14, LIMIT), expected)
+
+
 def test_alpha_is_dropped_not_composited() -> None:
     data = encoded(Image.new("RGBA", (8, 8), (200, 10, 10, 0)))
     assert decode_pixels(data, 8, LIMIT)[0, 0].tolist() == [200, 10, 10]
