@@ -29,7 +29,7 @@ from service import __version__
 from service.embeddings.routes import embeddings_router
 from service.engine.admission import AdmittingEngine
 from service.engine.errors import as_vllm_error, refusing
-from service.errors import ServiceError
+from service.errors import FileQuotaError, ServiceError
 from service.families import DEFAULT_MAX_TOKENS
 from service.files.routes import files_router
 from service.files.store import FileStore
@@ -155,6 +155,8 @@ async def _http_error(_: Request, error: Exception) -> Response:
 async def service_error(request: Request, error: Exception) -> Response:
     """Ours, from our own routes."""
     assert isinstance(error, ServiceError)
+    if isinstance(error, FileQuotaError):
+        request.state.rejected = "file_quota"
     return await vllm_error_handler(request, as_vllm_error(error))
 
 

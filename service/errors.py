@@ -93,6 +93,10 @@ class StorageError(ServiceError):
     """The disk of the uploaded files cannot be used now."""
 
 
+class StorageBusyError(ServiceError):
+    """Too many files are being uploaded; the client should come back later."""
+
+
 class StorageFullError(StorageError):
     """The disk of the uploaded files is full."""
 

@@ -41,7 +41,8 @@ class UnprocessableError(VLLMUnprocessableEntityError):
 def as_vllm_error(error: errors.ServiceError) -> VLLMError:
     """400 for an image that cannot be used, 422 for one that could not be fetched, 503 for load.
 
-    Files: 413 beyond an owner's share, 507 for a full disk.
+    Files: 413 beyond an owner's share, 507 for a full disk, 500 for one that
+    cannot be used: an operator must hear of it.
     """
     match error:
         case errors.ImageFetchError():
@@ -54,7 +55,7 @@ def as_vllm_error(error: errors.ServiceError) -> VLLMError:
             return GracefulHTTPError(str(error), HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         case errors.StorageFullError():
             return GracefulHTTPError(str(error), HTTPStatus.INSUFFICIENT_STORAGE)
-        case errors.StorageError():
+        case errors.StorageBusyError():
             return GracefulHTTPError(str(error), HTTPStatus.SERVICE_UNAVAILABLE)
         case (
             errors.EncoderOverloadedError()

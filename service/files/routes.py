@@ -9,7 +9,7 @@ from fastapi import APIRouter, FastAPI, Path, Query, Request
 from fastapi.responses import Response
 from vllm.exceptions import VLLMNotFoundError
 
-from service.errors import NoSuchFileError, StorageError
+from service.errors import NoSuchFileError, StorageBusyError, StorageError
 from service.files.record import DeletedFile, FileList, FileRecord
 from service.files.store import FileStore
 from service.files.upload import ANCHOR, PURPOSE, SECONDS, check_image, read_upload
@@ -75,7 +75,7 @@ class _Routes:
     async def create(self, request: Request) -> FileRecord:
         """Upload an image once and refer to it by its id in any number of requests."""
         if self._uploads >= MAX_UPLOADS:
-            raise StorageError("Too many files are being uploaded; try again later.")
+            raise StorageBusyError("Too many files are being uploaded; try again later.")
         self._uploads += 1
         try:
             return await self._create(request)

@@ -24,6 +24,9 @@ GRACE = 1.0
 HEADER = "x-request-timeout"
 """Seconds that the client will wait; may shorten the service's own limit, never lengthen it."""
 
+LATE, GAVE_UP = "deadline", "client_deadline"
+"""Reasons (``state["rejected"]``) by whose limit was over: the service's own, or the client's."""
+
 
 class Deadline:
     """ASGI layer: 504 before the answer has begun, an error event in a stream that has.
@@ -41,14 +44,15 @@ class Deadline:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        seconds = self._max_seconds
+        seconds, reason = self._max_seconds, LATE
         if (wanted := Headers(scope=scope).get(HEADER)) is not None:
             own = _seconds(wanted)
             if own is None:
                 message = f"The header {HEADER} must be a positive number of seconds."
                 await respond(send, 400, error_body(message, "BadRequestError", 400, HEADER))
                 return
-            seconds = min(seconds, own)
+            if own < seconds:
+                seconds, reason = own, GAVE_UP
         abort = scope.get("extensions", {}).get(ABORT)
         exchange = _Exchange(receive, send, abort)
         timer = asyncio.get_running_loop().call_later(seconds, exchange.expire)
@@ -60,7 +64,7 @@ class Deadline:
         finally:
             timer.cancel()
         if exchange.expired.is_set() and not exchange.complete:
-            scope.setdefault("state", {})["rejected"] = "deadline"
+            scope.setdefault("state", {})["rejected"] = reason
             await exchange.end(f"The request took longer than {seconds:g} seconds.")
 
 

@@ -13,6 +13,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.http.deadline import GAVE_UP
 from service.http.lifecycle import PROBES
 from service.observability.logs import ACCESS
 
@@ -37,12 +38,16 @@ SAFE_ID = re.compile(r"[\w.:+/=-]{1,128}")
 """What a client's request id may be, so that it cannot forge log lines."""
 
 LOST = 499
-"""Status in log and metrics of a request whose client went away first (nginx's number)."""
+"""Status in log and metrics of a request whose client went away first (nginx's number), or would not wait as
+long as the service, whatever it was still told."""
 
 REASONS = {401: "unauthorized", 413: "body_too_large", 503: "overloaded"}
 """Why a status is a refusal, where nobody said it better (``state["rejected"]``)."""
 
-for reason in (*REASONS.values(), "starting", "draining", "failed", "deadline"):
+for reason in (
+    *REASONS.values(),
+    *("starting", "draining", "failed", "deadline", GAVE_UP, "file_quota"),
+):
     # A rate needs to have seen the zero.
     REJECTED.labels(reason)
 
@@ -63,7 +68,7 @@ class RequestObserver:
         seen = _Exchange(scope)
         IN_FLIGHT.inc()
         try:
-            await self._app(scope, receive, seen.watch(send))
+            await self._app(scope, seen.listen(receive), seen.watch(send))
         finally:
             IN_FLIGHT.dec()
             seen.report()
@@ -78,12 +83,24 @@ class _Exchange:
         self._begin = monotonic()
         self._status = LOST
         self._complete = False
+        self._left = False
         self._first_byte: float | None = None
         given = Headers(scope=scope).get(REQUEST_ID, "")
         self.id = given if SAFE_ID.fullmatch(given) else uuid.uuid4().hex
         # vLLM takes the id from the header, too.
         headers = [(name, value) for name, value in scope["headers"] if name != REQUEST_ID.encode()]
         scope["headers"] = [*headers, (REQUEST_ID.encode(), self.id.encode())]
+
+    def listen(self, receive: Receive) -> Receive:
+        """``receive``, noting whether the client went away before the end."""
+
+        async def listened() -> Message:
+            message = await receive()
+            if message["type"] == "http.disconnect" and not self._complete:
+                self._left = True
+            return message
+
+        return listened
 
     def watch(self, send: Send) -> Send:
         """``send``, noting the status, the first byte and whether the end was reached."""
@@ -103,13 +120,15 @@ class _Exchange:
 
     def report(self) -> None:
         """Count, and write the access line."""
-        status = self._status if self._complete else LOST
+        rejected = self._state.get("rejected")
+        served = self._complete and not self._left and rejected != GAVE_UP
+        status = self._status if served else LOST
         seconds = monotonic() - self._begin
         route = getattr(self._scope.get("route"), "path", "other")
         key = self._state.get("tenant", "")
         REQUESTS.labels(route, str(status), key).inc()
         SECONDS.labels(route).observe(seconds)
-        if reason := self._state.get("rejected") or REASONS.get(status):
+        if reason := rejected or REASONS.get(status):
             REJECTED.labels(reason).inc()
         access.info(
             f"{self._scope['method']} {self._scope['path'][:200]!a} {status}",
@@ -118,7 +137,7 @@ class _Exchange:
                     "seconds": round(seconds, 4),
                     "first_byte": self._first_byte and round(self._first_byte, 4),
                     "key": key,
-                    "rejected": self._state.get("rejected"),
+                    "rejected": rejected,
                     "request_id": self.id,
                     "trace_id": self._state.get("trace_id"),
                 }

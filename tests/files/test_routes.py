@@ -1,6 +1,6 @@
 """The files routes as a client sees them, around a real store and no engine."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,13 @@ from starlette.types import Receive, Scope, Send
 from vllm.entrypoints.serve.exception_handling.register import init_exception_handler
 
 from service.app import service_error
-from service.errors import ServiceError, StorageFullError
+from service.errors import (
+    FileQuotaError,
+    ServiceError,
+    StorageBusyError,
+    StorageError,
+    StorageFullError,
+)
 from service.files.routes import files_router
 from service.files.store import FileStore
 from service.http.limits import BodyLimit
@@ -238,17 +244,43 @@ async def test_the_share_of_a_key(app: Any) -> None:
         assert "delete" in answers[-1].json()["error"]["message"]
 
 
-async def test_a_full_disk_is_507(
-    app: Any, store: FileStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(*_: object) -> None:
-        raise StorageFullError("No room is left for uploaded files.")
+async def test_a_full_share_is_told_from_a_large_body(app: Any, store: FileStore) -> None:
+    """Wherever the metrics and access lines look."""
+    states: list[dict[str, Any]] = []
 
-    monkeypatch.setattr(store, "add", full)
+    async def watched(scope: Any, receive: Any, send: Any) -> None:
+        await app(scope, receive, send)
+        states.append(scope["state"])
+
+    store.add = failing(FileQuotaError("full"))  # type: ignore[method-assign]
+    async with http(watched) as connection:
+        assert (await connection.post("/files", **form())).status_code == 413
+    assert states[0]["rejected"] == "file_quota"
+
+
+def failing(error: Exception) -> Callable[..., None]:
+    def fail(*_: object) -> None:
+        raise error
+
+    return fail
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (StorageFullError("No room is left for uploaded files."), 507),
+        (StorageError("Uploaded files cannot be reached now."), 500),
+        (StorageBusyError("Too many files are being uploaded; try again later."), 503),
+    ],
+)
+async def test_a_disk_that_cannot_be_used_is_not_taken_for_load(
+    app: Any, store: FileStore, error: ServiceError, status: int
+) -> None:
+    store.add = failing(error)  # type: ignore[method-assign]
     async with http(app) as connection:
         answer = await connection.post("/files", **form())
-    assert answer.status_code == 507
-    assert answer.json()["error"]["code"] == 507
+    assert answer.status_code == status
+    assert answer.json()["error"]["code"] == status
 
 
 async def test_what_is_downloaded_is_never_shown_as_a_page(client: AsyncOpenAI) -> None:

@@ -8,7 +8,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, StreamingResponse
 from starlette.routing import Route
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 from vllm.entrypoints.serve.utils.api_utils import with_cancellation
 
 from service.http.deadline import Deadline
@@ -116,3 +116,25 @@ def test_a_body_that_does_not_arrive_is_the_clients_fault() -> None:
         return sent
 
     assert asyncio.run(run())[0]["status"] == 408
+
+
+@pytest.mark.parametrize(
+    ("own", "reason"), [(None, "deadline"), ("30", "deadline"), ("0.05", "client_deadline")]
+)
+def test_whose_limit_was_over_is_told_apart(own: str | None, reason: str) -> None:
+    states: list[dict[str, object]] = []
+
+    async def run() -> None:
+        app = Deadline(Starlette(routes=[Route("/whole", whole, methods=["POST"])]), 0.1)
+
+        async def watched(scope: Scope, receive: Receive, send: Send) -> None:
+            await app(scope, receive, send)
+            states.append(scope["state"])
+
+        transport = httpx.ASGITransport(watched)
+        async with httpx.AsyncClient(transport=transport, base_url="http://x") as http:
+            headers = {} if own is None else {"x-request-timeout": own}
+            await http.post("/whole?seconds=30", headers=headers)
+
+    asyncio.run(run())
+    assert states[0]["rejected"] == reason

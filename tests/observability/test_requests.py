@@ -16,7 +16,9 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from prometheus_client import REGISTRY
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from vllm.entrypoints.serve.utils.api_utils import with_cancellation
 
+from service.http.deadline import GAVE_UP
 from service.observability import logs
 from service.observability.requests import LOST, RequestObserver
 from service.observability.tracing import Tracing, span
@@ -41,6 +43,11 @@ def application() -> FastAPI:
         request.state.tenant = "alice"
         request.state.rejected = "draining"
         return JSONResponse({}, 503)
+
+    @app.get("/impatient")
+    async def impatient(request: Request) -> Response:
+        request.state.rejected = GAVE_UP
+        return JSONResponse({}, 504)
 
     @app.get("/broken")
     async def broken() -> Response:
@@ -133,6 +140,53 @@ def test_a_client_that_went_away_is_told_apart(lines: list[logging.LogRecord]) -
     scope = {"type": "http", "method": "GET", "path": "/x", "headers": []}
     asyncio.run(RequestObserver(silent)(scope, nothing, nothing))  # type: ignore[arg-type]
     assert lines[-1].getMessage().endswith(str(LOST))
+
+
+def test_an_answer_that_nobody_waited_for_is_not_taken_for_served(
+    lines: list[logging.LogRecord],
+) -> None:
+    """vLLM's routers give up at a disconnect, and FastAPI answers 200 to nobody."""
+    app = FastAPI()
+
+    @app.get("/slow")
+    @with_cancellation
+    async def slow(raw_request: Request) -> Any:
+        return await asyncio.Future()
+
+    messages = iter([{"type": "http.request"}, {"type": "http.disconnect"}])
+
+    async def receive() -> Any:
+        return next(messages)
+
+    async def nothing(_: Any) -> None: ...
+
+    scope = {"type": "http", "method": "GET", "path": "/slow", "headers": [], "query_string": b""}
+    asyncio.run(RequestObserver(app)(scope, receive, nothing))  # type: ignore[arg-type]
+    assert lines[-1].getMessage() == f"GET '/slow' {LOST}"
+
+
+def test_a_disconnect_after_the_answer_loses_nothing(lines: list[logging.LogRecord]) -> None:
+    async def thorough(scope: Any, receive: Any, send: Any) -> None:
+        await JSONResponse({})(scope, receive, send)
+        assert (await receive())["type"] == "http.disconnect"
+
+    async def receive() -> Any:
+        return {"type": "http.disconnect"}
+
+    async def nothing(_: Any) -> None: ...
+
+    scope = {"type": "http", "method": "GET", "path": "/x", "headers": []}
+    asyncio.run(RequestObserver(thorough)(scope, receive, nothing))  # type: ignore[arg-type]
+    assert lines[-1].getMessage().endswith("200")
+
+
+def test_a_client_that_would_not_wait_is_no_failure_of_the_service(
+    lines: list[logging.LogRecord],
+) -> None:
+    before = count("minigpt4_requests_rejected_total", reason=GAVE_UP)
+    assert get("/impatient").status_code == 504
+    assert lines[-1].getMessage() == f"GET '/impatient' {LOST}"
+    assert count("minigpt4_requests_rejected_total", reason=GAVE_UP) == before + 1
 
 
 def test_nothing_stays_in_flight() -> None:
