@@ -38,6 +38,7 @@ from service.http.limits import BodyLimit, RetryAfter
 from service.http.openai_errors import error_body
 from service.http.overload import Overload
 from service.http.strict_json import StrictJson
+from service.listening import without_ours
 from service.observability.build import versions
 from service.page.routes import attach_page
 from service.settings import Settings
@@ -113,7 +114,7 @@ async def create_app(
     app.add_exception_handler(ServiceError, service_error)
     app.add_exception_handler(Exception, _unexpected_error)
     log_failures(app)
-    init_entrypoints_middleware(arguments, app, tasks)
+    init_entrypoints_middleware(without_ours(arguments), app, tasks)
     await init_app_state(engine, app.state, arguments, tasks)
     _default_answer_length(app)
     if settings.page:

@@ -1,8 +1,9 @@
-"""How connections are taken, as vLLM's flags ask for it: TLS, the log, how long an idle one is kept."""
+"""Who is listened to, as vLLM's flags ask for it: connections, TLS, origins, keys."""
 
 import argparse
 
 import uvicorn
+from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 from vllm import envs
 from vllm.entrypoints.launchers.utils.server_utils import get_uvicorn_log_config
@@ -46,3 +47,27 @@ def uvicorn_config(app: ASGIApp, arguments: argparse.Namespace) -> uvicorn.Confi
         files = ", ".join(value for value in given.values() if isinstance(value, str))
         raise SettingsError(f"TLS cannot be set up with {files}: {error}") from error
     return config
+
+
+def with_cors(app: ASGIApp, arguments: argparse.Namespace) -> ASGIApp:
+    """``app`` for pages of ``--allowed-origins``, which must be able to read its refusals, too."""
+    if not arguments.allowed_origins:
+        return app
+    return CORSMiddleware(
+        app,
+        allow_origins=arguments.allowed_origins,
+        allow_credentials=arguments.allow_credentials,
+        allow_methods=arguments.allowed_methods,
+        allow_headers=arguments.allowed_headers,
+    )
+
+
+def given_keys(arguments: argparse.Namespace) -> list[str]:
+    """The keys of ``--api-key``, or else of VLLM_API_KEY."""
+    return [key for key in (arguments.api_key or [envs.VLLM_API_KEY]) if key]
+
+
+def without_ours(arguments: argparse.Namespace) -> argparse.Namespace:
+    """``arguments`` for vLLM's own layers, which must not do again what ours do around them."""
+    # An empty key is none, and keeps vLLM from asking the environment.
+    return argparse.Namespace(**{**vars(arguments), "allowed_origins": [], "api_key": [""]})

@@ -24,9 +24,9 @@ from service.engine.client import Engine, start_engine
 from service.errors import ServiceError
 from service.http.deadline import Deadline
 from service.http.keep_alive import KeepAlive
-from service.http.keys import KeyFile, RequireKey
+from service.http.keys import GivenKeys, KeyFile, RequireKey
 from service.http.lifecycle import Gate, Lifecycle, State
-from service.listening import uvicorn_config
+from service.listening import given_keys, uvicorn_config, with_cors
 from service.model_folder.layout import ModelFolder
 from service.observability.build import capacity
 from service.observability.output import restore_output
@@ -68,7 +68,11 @@ class Server:
         self._listener = listener
         self._lifecycle = Lifecycle()
         self._gate = Gate(self._lifecycle)
-        self._keys = KeyFile(settings.api_keys_file) if settings.api_keys_file else None
+        self._keys: list[KeyFile | GivenKeys] = []
+        if settings.api_keys_file:
+            self._keys.append(KeyFile(settings.api_keys_file))
+        if given := given_keys(arguments):
+            self._keys.append(GivenKeys(given))
         self._stop = asyncio.Event()
         self._exit_status = 0
 
@@ -111,7 +115,8 @@ class Server:
         front: ASGIApp = self._gate
         if self._arguments.otlp_traces_endpoint:
             front = Tracing(front)
-        http = NoSignalServer(uvicorn_config(RequestObserver(front), self._arguments))
+        front = RequestObserver(with_cors(front, self._arguments))
+        http = NoSignalServer(uvicorn_config(front, self._arguments))
         return http, asyncio.create_task(http.serve(sockets=[self._listener]))
 
     async def _start(
@@ -154,7 +159,7 @@ class Server:
         if self._silence:
             app = KeepAlive(app, self._silence)
         app = Deadline(app, self._settings.request_max_seconds)
-        return RequireKey(app, self._keys) if self._keys else app
+        return RequireKey(app, *self._keys) if self._keys else app
 
     async def _load(self, what: str, load: Callable[P, R], *args: P.args, **kw: P.kwargs) -> R:
         start = monotonic()

@@ -1,4 +1,4 @@
-"""API keys: a file of names and hashes, read again when it changes.
+"""API keys: a file of names and hashes, read again when it changes, and those of vLLM's ``--api-key``.
 
 A line is ``NAME SHA256``; ``minigpt4-service keys add NAME FILE`` writes one and prints the key, which
 is nowhere else. Keys are random and long, so a plain hash is enough. Names go into logs and metrics.
@@ -7,6 +7,7 @@ is nowhere else. Keys are random and long, so a plain hash is enough. Names go i
 import hmac
 import logging
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -22,6 +23,9 @@ from service.http.tenant import TENANT
 
 NAME = re.compile(r"[\w.-]{1,64}")
 LINE = re.compile(rf"({NAME.pattern})\s+([0-9a-f]{{64}})")
+GIVEN = "default"
+"""Name of the keys that come without one."""
+
 RECHECK = 1.0
 """Seconds between looks at whether the file has changed."""
 
@@ -72,14 +76,9 @@ class KeyFile:
         self._checked = monotonic()
 
     def name_of(self, presented: str) -> str | None:
-        """The name of a presented key, or nothing. Takes equally long whichever key matches."""
+        """The name of a presented key, or nothing."""
         self._reload()
-        digest = sha256(presented.encode()).hexdigest()
-        found = None
-        for key in self._keys:
-            if hmac.compare_digest(key.digest, digest):
-                found = key.name
-        return found
+        return _find(self._keys, presented)
 
     def _reload(self) -> None:
         now = monotonic()
@@ -97,6 +96,27 @@ class KeyFile:
             logger.error("%s The former keys stay in force.", error)
 
 
+class GivenKeys:
+    """Keys from the command line or the environment, all of one name."""
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        self._keys = [Key(GIVEN, sha256(key.encode()).hexdigest()) for key in keys]
+
+    def name_of(self, presented: str) -> str | None:
+        """The name of a presented key, or nothing."""
+        return _find(self._keys, presented)
+
+
+def _find(keys: Sequence[Key], presented: str) -> str | None:
+    """Takes equally long whichever key matches."""
+    digest = sha256(presented.encode()).hexdigest()
+    found = None
+    for key in keys:
+        if hmac.compare_digest(key.digest, digest):
+            found = key.name
+    return found
+
+
 def _stamp(file: Path) -> tuple[int, int, int] | None:
     """Changes whenever the file does; mounted secrets are swapped by symbolic link: a new inode."""
     try:
@@ -109,7 +129,7 @@ def _stamp(file: Path) -> tuple[int, int, int] | None:
 class RequireKey:
     """ASGI layer: 401 without a known key; the key's name becomes the request's tenant."""
 
-    def __init__(self, app: ASGIApp, keys: KeyFile) -> None:
+    def __init__(self, app: ASGIApp, *keys: KeyFile | GivenKeys) -> None:
         self._app = app
         self._keys = keys
 
@@ -119,12 +139,13 @@ class RequireKey:
         if not guarded or scope["method"] == "OPTIONS":
             await self._app(scope, receive, send)
             return
-        name = self._keys.name_of(_presented(Headers(scope=scope)))
-        if name is None:
+        presented = _presented(Headers(scope=scope))
+        names = [name for keys in self._keys if (name := keys.name_of(presented))]
+        if not names:
             await respond(send, 401, error_body(MESSAGE, "AuthenticationError", 401))
             return
-        scope.setdefault("state", {})["tenant"] = name
-        token = TENANT.set(name)
+        scope.setdefault("state", {})["tenant"] = names[0]
+        token = TENANT.set(names[0])
         try:
             await self._app(scope, receive, send)
         finally:

@@ -32,7 +32,10 @@ def add_key(name: str, file: Path) -> str:
     if file.exists() and any(key.name == name for key in read_keys(file)):
         raise SettingsError(f"{file} already holds a key named {name}.")
     key = f"mg4-{secrets.token_urlsafe(32)}"
+    # An editor may have left the last line without its end.
+    text = file.read_text() if file.exists() else ""
+    start = "\n" if text and not text.endswith("\n") else ""
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     with os.fdopen(descriptor, "w") as lines:
-        lines.write(f"{name} {sha256(key.encode()).hexdigest()}\n")
+        lines.write(f"{start}{name} {sha256(key.encode()).hexdigest()}\n")
     return key

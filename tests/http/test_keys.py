@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from service.errors import SettingsError
 from service.http import keys
-from service.http.keys import KeyFile, RequireKey, read_keys
+from service.http.keys import GivenKeys, KeyFile, RequireKey, read_keys
 from service.http.keys_command import add_key
 from service.http.tenant import TENANT
 
@@ -29,11 +29,11 @@ async def who(request: Request) -> JSONResponse:
     )
 
 
-def ask(key_file: KeyFile, path: str = "/v1/models", **headers: str) -> httpx.Response:
+def ask(*keys: KeyFile | GivenKeys, path: str = "/v1/models", **headers: str) -> httpx.Response:
     app = Starlette(routes=[Route(path, who, methods=["GET", "OPTIONS"])])
 
     async def run() -> httpx.Response:
-        transport = httpx.ASGITransport(RequireKey(app, key_file))
+        transport = httpx.ASGITransport(RequireKey(app, *keys))
         async with httpx.AsyncClient(transport=transport, base_url="http://x") as http:
             method = headers.pop("method", "GET")
             return await http.request(method, path, headers=headers)
@@ -78,9 +78,9 @@ def test_the_hash_in_the_file_is_no_key(file: Path) -> None:
 def test_probes_page_and_preflight_need_none(file: Path) -> None:
     add_key("alice", file)
     key_file = KeyFile(file)
-    assert ask(key_file, "/docs").status_code == 200
+    assert ask(key_file, path="/docs").status_code == 200
     assert ask(key_file, method="OPTIONS").status_code == 200
-    assert ask(key_file, "/tokenize").status_code == 401
+    assert ask(key_file, path="/tokenize").status_code == 401
 
 
 @pytest.mark.parametrize("path", ["/v1/models", "/tokenize"])
@@ -127,6 +127,24 @@ def test_a_file_that_is_wrong_at_the_start_is_refused(file: Path) -> None:
     file.write_text("# a comment\n\nalice notahash\n")
     with pytest.raises(SettingsError, match="line 3"):
         read_keys(file)
+
+
+def test_given_keys_open_what_those_of_a_file_open(file: Path) -> None:
+    alice = add_key("alice", file)
+    both = KeyFile(file), GivenKeys(["given", "also"])
+    assert ask(*both, authorization=f"Bearer {alice}").json()["tenant"] == "alice"
+    assert ask(*both, authorization="Bearer given").json()["tenant"] == "default"
+    assert ask(*both, path="/tokenize", **{"x-api-key": "also"}).json()["tenant"] == "default"
+    refused = ask(*both, path="/tokenize")
+    assert refused.status_code == 401
+    assert refused.json()["error"]["type"] == "AuthenticationError"
+
+
+def test_a_key_is_added_to_a_last_line_without_its_end(file: Path) -> None:
+    add_key("alice", file)
+    file.write_text(file.read_text().rstrip("\n"))
+    add_key("bob", file)
+    assert [key.name for key in read_keys(file)] == ["alice", "bob"]
 
 
 def test_adding_keys(file: Path) -> None:
