@@ -1,0 +1,59 @@
+"""The frozen language model of a run: whole, with the weights that its folder holds, or refused."""
+
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from torch import nn
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from service.errors import AlignmentError
+
+_NAMED = 3
+
+_UNLOADABLE = (OSError, ValueError, KeyError, TypeError, ImportError, RuntimeError, SafetensorError)
+"""What the library raises for folders and hub ids that it cannot load."""
+
+
+def load_language_model(reference: str, dtype: torch.dtype, device: torch.device) -> nn.Module:
+    """Load a folder or a hub id, frozen.
+
+    Raises:
+        AlignmentError: it cannot be loaded, is quantised, or lacks a tensor: the library would fill in
+            random numbers.
+        torch.OutOfMemoryError: the device has no room for it.
+    """
+    try:
+        quantised = getattr(AutoConfig.from_pretrained(reference), "quantization_config", None)
+        if quantised is None:
+            model, found = AutoModelForCausalLM.from_pretrained(
+                reference, dtype=dtype, output_loading_info=True, ignore_mismatched_sizes=True
+            )
+    except torch.OutOfMemoryError:
+        raise
+    except _UNLOADABLE as error:
+        raise AlignmentError(f"The language model {reference} cannot be loaded: {error}") from error
+    if quantised is not None:
+        raise AlignmentError(
+            f"The language model {reference} is quantised (quantization_config in its config.json). "
+            "Training needs its weights in 16 or 32 bits: give the model that it was made from."
+        )
+    _check_whole(reference, found)
+    frozen: nn.Module = model.to(device).eval().requires_grad_(False)
+    return frozen
+
+
+def _check_whole(reference: str, found: dict[str, Any]) -> None:
+    missing = sorted(found["missing_keys"])
+    # Name, shape in the file, shape that the configuration asks for.
+    other = sorted(
+        f"{name} is {tuple(has)}, not {tuple(needs)}"
+        for name, has, needs in found["mismatched_keys"]
+    )
+    for what, names in (("lacks", missing), ("does not fit its config.json:", other)):
+        if names:
+            more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+            raise AlignmentError(
+                f"The language model {reference} {what} {', '.join(names[:_NAMED])}{more}. Copy or "
+                "download it again."
+            )
