@@ -1,7 +1,5 @@
 """The model under alignment: a frozen encoder and language model, and the one part that learns."""
 
-import hashlib
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,18 +11,18 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import AutoModelForCausalLM
 
-from service import __version__
 from service.alignment.formats import TokenizedSample
 from service.alignment.frozen import FrozenFeatures
 from service.alignment.identity import file_digest
+from service.alignment.language_model import load_language_model
+from service.alignment.saving import write_folder
 from service.errors import AlignmentError
-from service.model_folder.layout import INDEX_FILE, ModelFolder, Provenance, write_index
+from service.model_folder.layout import ModelFolder
 from service.model_folder.validation import validate
 from service.vision.config import VisionConfig
 from service.vision.model import VisionEncoder
-from service.vision.weights import load_vision_encoder, save_vision_encoder
+from service.vision.weights import load_vision_encoder
 
 Variant = Literal["published", "no-qformer", "three-layers", "train-qformer"]
 """What learns: one linear layer, or one of the three variants of the paper's ablation (section 4.3)."""
@@ -99,7 +97,7 @@ class AlignmentModel:
                 raise AlignmentError(f"{folder.root} has no Q-Former that could be trained.")
             encoder.qformer.requires_grad_(True)
             encoder.query_tokens.requires_grad_(True)
-        language_model = _load_language_model(folder, device)
+        language_model = load_language_model(folder.language_model, _frozen_dtype(device), device)
         width = language_model.get_input_embeddings().weight.shape[1]
         if encoder.config.hidden_size != width:
             raise AlignmentError(
@@ -179,48 +177,9 @@ class AlignmentModel:
         for name, parameter in self.trained.items():
             parameter.copy_(tensors[name])
 
-    def save_folder(
-        self, target: Path, notes: list[str], *, copy: bool, dtype: torch.dtype | None = None
-    ) -> None:
-        """Write a complete model folder with the projection as it is now.
-
-        Args:
-            copy: Copy a language model that is on this disk; otherwise the index names it.
-            dtype: Of the vision weights; default is what the folder trained from holds.
-        """
-        root, index = self.folder.root, self.folder.index
-        target.mkdir(parents=True, exist_ok=True)
-        # A folder with an index is whole, also where writing it anew fails.
-        (target / INDEX_FILE).unlink(missing_ok=True)
-        held = dtype or _stored_dtype(self.folder.vision / "model.safetensors")
-        save_vision_encoder(self._whole_encoder().to(held), target / "vision")
-        shutil.copytree(self.folder.tokenizer, target / "tokenizer", dirs_exist_ok=True)
-        language_model = self.folder.language_model
-        if copy and self.folder.language_model_is_local:
-            shutil.copytree(language_model, target / "language_model", dirs_exist_ok=True)
-            language_model = "language_model"
-        digest = hashlib.sha256((target / "vision" / "model.safetensors").read_bytes()).hexdigest()
-        update = {
-            "visual_tokens": self.encoder.config.visual_tokens,
-            "vision": "vision",
-            "tokenizer": "tokenizer",
-            "language_model": language_model,
-            "without_qformer": self.folder.family.uses_qformer
-            and self.encoder.config.qformer is None,
-            "provenance": Provenance(
-                made_by=f"align {__version__}",
-                sources={"trained from": {"name": root.name}, "vision": {"sha256": digest}},
-                notes=notes,
-            ),
-        }
-        write_index(target, index.model_copy(update=update))
-
-    def _whole_encoder(self) -> VisionEncoder:
-        """The encoder as it is now, what is frozen as exact as the folder holds it."""
-        encoder = VisionEncoder(self.encoder.config)
-        tensors = load_vision_encoder(self.folder.vision).state_dict() | self.state()
-        encoder.load_state_dict({name: tensors[name] for name in encoder.state_dict()})
-        return encoder
+    def save_folder(self, target: Path, notes: list[str], *, copy: bool) -> None:
+        """Write a complete model folder with what learned as it is now; see :func:`write_folder`."""
+        write_folder(self.folder, self.encoder.config, self.state(), target, notes, copy=copy)
 
 
 def _shaped(
@@ -254,21 +213,5 @@ def _variant_config(config: VisionConfig, variant: Variant) -> VisionConfig:
     return config
 
 
-def _load_language_model(folder: ModelFolder, device: torch.device) -> nn.Module:
-    try:
-        model = AutoModelForCausalLM.from_pretrained(
-            folder.language_model, dtype=_frozen_dtype(device)
-        )
-    except (OSError, ValueError, SafetensorError) as error:
-        raise AlignmentError(
-            f"The language model {folder.language_model} cannot be loaded: {error}"
-        ) from error
-    return model.to(device).eval().requires_grad_(False)
-
-
 def _frozen_dtype(device: torch.device) -> torch.dtype:
     return torch.float32 if device.type == "cpu" else torch.bfloat16
-
-
-def _stored_dtype(file: Path) -> torch.dtype:
-    return next(iter(load_file(file).values())).dtype

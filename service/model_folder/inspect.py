@@ -143,8 +143,12 @@ def _provenance(found: Inspection) -> Iterator[str]:
         return
     yield f"made by           {provenance.made_by}"
     for name, source in provenance.sources.items():
-        where = source.get("path") or source.get("hub_id", "")
-        yield f"made from         {source.get('sha256', '-')}  {name} ({where})"
+        where = source.get("path") or source.get("hub_id") or source.get("name", "")
+        maker = source.get("made_by", "")
+        known = ", ".join(filter(None, (where, maker and f"made by {maker}")))
+        yield f"made from         {source.get('sha256', '-')}  {name}" + (known and f" ({known})")
+        if notes := source.get("notes"):
+            yield f"                  {notes}"
     for note in provenance.notes:
         yield f"note              {note}"
 

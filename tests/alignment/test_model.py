@@ -11,8 +11,10 @@ from safetensors.torch import load_file, save_file
 from service.alignment import model as model_module
 from service.alignment.formats import TokenizedSample
 from service.alignment.model import AlignmentModel
+from service.checkpoints.reading import sha256
+from service.cli import main
 from service.errors import AlignmentError, ModelFolderError
-from service.model_folder.layout import ModelFolder
+from service.model_folder.layout import ModelFolder, Provenance, write_index
 
 SAMPLES = [
     TokenizedSample([1], [], [300, 301]),
@@ -102,7 +104,7 @@ def test_a_language_model_of_the_hub_is_refused_by_its_width_too(tiny_folder, mo
         def get_input_embeddings(self):
             return torch.nn.Embedding(4, 256)
 
-    monkeypatch.setattr(model_module, "_load_language_model", lambda folder, device: Wide())
+    monkeypatch.setattr(model_module, "load_language_model", lambda *_: Wide())
     with pytest.raises(AlignmentError, match=r"writes 128 values, but .* a width of 256"):
         AlignmentModel.load(ModelFolder.open(tiny_folder))
 
@@ -124,7 +126,8 @@ def test_what_is_frozen_may_be_held_in_half_precision_and_is_saved_as_it_was(
     tiny_folder, tmp_path, monkeypatch, variant
 ):
     monkeypatch.setattr(model_module, "_frozen_dtype", lambda device: torch.bfloat16)
-    model = AlignmentModel.load(ModelFolder.open(tiny_folder), variant)
+    folder = _of_many_dtypes(shutil.copytree(tiny_folder, tmp_path / "mixed"))
+    model = AlignmentModel.load(ModelFolder.open(folder), variant)
     held = {name: p.dtype for name, p in model.encoder.named_parameters()}
     learning = {name for name, dtype in held.items() if dtype == torch.float32}
     assert learning == set(model.trained)
@@ -132,8 +135,45 @@ def test_what_is_frozen_may_be_held_in_half_precision_and_is_saved_as_it_was(
     with torch.autocast("cpu", torch.bfloat16):
         model.loss(pictures(2), SAMPLES).backward()
     model.save_folder(tmp_path / "saved", [], copy=False)
-    stored = load_file(tiny_folder / "vision" / "model.safetensors")
+    stored = load_file(folder / "vision" / "model.safetensors")
     saved = load_file(tmp_path / "saved" / "vision" / "model.safetensors")
+    assert saved.keys() == model.encoder.state_dict().keys()
     for name, tensor in saved.items():
-        expected = model.trained[name] if name in model.trained else stored[name]
-        assert torch.equal(tensor, expected)
+        if name in model.trained:
+            kept = stored.get(name, stored["projection.weight"]).dtype
+            assert torch.equal(tensor, model.trained[name].to(kept))
+        else:
+            assert tensor.dtype == stored[name].dtype
+            assert torch.equal(tensor, stored[name])
+
+
+def _of_many_dtypes(folder: Path) -> Path:
+    """As imports are: a ViT in half precision, the Q-Former and the projection in single."""
+    file = folder / "vision" / "model.safetensors"
+    tensors = load_file(file)
+    half = {name: t.half() if name.startswith("vit.") else t for name, t in tensors.items()}
+    half["ln_vision.weight"] = half["ln_vision.weight"].bfloat16()
+    save_file(half, file, metadata={"format": "pt"})
+    return folder
+
+
+def test_a_finished_folder_says_what_it_was_trained_from(tiny_folder, tmp_path, capsys):
+    folder = ModelFolder.open(shutil.copytree(tiny_folder, tmp_path / "models" / "base"))
+    imported = Provenance(
+        made_by="import 1",
+        sources={"vit/eva.pth": {"path": "eva.pth", "sha256": "abc"}},
+        notes=["A v1.5."],
+    )
+    write_index(folder.root, folder.index.model_copy(update={"provenance": imported}))
+    for stage in ("stage1", "stage2"):
+        model = AlignmentModel.load(ModelFolder.open(folder.root))
+        model.save_folder(tmp_path / stage / "model", [f"{stage} done."], copy=False)
+        folder = ModelFolder.open(tmp_path / stage / "model")
+    main(["inspect", str(folder.root)])
+    printed = " ".join(capsys.readouterr().out.split())
+    digest = sha256(tmp_path / "stage1" / "model" / "vision" / "model.safetensors")
+    assert f"made from {digest} trained from (stage1/model, made by align" in printed
+    assert "trained from 2 (models/base, made by import 1) A v1.5." in printed
+    assert "made from abc vit/eva.pth (eva.pth)" in printed
+    assert "note stage2 done." in printed
+    assert "()" not in printed
