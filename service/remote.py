@@ -4,9 +4,11 @@ question at a time, and what its failures mean. Knows neither images nor files."
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 
-from openai import APIConnectionError, APIStatusError, AsyncOpenAI
+from openai import APIConnectionError, APIStatusError, AsyncOpenAI, BadRequestError
+from openai.types.chat import ChatCompletion
 
 from service.errors import RemoteError, RequestRefusedError
 
@@ -61,13 +63,18 @@ async def connect(endpoint: Endpoint) -> AsyncIterator["Remote"]:
         yield Remote(client, base, endpoint.model or await _first_model(client, base))
 
 
-@dataclass(frozen=True)
+@dataclass
 class Remote:
-    """A service that can be asked; see :func:`connect`."""
+    """A service that can be asked; see :func:`connect`.
+
+    Attributes:
+        limit: How the service calls the longest answer: OpenAI's reasoning models refuse the older name.
+    """
 
     client: AsyncOpenAI
     url: str
     model: str
+    limit: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
 
     async def ask(self, messages: Sequence[Message], longest: int, **options: Any) -> Reply:
         """The answer to a conversation, of ``longest`` tokens at most; tried three times.
@@ -77,12 +84,7 @@ class Remote:
             RemoteError: the service fails, lets nobody in, or is no OpenAI-compatible API.
         """
         try:
-            reply = await self.client.chat.completions.create(
-                model=self.model,
-                messages=messages,  # type: ignore[arg-type]
-                max_tokens=longest,
-                **options,
-            )
+            reply = await self._create(messages, longest, options)
         except (APIConnectionError, APIStatusError) as error:
             raise _failure(self.url, error) from error
         except ValueError as error:  # called JSON, but none
@@ -94,6 +96,25 @@ class Remote:
             raise _incompatible(self.url) from error
         tokens = reply.usage.completion_tokens if reply.usage else 0
         return Reply(text, tokens, choice.finish_reason == "length")
+
+    async def _create(
+        self, messages: Sequence[Message], longest: int, options: dict[str, Any]
+    ) -> ChatCompletion:
+        create = partial(
+            self.client.chat.completions.create,
+            model=self.model,
+            messages=messages,
+            **options,
+        )
+        limit = self.limit
+        try:
+            reply: ChatCompletion = await create(**{limit: longest})
+        except BadRequestError as error:
+            if limit != "max_tokens" or error.param != limit:
+                raise
+            reply = await create(max_completion_tokens=longest)
+            self.limit = "max_completion_tokens"
+        return reply
 
 
 async def _first_model(client: AsyncOpenAI, base: str) -> str:

@@ -15,6 +15,10 @@ Answerer = Callable[[dict[str, Any]], tuple[str, int, str]]
 """From a request's body to text, completion tokens and finish reason."""
 
 
+class UnsupportedParameterError(Exception):
+    """What an answerer raises to refuse the parameter that it names, as OpenAI does."""
+
+
 class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -35,6 +39,9 @@ def fake_openai(answer: Answerer) -> Iterator[str]:
     async def chat(request: Request) -> JSONResponse:
         try:
             text, tokens, reason = answer(await request.json())
+        except UnsupportedParameterError as error:
+            body = {"message": "Unsupported parameter.", "param": str(error)}
+            return JSONResponse({"error": body}, status_code=400)
         except ValueError as error:
             return JSONResponse({"error": {"message": str(error)}}, status_code=400)
         message = {"role": "assistant", "content": text}

@@ -10,10 +10,11 @@ from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
 
+from service.alignment.curate_doubts import Watched
 from service.alignment.curate_file import Curated, append, images_in, name_of
 from service.alignment.curate_filters import SHORTEST, problems_of, tokens_of
 from service.errors import AlignmentError, RemoteError, RequestRefusedError
-from service.remote import Endpoint, Message, Remote, Reply, connect
+from service.remote import Endpoint, Message, Reply, connect
 
 LONGEST = 300
 """Tokens of one answer of the stage-1 model at most."""
@@ -48,7 +49,8 @@ def curate(
     """Write a line for every image of a folder that ``out`` does not have yet.
 
     A line is written as soon as its image is finished; after a failure the images in work are still
-    finished. An image that a service refuses gets a line that is not kept.
+    finished. An image that a service refuses gets a line that is not kept, once that service has answered
+    for another; refusals of one that never answers are its failure.
 
     Returns:
         Lines written, and how many of them are kept.
@@ -83,40 +85,57 @@ async def _curate_all(
     concurrency: int,
     written: list[Curated],
 ) -> None:
-    left = deque(files)
-    async with connect(describer) as seeing, connect(fixer) as writing:
+    left, doubtful = deque(files), list[Curated]()
+
+    def write(*lines: Curated) -> None:
+        for line in lines:
+            append(out, line)
+            written.append(line)
+
+    async with connect(describer) as first, connect(fixer) as second:
+        seeing, writing = Watched(first), Watched(second)
 
         async def worker() -> None:
             while left:
                 try:
-                    line = await _curate_one(left.popleft(), out, seeing, writing)
-                    append(out, line)
+                    line, is_refused = await _curate_one(left.popleft(), out, seeing, writing)
+                    # Where a service refuses all there is, its refusals say nothing of the images.
+                    if is_refused and not (seeing.has_answered and writing.has_answered):
+                        doubtful.append(line)
+                    else:
+                        write(line)
                 except BaseException:
                     left.clear()  # the other workers finish what they have begun, and it is written
                     raise
-                written.append(line)
 
         workers = (worker() for _ in range(concurrency))
         ends = await asyncio.gather(*workers, return_exceptions=True)
-    for failure in filter(None, ends):
+        trusted = seeing.has_answered and writing.has_answered
+    failures = list(filter(None, ends))
+    if trusted or not failures:
+        write(*doubtful)
+    for failure in failures:
         raise failure
 
 
-async def _curate_one(file: Path, out: Path, seeing: Remote, writing: Remote) -> Curated:
+async def _curate_one(
+    file: Path, out: Path, seeing: Watched, writing: Watched
+) -> tuple[Curated, bool]:
+    """The image's line, and whether a service refused it."""
     image, raw = name_of(file, out), ""
     try:
         raw = await _describe(seeing, file)
         clean = await _clean_up(writing, raw) if raw else Reply("")
     except RequestRefusedError as refusal:
-        return Curated(image, "", False, [f"refused: {refusal}"], 0, raw)
+        return Curated(image, "", False, [f"refused: {refusal}"], 0, raw), True
     except OSError as error:
-        return Curated(image, "", False, [f"cannot be read: {error.strerror}"], 0, raw)
+        return Curated(image, "", False, [f"cannot be read: {error.strerror}"], 0, raw), False
     tokens = tokens_of(clean.text)
     problems = problems_of(clean.text, tokens, cut=clean.cut)
-    return Curated(image, clean.text, not problems, problems, tokens, raw)
+    return Curated(image, clean.text, not problems, problems, tokens, raw), False
 
 
-async def _describe(seeing: Remote, file: Path) -> str:
+async def _describe(seeing: Watched, file: Path) -> str:
     """A detailed description, continued once where it is short."""
     kind = file.suffix.lower().lstrip(".").replace("jpg", "jpeg")
     data = base64.b64encode(await asyncio.to_thread(file.read_bytes)).decode()
@@ -134,7 +153,7 @@ async def _describe(seeing: Remote, file: Path) -> str:
     return f"{first.text} {(await seeing.ask(messages, LONGEST)).text}".strip()
 
 
-async def _clean_up(writing: Remote, raw: str) -> Reply:
+async def _clean_up(writing: Watched, raw: str) -> Reply:
     return await writing.ask(
         [{"role": "user", "content": f"{CLEAN_UP}\n\n{raw}"}],
         LONGEST_CLEAN,

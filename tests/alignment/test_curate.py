@@ -14,7 +14,7 @@ from service.alignment.sources import JsonlSource
 from service.errors import AlignmentError
 from service.remote import Endpoint
 from tests.alignment.conftest import picture
-from tests.fake_openai import fake_openai, web_site
+from tests.fake_openai import UnsupportedParameterError, fake_openai, web_site
 
 LONG = " ".join(f"There is thing number {n} at place {n}." for n in range(12))
 
@@ -156,6 +156,50 @@ def test_an_image_that_a_service_refuses_is_a_line_and_the_rest_goes_on(images, 
         assert str(status) in problem
     assert lines["blue.jpg"]["raw"] == ""
     assert lines["green.jpg"]["raw"] == f"green.jpg {LONG}"
+
+
+@pytest.mark.parametrize("concurrency", [1, 4, 8])
+@pytest.mark.parametrize("who", ["describer", "fixer"])
+def test_a_service_that_refuses_everything_spoils_nothing(images, tmp_path, who, concurrency):
+    for number in range(6):
+        (images / f"{number}.jpg").write_bytes(picture("green"))
+    out = tmp_path / "curated.jsonl"
+    refused = []
+
+    def refuse(body):
+        refused.append(body)
+        raise HTTPException(400)
+
+    def answer(body):
+        return LONG, 120, "stop"
+
+    bad = who == "describer"
+    with fake_openai(refuse) as refusing, fake_openai(answer) as answering:
+        describer, fixer = Endpoint(refusing if bad else answering), Endpoint(answering)
+        fixer = fixer if bad else Endpoint(refusing)
+        with pytest.raises(AlignmentError, match=rf"first 5 requests were .* {refusing}.* 400"):
+            curate(images, out, describer, fixer, concurrency=concurrency)
+        assert 5 <= len(refused) < 5 + concurrency
+        assert not out.exists()
+        # Once the fault is mended, a rerun has every image.
+        assert curate(images, out, Endpoint(answering), Endpoint(answering)) == (8, 8)
+
+
+def test_a_reasoning_model_is_told_the_longest_answer_in_its_own_words(images, tmp_path):
+    asked = []
+
+    def fix(body):
+        asked.append(body)
+        if "max_tokens" in body:
+            raise UnsupportedParameterError("max_tokens")
+        return LONG, 99, "stop"
+
+    out = tmp_path / "curated.jsonl"
+    with fake_openai(lambda body: (LONG, 120, "stop")) as url, fake_openai(fix) as fixer:
+        assert curate(images, out, Endpoint(url), Endpoint(fixer), concurrency=1) == (2, 2)
+    # Refused once, and known from then on.
+    limits = [body.keys() & {"max_tokens", "max_completion_tokens"} for body in asked]
+    assert limits == [{"max_tokens"}, {"max_completion_tokens"}, {"max_completion_tokens"}]
 
 
 @pytest.mark.parametrize("caption", ["I'm sorry, I can't help with that.", "A dog."])
