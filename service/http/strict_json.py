@@ -5,6 +5,7 @@ UTF-8, which it guesses. These get through
 validation and fail much later, in tokenizers, native code or another process.
 """
 
+import asyncio
 import json
 import math
 import re
@@ -30,6 +31,9 @@ MAX_OBJECTS = 1 << 15
 """Brackets and braces that open, at most: what validation spends most on. Conversations have four for an
 image and bounded schemas (:mod:`service.engine.constraints`) some thousands."""
 
+QUICK_VALUES = 1 << 12
+"""Commas up to which reading takes the event loop milliseconds; beyond, a thread does it."""
+
 MESSAGE = (
     "The body's JSON must be UTF-8 without a byte order mark, with finite numbers, whole ones of 64 bits at "
     f"most, valid Unicode, and at most {MAX_VALUES} commas and {MAX_OBJECTS} opening brackets."
@@ -53,7 +57,10 @@ class StrictJson:
         if (arrived := await read_ahead(receive)) is None:
             return
         body, again = arrived
-        strict = is_strict(body)
+        if body.count(b",") > QUICK_VALUES:
+            strict = await asyncio.to_thread(is_strict, body)
+        else:
+            strict = is_strict(body)
         del arrived, body  # or the body would be kept as long as the answer takes
         if not strict:
             await respond(send, 400, error_body(MESSAGE, "BadRequestError", 400))

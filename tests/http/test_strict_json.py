@@ -1,5 +1,6 @@
 """JSON bodies that only Python would read."""
 
+import threading
 from collections.abc import AsyncIterator
 
 import httpx
@@ -9,7 +10,13 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from service.http.strict_json import MAX_OBJECTS, MAX_VALUES, StrictJson, is_strict
+from service.http.strict_json import (
+    MAX_OBJECTS,
+    MAX_VALUES,
+    QUICK_VALUES,
+    StrictJson,
+    is_strict,
+)
 
 
 async def echo(request: Request) -> Response:
@@ -70,6 +77,22 @@ async def test_a_body_is_refused(body: bytes) -> None:
     answer = await post(body)
     assert answer.status_code == 400
     assert answer.json()["error"]["code"] == 400
+
+
+@pytest.mark.parametrize(("commas", "on_loop"), [(QUICK_VALUES, True), (QUICK_VALUES + 1, False)])
+async def test_many_values_are_read_beside_the_event_loop(
+    monkeypatch: pytest.MonkeyPatch, commas: int, on_loop: bool
+) -> None:
+    readers: list[threading.Thread] = []
+
+    def read(body: bytes) -> bool:
+        readers.append(threading.current_thread())
+        return is_strict(body)
+
+    monkeypatch.setattr("service.http.strict_json.is_strict", read)
+    assert (await post(b"[" + b"0," * commas + b"0]")).status_code == 200
+    assert (await post(b"[" + b"0," * commas + b"NaN]")).status_code == 400
+    assert [reader is threading.current_thread() for reader in readers] == [on_loop] * 2
 
 
 async def test_only_json_is_looked_at() -> None:
