@@ -27,8 +27,12 @@ COMMANDS = {
 }
 
 
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells have it."""
+
+
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run a command; a failure of ours is one line on standard error and exit status 1."""
+    """Run a command; a failure of ours is one line on standard error and exit status 1, Ctrl-C is 130."""
     argv = sys.argv[1:] if argv is None else list(argv)
     parser = argparse.ArgumentParser(prog="minigpt4-service", description=__doc__)
     parser.add_argument("--version", action="version", version=__version__)
@@ -47,3 +51,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         importlib.import_module(COMMANDS[arguments.command][0]).run(arguments)
     except (ServiceError, OSError) as error:  # a full disk, a folder that may not be written
         sys.exit(f"minigpt4-service: {error}")
+    except KeyboardInterrupt:
+        print("minigpt4-service: interrupted", file=sys.stderr)
+        sys.exit(INTERRUPTED)

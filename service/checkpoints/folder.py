@@ -1,8 +1,9 @@
 """Writing a planned import: a whole model folder, or none."""
 
-import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from service import __version__
@@ -33,19 +34,29 @@ def write_import(plan: ImportPlan, report: Report) -> None:
         CheckpointError: a file changed or vanished meanwhile, or the disk is full.
     """
     target = plan.request.target
-    partial = target.absolute().parent / f".{target.name}.partial-{os.getpid()}"
     try:
-        partial.mkdir(parents=True)
-        _write_parts(plan, partial, report)
-        flush_to_disk(partial)
-        if target.exists():
-            target.rmdir()
-        partial.rename(target)
+        with _hidden_beside(target.absolute()) as hidden:
+            # Inside, as the hidden folder itself is its owner's alone.
+            partial = hidden / target.name
+            partial.mkdir()
+            _write_parts(plan, partial, report)
+            flush_to_disk(partial)
+            if target.exists():
+                target.rmdir()
+            partial.rename(target)
     except OSError as error:
         raise CheckpointError(f"{target} could not be written: {error}") from error
+
+
+@contextmanager
+def _hidden_beside(target: Path) -> Iterator[Path]:
+    """A new folder on the target's disk, gone at the end; process ids tell no two containers apart."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    hidden = Path(tempfile.mkdtemp(prefix=f".{target.name}.partial-", dir=target.parent))
+    try:
+        yield hidden
     finally:
-        if partial.exists():
-            shutil.rmtree(partial)
+        shutil.rmtree(hidden)
 
 
 def _write_parts(plan: ImportPlan, folder: Path, report: Report) -> None:

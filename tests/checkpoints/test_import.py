@@ -1,6 +1,7 @@
 """Writing the folder: whole or not at all, hashed, with the language model where it was asked for."""
 
 import hashlib
+import os
 import signal
 import subprocess
 import sys
@@ -107,8 +108,9 @@ def test_an_interrupted_import_leaves_nothing(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(import_folder, "write_index", interrupt)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(SystemExit) as end:
         main(["import", str(tmp_path / "model"), *published("minigpt4-vicuna").arguments])
+    assert end.value.code == 130
     assert not list(tmp_path.iterdir())
 
 
@@ -125,12 +127,27 @@ def test_a_killed_import_leaves_nothing_that_looks_whole(tmp_path: Path, publish
     done = subprocess.run([*command, *published("minigpt4-llama2").arguments], check=False)
     assert done.returncode == -signal.SIGKILL
     assert not target.exists()
-    (left_over,) = tmp_path.iterdir()
+    (hidden,) = tmp_path.iterdir()
+    (left_over,) = hidden.iterdir()
     assert left_over.joinpath("vision").is_dir(), "it was killed before it had begun"
-    with pytest.raises(ModelFolderError):
-        ModelFolder.open(left_over)
+    for folder in (hidden, left_over):
+        with pytest.raises(ModelFolderError):
+            ModelFolder.open(folder)
     main(["import", str(target), *published("minigpt4-llama2").arguments])
     ModelFolder.open(target)
+
+
+def test_what_another_import_has_under_way_is_left_alone(tmp_path: Path, published: Get) -> None:
+    # In a container every process may have this number.
+    other = tmp_path / f".model.partial-{os.getpid()}"
+    other.mkdir()
+    (other / "half").write_text("")
+    main(["import", str(tmp_path / "model"), *published("minigpt4-llama2").arguments])
+    assert {path.name for path in tmp_path.iterdir()} == {"model", other.name}
+    assert (other / "half").exists()
+    # Others may read it as the user's umask says, in a container for one.
+    (tmp_path / "plain").mkdir()
+    assert (tmp_path / "model").stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
 def test_an_unwritable_place_is_said(tmp_path: Path, published: Get) -> None:
