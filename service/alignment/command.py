@@ -2,6 +2,8 @@
 
 import argparse
 import math
+import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args
@@ -81,12 +83,25 @@ _AT_MOST = {"seed": 2**32}
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Train, resuming where ``--out`` holds an unfinished run of the same settings.
+    """Train, resuming where ``--out`` holds an unfinished run of the same settings; Ctrl-C exits with 130.
 
     Raises:
         ServiceError: an argument, the data or the model cannot be used, or training failed.
     """
     check(arguments)
+    try:
+        _train(arguments)
+    except KeyboardInterrupt:
+        if os.environ.get("RANK", "0") == "0":
+            print(
+                f"Interrupted; {arguments.out} has the last checkpoint, if there was one yet. Run again to "
+                "go on.",
+                file=sys.stderr,
+            )
+        sys.exit(130)
+
+
+def _train(arguments: argparse.Namespace) -> None:
     stage = chosen_stage(arguments)
     places, ratios = data_sets(arguments.data)
     settings = RunSettings(

@@ -97,7 +97,14 @@ class AlignmentModel:
                 raise AlignmentError(f"{folder.root} has no Q-Former that could be trained.")
             encoder.qformer.requires_grad_(True)
             encoder.query_tokens.requires_grad_(True)
-        language_model = load_language_model(folder.language_model, _frozen_dtype(device), device)
+        try:
+            language_model = load_language_model(
+                folder.language_model, _frozen_dtype(device), device
+            )
+        except torch.OutOfMemoryError as error:
+            raise AlignmentError(
+                f"{device} has too little free memory for the language model {folder.language_model}."
+            ) from error
         width = language_model.get_input_embeddings().weight.shape[1]
         if encoder.config.hidden_size != width:
             raise AlignmentError(

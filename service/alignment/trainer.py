@@ -109,7 +109,7 @@ class Trainer:
         first = self._resume()
         self.processes.share(self.model.trained.values())
         if first < self.stage.steps:
-            with _worker_deaths_named():
+            with _worker_deaths_named(), self._full_memory_named():
                 self._train(first)
         finished = self.settings.out / FINISHED
         skipped = self._skipped_by_all()
@@ -140,6 +140,16 @@ class Trainer:
                 "another one, and near this step a few samples may come twice or a round later."
             )
         return progress.step
+
+    @contextmanager
+    def _full_memory_named(self) -> Iterator[None]:
+        try:
+            yield
+        except torch.OutOfMemoryError as error:
+            raise AlignmentError(
+                f"{self.processes.device} has too little free memory for a batch of {self.stage.batch}: "
+                "give a smaller --batch, which makes it another run, and another --out."
+            ) from error
 
     def _check_all_go_on_from(self, step: int) -> None:
         # They would wait for one another for ever: who begins earlier has more steps to go.

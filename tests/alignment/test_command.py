@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from service.alignment import command
 from service.alignment.command import data_sets
 from service.alignment.presets import LAION_TO_CC_SBU
 from service.cli import main
@@ -57,6 +58,22 @@ def test_a_file_in_the_place_of_the_runs_folder_is_refused(tmp_path):
 def test_the_model_itself_is_not_overwritten(tmp_path):
     model = tmp_path / "run" / "model"
     assert "would be overwritten" in refusal(tmp_path / "run", model=str(model))
+
+
+def test_an_interruption_is_one_line_that_says_how_to_go_on(tmp_path, monkeypatch, capsys):
+    def interrupt(place):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "open_source", interrupt)
+    given = ["--preset", "stage1", "--model", "none", "--data", "x", "--out", str(tmp_path / "run")]
+    with pytest.raises(SystemExit) as stopped:
+        main(["align", *given, "--device", "cpu"])
+    assert stopped.value.code == 130
+    said = capsys.readouterr().err
+    assert said == (
+        f"Interrupted; {tmp_path / 'run'} has the last checkpoint, if there was one yet. Run again to go "
+        "on.\n"
+    )
 
 
 def test_data_sets_and_their_ratios():

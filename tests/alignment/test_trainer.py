@@ -218,6 +218,18 @@ def test_what_is_said_of_a_loss_that_is_no_number_can_be_done(
     again.run()
 
 
+def test_a_gpu_that_is_full_is_one_line(tiny_folder, colours, tmp_path, monkeypatch):
+    def full(self, pixels, samples):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nProcess 1")
+
+    run = trainer(tiny_folder, colours, tmp_path / "run")
+    monkeypatch.setattr(Trainer, "_loss", full)
+    with pytest.raises(
+        AlignmentError, match=r"for a batch of 4: give a smaller --batch.* --out\.$"
+    ):
+        run.run()
+
+
 def test_biases_do_not_decay(tiny_folder, colours, tmp_path):
     run = trainer(tiny_folder, colours, tmp_path / "run", PRESETS["stage1"], "train-qformer")
     decaying, others = run.optimiser.param_groups
