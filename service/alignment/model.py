@@ -22,7 +22,7 @@ from service.model_folder.layout import ModelFolder
 from service.model_folder.validation import validate
 from service.vision.config import VisionConfig
 from service.vision.model import VisionEncoder
-from service.vision.weights import load_vision_encoder
+from service.vision.weights import load_vision_config, load_vision_encoder
 
 Variant = Literal["published", "no-qformer", "three-layers", "train-qformer"]
 """What learns: one linear layer, or one of the three variants of the paper's ablation (section 4.3)."""
@@ -187,6 +187,12 @@ class AlignmentModel:
     def save_folder(self, target: Path, notes: list[str], *, copy: bool) -> None:
         """Write a complete model folder with what learned as it is now; see :func:`write_folder`."""
         write_folder(self.folder, self.encoder.config, self.state(), target, notes, copy=copy)
+
+
+def needs_new_projection(folder: ModelFolder, variant: Variant) -> bool:
+    """Whether a variant's form is not the folder's own, so that its projection cannot be kept."""
+    config = load_vision_config(folder.vision)
+    return _variant_config(config, variant) != config
 
 
 def _shaped(

@@ -1,5 +1,6 @@
 """What the command line refuses before anything is loaded, in one line each."""
 
+import argparse
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,8 @@ from service.alignment import command
 from service.alignment.command import data_sets
 from service.alignment.presets import LAION_TO_CC_SBU
 from service.cli import main
-from service.errors import DatasetError
+from service.errors import AlignmentError, DatasetError
+from service.model_folder.layout import ModelFolder
 
 
 def refusal(out: Path, *arguments: str, model: str = "nowhere") -> str:
@@ -47,6 +49,79 @@ def test_what_cannot_work_is_refused_at_once(tmp_path, argument, said):
     message = refusal(tmp_path / "run", argument)
     assert message.startswith(f"minigpt4-service: {said}")
     assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("preset", "arguments", "said"),
+    [
+        ("stage2", "--keep-projection", "--keep-projection is for stage 1"),
+        ("stage1", "--new-projection", "--new-projection is for stage 2"),
+        (
+            "stage2",
+            "--initial-scale=0.1",
+            "--initial-scale is of a new projection, and this run does",
+        ),
+        (
+            "stage1",
+            "--initial-scale=0.1 --keep-projection",
+            "--initial-scale is of a new projection",
+        ),
+        (
+            "stage1",
+            "--initial-scale=0.1 --projection=FILE",
+            "--initial-scale is of a new projection",
+        ),
+        (
+            "stage1",
+            "--keep-projection --projection=FILE",
+            "--projection and --keep-projection: a run",
+        ),
+        ("stage2", "--new-projection --initial-scale=0.1", "none.jsonl does not exist"),
+    ],
+)
+def test_an_option_that_would_do_nothing_is_refused(tmp_path, preset, arguments, said):
+    file = tmp_path / "file"
+    file.write_text("")
+    given = arguments.replace("FILE", str(file)).split()
+    message = refusal(tmp_path / "run", "--preset", preset, "--device=cpu", *given)
+    assert message.startswith(f"minigpt4-service: {said}")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "refused"),
+    [
+        ("--preset=stage2", True),
+        ("--preset=stage1 --keep-projection", True),
+        ("--preset=stage1", False),
+        ("--preset=stage2 --new-projection", False),
+        ("--preset=stage2 --projection=FILE", False),
+    ],
+)
+def test_a_trained_projection_is_not_dropped_without_a_word(tiny_folder, arguments, refused):
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    given = ["--model", str(tiny_folder), "--data", "x", "--out", "x", *arguments.split()]
+    folder = ModelFolder.open(tiny_folder)
+    command.check_folder(parser.parse_args(given), folder)
+    other = parser.parse_args([*given, "--variant", "three-layers"])
+    if refused:
+        with pytest.raises(
+            AlignmentError, match=r"would be dropped for a random one\. Train that form"
+        ):
+            command.check_folder(other, folder)
+    else:
+        command.check_folder(other, folder)
+
+
+def test_a_language_model_of_the_hub_cannot_be_copied(tiny_folder):
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    given = ["--model", "x", "--data", "x", "--out", "x", "--preset", "stage1"]
+    folder = ModelFolder.open(tiny_folder)
+    index = folder.index.model_copy(update={"language_model": "lmsys/vicuna-7b-v1.5"})
+    arguments = parser.parse_args([*given, "--copy-language-model"])
+    with pytest.raises(AlignmentError, match=r"lmsys/vicuna-7b-v1\.5 is on the hub"):
+        command.check_folder(arguments, ModelFolder(folder.root, index))
 
 
 def test_a_file_in_the_place_of_the_runs_folder_is_refused(tmp_path):
