@@ -4,9 +4,9 @@ Safetensors (https://huggingface.co/docs/safetensors) is a JSON header and raw n
 no code.
 """
 
+import json
 import math
 from hashlib import blake2b
-from typing import Any
 
 import pybase64
 import torch
@@ -44,9 +44,13 @@ def to_base64(embeddings: Tensor) -> str:
     return pybase64.b64encode(save({TENSOR: embeddings.contiguous()})).decode()
 
 
-def to_numbers(embeddings: Tensor) -> dict[str, Any]:
-    """Shape and values, row by row."""
-    return {"shape": list(embeddings.shape), "data": embeddings.float().flatten().tolist()}
+def numbers_json(embeddings: Tensor) -> str:
+    """JSON of shape and values, row by row.
+
+    A row at a time, as nothing else runs while the interpreter writes one list.
+    """
+    rows = (json.dumps(row.tolist(), separators=(",", ":"))[1:-1] for row in embeddings.float())
+    return f'{{"shape": {json.dumps(list(embeddings.shape))}, "data": [{",".join(rows)}]}}'
 
 
 def to_uri(payload: object) -> str:

@@ -1,5 +1,6 @@
 """Content parts of ours on their way to vLLM's parser."""
 
+import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 import torch
 from vllm.renderers import TokenizeParams
 
-from service.embeddings.wire import URI_START, to_base64, to_numbers
+from service.embeddings.wire import URI_START, numbers_json, to_base64
 from service.engine.errors import BadRequestError
 from service.engine.parts import with_image_parts
 from service.errors import ImageEmbeddingsError, SettingsError
@@ -67,7 +68,7 @@ async def test_a_files_id_becomes_an_address(allowed: bool, part: dict[str, Any]
 
 PARTS = [
     {"type": "image_embeds", "image_embeds": to_base64(EMBEDDINGS)},
-    {"type": "image_embeds", "image_embeds": to_numbers(EMBEDDINGS)},
+    {"type": "image_embeds", "image_embeds": json.loads(numbers_json(EMBEDDINGS))},
     {"type": "image_embeds", "image_embeds": to_base64(EMBEDDINGS), "uuid": "mine"},
     {"image_embeds": to_base64(EMBEDDINGS), "uuid": "mine"},
     {"type": "text", "text": "x", "image_embeds": to_base64(EMBEDDINGS), "uuid": "mine"},

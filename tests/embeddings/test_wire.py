@@ -23,8 +23,8 @@ from service.embeddings.wire import (
     embeddings_digest,
     from_uri,
     is_embeddings_uri,
+    numbers_json,
     to_base64,
-    to_numbers,
     to_uri,
 )
 from service.errors import ImageEmbeddingsError
@@ -49,7 +49,7 @@ def test_safetensors_come_back_bit_for_bit(dtype: torch.dtype) -> None:
 
 
 def test_numbers_come_back_bit_for_bit() -> None:
-    numbers = json.loads(json.dumps(to_numbers(embeddings())))
+    numbers = json.loads(numbers_json(embeddings()))
     assert torch.equal(from_uri(to_uri(numbers), SHAPE), embeddings())
 
 
