@@ -93,7 +93,13 @@ async def create_app(
         it, which is what serves.
     """
     tasks = await engine.get_supported_tasks()
-    app = FastAPI(title="MiniGPT-4 service", version=__version__, lifespan=lifespan, redoc_url=None)
+    app = FastAPI(
+        title="MiniGPT-4 service",
+        version=__version__,
+        lifespan=lifespan,
+        openapi_url=None if arguments.disable_fastapi_docs else "/openapi.json",
+        redoc_url=None,
+    )
     app.state.args = arguments
     app.root_path = arguments.root_path or ""
     for router in ROUTERS:

@@ -33,6 +33,8 @@ def uvicorn_config(app: ASGIApp, arguments: argparse.Namespace) -> uvicorn.Confi
         ssl_certfile=arguments.ssl_certfile,
         ssl_ca_certs=arguments.ssl_ca_certs,
         ssl_cert_reqs=arguments.ssl_cert_reqs,
+        # uvicorn's own default where none are named.
+        **({"ssl_ciphers": arguments.ssl_ciphers} if arguments.ssl_ciphers else {}),
         timeout_keep_alive=envs.VLLM_HTTP_TIMEOUT_KEEP_ALIVE,
         # A stream that outlives the drain is cut.
         timeout_graceful_shutdown=1,

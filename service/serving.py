@@ -29,6 +29,25 @@ SWITCH_SECONDS = 0.0005
 """How long a thread keeps the interpreter while another wants it. A request passes between the event
 loop and the threads that render and tokenize several times, and waited Python's 5 ms each time."""
 
+NOT_SERVED = {
+    **dict.fromkeys(
+        ("enable_mm_embeds", "enable_prompt_embeds"),
+        "vLLM would unpickle what clients send; --image-embeddings-input does without",
+    ),
+    **dict.fromkeys(("uds", "grpc", "grpc_port"), "the service speaks HTTP on --host and --port"),
+    "enable_ssl_refresh": "certificates are read at the start only",
+    **dict.fromkeys(
+        ("h11_max_incomplete_event_size", "h11_max_header_count"),
+        "a request's head is bounded at 64 KiB",
+    ),
+    **dict.fromkeys(
+        ("tokens_only", "enable_scale_out", "enable_tokenizer_info_endpoint"),
+        "its routes are none of the service's",
+    ),
+    "enable_offline_docs": "the documentation's page loads its scripts from elsewhere",
+}
+"""vLLM's flags that would do nothing here, each with the reason: better refused than ignored."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """One flag a setting; further flags go to vLLM."""
@@ -113,20 +132,21 @@ def parse_vllm_flags(
     from vllm.platforms import current_platform
     from vllm.utils.argparse_utils import FlexibleArgumentParser
 
-    from service.engine.arguments import default_name, vllm_flags
+    from service.engine.arguments import default_name, vllm_flags, with_config_file
 
     parser = make_arg_parser(FlexibleArgumentParser(prog="minigpt4-service serve"))
     parser.set_defaults(host="127.0.0.1")
     name = default_name(folder)
     cpu = current_platform.is_cpu()
-    arguments = parser.parse_args(vllm_flags(folder, settings, name, flags, cpu))
+    given = with_config_file(flags, parser.load_config_file)
+    arguments = parser.parse_args(vllm_flags(folder, settings, name, given, cpu))
     try:
         validate_parsed_serve_args(arguments)
     except (ValueError, TypeError) as error:
         raise SettingsError(str(error)) from None
-    if arguments.enable_mm_embeds or arguments.enable_prompt_embeds:
-        # vLLM would unpickle what clients send; image_embeddings_input does without.
-        raise SettingsError("--enable-mm-embeds and --enable-prompt-embeds are not served.")
+    for flag, reason in NOT_SERVED.items():
+        if getattr(arguments, flag) != parser.get_default(flag):
+            raise SettingsError(f"--{flag.replace('_', '-')} is not served: {reason}.")
     if arguments.api_server_count not in (None, 1):
         raise SettingsError("One process serves HTTP; run replicas instead of --api-server-count.")
     return arguments

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import httpx
 import pytest
+import uvicorn
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 from vllm.entrypoints.launchers.cli_args import make_arg_parser
@@ -37,6 +38,11 @@ def test_an_idle_connection_is_kept_for_longer_than_proxies_keep_it(
     monkeypatch.setattr("os.environ", {"PYTHONWARNINGS": "default", **environment})
     set_environment(tiny_model("minigpt4-vicuna"))
     assert uvicorn_config(nothing, arguments()).timeout_keep_alive == seconds
+
+
+def test_ciphers_are_vllms_flag() -> None:
+    assert uvicorn_config(nothing, arguments("--ssl-ciphers", "AES256")).ssl_ciphers == "AES256"
+    assert uvicorn_config(nothing, arguments()).ssl_ciphers == uvicorn.Config(nothing).ssl_ciphers
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
 """The flags vLLM is started with: this project's defaults first, the user's after, so theirs win."""
 
+import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,31 @@ def vllm_flags(
     platform = CPU_FLAGS if cpu else []
     ours = [*_flatten(flags), *switches, *platform, *vllm_logging_flags(settings.log_format)]
     return [*_without(ours, user_flags), *_merge_overrides(folder, user_flags)]
+
+
+def with_config_file(flags: Sequence[str], load: Callable[[str], list[str]]) -> list[str]:
+    """``flags`` without ``--config FILE``, and the file's own before them, as vLLM orders them.
+
+    vLLM would put them before this project's defaults, too, which then win.
+
+    Args:
+        load: Reads vLLM's YAML file as flags.
+
+    Raises:
+        SettingsError: the file cannot be used.
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--config")
+    given, rest = parser.parse_known_args(flags)
+    if given.config is None:
+        return rest
+    try:
+        own = load(given.config)
+    except Exception as error:  # whatever the YAML parser raises
+        raise SettingsError(f"--config {given.config} cannot be read: {error}") from error
+    if "--model" in own:
+        raise SettingsError("--config: the model is the model folder that `serve --model` names.")
+    return [*own, *rest]
 
 
 def model_flags(folder: ModelFolder) -> dict[str, str]:

@@ -130,9 +130,7 @@ main()
         return ["-c", program, *super().command()[2:]]
 
 
-def test_a_dead_encoder_ends_the_service(
-    tiny_model: Callable[[str], ModelFolder], server: ServerProcess
-) -> None:
+def test_a_dead_encoder_ends_the_service(tiny_model: Callable[[str], ModelFolder]) -> None:
     process = BrokenEncoder(tiny_model("minigpt4-vicuna").root, ["--page", "false"])
     try:
         process.start()

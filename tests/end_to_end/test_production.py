@@ -51,6 +51,7 @@ def shared(
             *("--dtype", "float32", "--isolate-keys", "true", "--log-format", "json"),
             *("--api-keys-file", str(keys[0]), "--otlp-traces-endpoint", traces.url),
             *("--max-num-seqs", "4", "--max-num-queued-reqs", "20"),
+            "--disable-fastapi-docs",
         ],
         {
             "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf",
@@ -88,6 +89,8 @@ def test_without_a_key_there_is_nothing_but_probes(
     assert alice.models.list().data
     for path in ("/health", "/ready", "/metrics", "/version"):
         assert httpx.get(shared.url + path).status_code == 200
+    for path in ("/docs", "/openapi.json"):
+        assert httpx.get(shared.url + path).status_code == 404, "turned off by a flag"
     ask(alice)
     assert shared.metric("minigpt4_requests_total", key="alice", status="200") >= 2
     assert shared.metric("minigpt4_requests_rejected_total", reason="unauthorized") == 1
