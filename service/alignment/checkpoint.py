@@ -41,6 +41,7 @@ class Progress:
         skipped: Samples skipped so far, by kind.
         taken: By process and its worker, what was taken from each source.
         workers: Of each process; where a process reads by itself, it counts as one.
+        losses: By process, those since the history's last line.
     """
 
     step: int
@@ -51,6 +52,7 @@ class Progress:
     skipped: dict[str, int] = field(default_factory=dict)
     taken: list[dict[int, list[int]]] = field(default_factory=list)
     workers: int = 1
+    losses: list[list[float]] = field(default_factory=list)
 
 
 def save_checkpoint(folder: Path, progress: Progress) -> None:
@@ -70,6 +72,7 @@ def save_checkpoint(folder: Path, progress: Progress) -> None:
             "skipped": progress.skipped,
             "taken": progress.taken,
             "workers": progress.workers,
+            "losses": progress.losses,
         },
         buffer,
     )

@@ -1,5 +1,6 @@
 """A training run from its first or its next step to a finished model folder."""
 
+import math
 import random
 import sys
 import time
@@ -99,6 +100,7 @@ class Trainer:
         # Of this process alone; the first one's include what the checkpoint holds.
         self.skipped: Counter[str] = Counter()
         self.taken: dict[int, list[int]] = {}
+        self.losses: list[float] = []
 
     def run(self) -> Path:
         """Train to the last step and write the model folder; returns that folder.
@@ -127,6 +129,7 @@ class Trainer:
         self.model.restore(progress.trained)
         self.optimiser.load_state_dict(progress.optimiser)
         self.history = progress.history
+        self.losses = progress.losses[self.processes.rank]
         workers = max(self.settings.workers, 1)
         self.taken = shared_out(progress.taken, progress.workers, workers)[self.processes.rank]
         if self.processes.is_first:
@@ -165,21 +168,20 @@ class Trainer:
         stage, rank = self.stage, self.processes.rank
         bar = ProgressBar(stage.steps, first, shown=self.processes.is_first)
         every = max(stage.steps // _HISTORY_LINES, 1)
-        losses: list[float] = []
         started = time.monotonic()
         for step, batch in enumerate(self._batches(first), start=first):
             self._note(batch.skipped)
             self.taken[batch.worker] = batch.taken
             rate = stage.rate(step)
             loss = self._step(batch, rate, step * self.processes.world + rank)
-            losses.append(loss)
+            self.losses.append(loss)
             done = step + 1
             seconds = max(time.monotonic() - started, 1e-9)
             per_second = stage.batch * self.processes.world * (done - first) / seconds
             if done % every == 0 or done == stage.steps:
-                mean = self.processes.mean(sum(losses) / len(losses))
+                mean = self.processes.mean(sum(self.losses) / len(self.losses))
                 self.history.append(Measured(done, mean, rate, per_second))
-                losses.clear()
+                self.losses.clear()
             bar.show(done, loss, rate, per_second, force=done == stage.steps)
             if self._checkpoint_is_due(done):
                 self._save(done)
@@ -194,7 +196,10 @@ class Trainer:
         loss.backward()
         self.processes.average_gradients(self.model.trained.values())
         value = float(loss.detach())
-        if value != value or value in (float("inf"), float("-inf")):
+        # A loss can be a number where its gradients overflow: after the step every weight would be none.
+        gradients = [p.grad for p in self.model.trained.values() if p.grad is not None]
+        norm = float(nn.utils.get_total_norm(gradients))
+        if not (math.isfinite(value) and math.isfinite(norm)):
             raise AlignmentError(self._diverged(rate))
         self.optimiser.step()
         return value
@@ -202,7 +207,7 @@ class Trainer:
     def _diverged(self, rate: float) -> str:
         out = self.settings.out
         return (
-            f"The loss is not a number any more (learning rate {rate:.3g}); the last checkpoint in {out}, "
+            f"The loss or its gradient is not a number any more (learning rate {rate:.3g}); the last checkpoint in {out}, "
             "if there is one yet, is intact. A lower rate may help, which makes it another run: give a "
             f"lower --learning-rate than {self.stage.learning_rate:g} and another --out, and where that "
             f"run is to begin with this one's checkpoint, --projection {out / PROJECTION}."
@@ -269,6 +274,7 @@ class Trainer:
     def _save(self, step: int) -> None:
         # The others wait: none may be ahead of a checkpoint that could not be written.
         skipped, taken = self._skipped_by_all(), self.processes.gather(self.taken)
+        losses = self.processes.gather(self.losses)
         if self.processes.is_first:
             progress = Progress(
                 step,
@@ -279,6 +285,7 @@ class Trainer:
                 dict(skipped),
                 taken,
                 max(self.settings.workers, 1),
+                losses,
             )
             save_checkpoint(self.settings.out, progress)
             self._plot()

@@ -59,6 +59,8 @@ def test_only_the_projection_learns_and_the_loss_falls(tiny_folder, colours, tmp
 def test_a_killed_run_goes_on_as_if_nothing_had_happened(
     tiny_folder, spotted, tmp_path, monkeypatch, workers, dies_at, saved
 ):
+    # Lines of the history end at every fourth step, checkpoints elsewhere.
+    monkeypatch.setattr(trainer_module, "_HISTORY_LINES", 3)
     settings = {"workers": workers, "checkpoint_steps": 7 if workers else 3}
     whole = trainer(tiny_folder, spotted, tmp_path / "whole", **settings)
     whole.run()
@@ -77,7 +79,10 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(
     assert load_checkpoint(tmp_path / "killed", killed.described).step == saved
     resumed = trainer(tiny_folder, spotted, tmp_path / "killed", **settings)
     resumed.run()
-    assert [line.step for line in resumed.history] == [line.step for line in whole.history]
+    assert [line.step for line in whole.history] == [4, 8, 12]
+    for after, line in zip(resumed.history, whole.history, strict=True):
+        assert after.step == line.step
+        assert after.loss == pytest.approx(line.loss, rel=1e-3)
     assert resumed.skipped == whole.skipped
     assert set(whole.skipped) == {"no JSON", "a missing image"}
     for name, tensor in whole.model.state().items():
@@ -195,16 +200,31 @@ def total(taken):
     return sum(count for counts in taken.values() for count in counts)
 
 
+class _Overflowing(torch.autograd.Function):
+    """The loss as it is; gradients that are none."""
+
+    @staticmethod
+    def forward(context, loss):
+        return loss.clone()
+
+    @staticmethod
+    def backward(context, gradient):
+        return gradient * float("inf")
+
+
+@pytest.mark.parametrize(
+    "spoil", [lambda loss: loss * float("nan"), _Overflowing.apply], ids=["loss", "gradient"]
+)
 def test_what_is_said_of_a_loss_that_is_no_number_can_be_done(
-    tiny_folder, colours, tmp_path, monkeypatch
+    tiny_folder, colours, tmp_path, monkeypatch, spoil
 ):
     run = trainer(tiny_folder, colours, tmp_path / "run", checkpoint_steps=1)
     loss = Trainer._loss
-    spoilt = []
+    losses = []
 
     def spoiling(self, pixels, samples):
-        spoilt.append(1.0 if len(spoilt) < 3 else float("nan"))
-        return loss(self, pixels, samples) * spoilt[-1]
+        losses.append(loss(self, pixels, samples))
+        return losses[-1] if len(losses) < 4 else spoil(losses[-1])
 
     monkeypatch.setattr(Trainer, "_loss", spoiling)
     with pytest.raises(AlignmentError, match=r"not a number.* lower --learning-rate than") as error:
