@@ -42,6 +42,7 @@ from service.listening import without_ours
 from service.observability.build import versions
 from service.page.routes import attach_page
 from service.settings import Settings
+from service.vision.shared import shared_runtime
 
 logger = logging.getLogger("service.app")
 
@@ -107,7 +108,8 @@ async def create_app(
     app.include_router(embeddings_router(settings))
     if settings.files_mb:
         store = FileStore(settings.files_root, settings.store_limits)
-        app.include_router(files_router(store, settings))
+        decode = shared_runtime().on_decoding_thread
+        app.include_router(files_router(store, settings, decode))
     app.include_router(health.router)
     app.add_api_route("/version", versions, methods=["GET"])
     metrics.attach_router(app)

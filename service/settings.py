@@ -111,7 +111,8 @@ class Settings(BaseSettings):
     """Mebibytes of embeddings kept for images that come again; a 7B image takes 0.5 (float32)."""
 
     decode_threads: PositiveInt = 2
-    """Images decoded at the same time; each may take image_max_pixels times 3 bytes."""
+    """Images decoded at the same time, uploads among them; each may take image_max_pixels times
+    16 bytes (WebP; 4 to 10 in other formats)."""
 
     files_dir: Path | None = None
     """Folder of uploaded files; without one, `files` in cache_dir. Mount a volume to keep them."""

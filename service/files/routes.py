@@ -1,8 +1,9 @@
 """OpenAI's files routes: https://platform.openai.com/docs/api-reference/files"""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, FastAPI, Path, Query, Request
@@ -12,12 +13,13 @@ from vllm.exceptions import VLLMNotFoundError
 from service.errors import NoSuchFileError, StorageBusyError, StorageError
 from service.files.record import DeletedFile, FileList, FileRecord
 from service.files.store import FileStore
-from service.files.upload import ANCHOR, PURPOSE, SECONDS, check_image, read_upload
+from service.files.upload import ANCHOR, PURPOSE, SECONDS, Upload, check_image, read_upload
 from service.http.tenant import TENANT
 from service.settings import Settings
 
 MAX_UPLOADS = 8
-"""Uploads at the same time; each may hold a whole request body in memory."""
+"""Uploads that are being checked and written at the same time. Those on their way do not count: a slow one
+would keep others out, and the bound of their memory is that of all bodies."""
 
 SWEEP_SECONDS = 600
 """How often expired files are removed; nobody can read them in between."""
@@ -35,10 +37,13 @@ FORM = {
 BODY: dict[str, Any] = {
     "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": FORM}}}
 }
+Decode = Callable[[Callable[[], None]], Awaitable[None]]
+"""Runs what decodes an image where all images are decoded; raises what that raises."""
+
 FileId = Annotated[str, Path(description="As the upload's answer gave it.")]
 
 
-def files_router(store: FileStore, settings: Settings) -> APIRouter:
+def files_router(store: FileStore, settings: Settings, decode: Decode) -> APIRouter:
     """The routes, and a task that removes expired files while the application runs."""
 
     @asynccontextmanager
@@ -47,7 +52,7 @@ def files_router(store: FileStore, settings: Settings) -> APIRouter:
         yield
         task.cancel()
 
-    routes = _Routes(store, settings)
+    routes = _Routes(store, settings, decode)
     router = APIRouter(lifespan=sweeping, tags=["files"])
     router.add_api_route("/v1/files", routes.create, methods=["POST"], openapi_extra=BODY)
     router.add_api_route("/v1/files", routes.list, methods=["GET"])
@@ -66,27 +71,25 @@ def files_router(store: FileStore, settings: Settings) -> APIRouter:
 class _Routes:
     """The handlers; the owner of a file is the API key of the request."""
 
-    def __init__(self, store: FileStore, settings: Settings) -> None:
+    def __init__(self, store: FileStore, settings: Settings, decode: Decode) -> None:
         self._store = store
         self._settings = settings
+        self._decode = decode
         self._uploads = 0
-        self._decoding = asyncio.Semaphore(settings.decode_threads)
 
     async def create(self, request: Request) -> FileRecord:
         """Upload an image once and refer to it by its id in any number of requests."""
+        upload = await read_upload(request, self._settings.image_max_bytes)
         if self._uploads >= MAX_UPLOADS:
             raise StorageBusyError("Too many files are being uploaded; try again later.")
         self._uploads += 1
         try:
-            return await self._create(request)
+            return await self._keep(upload)
         finally:
             self._uploads -= 1
 
-    async def _create(self, request: Request) -> FileRecord:
-        settings = self._settings
-        upload = await read_upload(request, settings.image_max_bytes)
-        async with self._decoding:
-            await asyncio.to_thread(check_image, upload.data, settings.image_max_pixels)
+    async def _keep(self, upload: Upload) -> FileRecord:
+        await self._decode(partial(check_image, upload.data, self._settings.image_max_pixels))
         return await asyncio.to_thread(
             self._store.add, TENANT.get(), upload.data, upload.filename, upload.age
         )

@@ -96,6 +96,16 @@ class EncodingRuntime:
             decoding.submit(self._prepare, job, load_pixels)
         return waiter
 
+    async def on_decoding_thread(self, work: Callable[[], None]) -> None:
+        """Run what decodes an image that is not to be encoded, among the others; raises what it raises.
+
+        Raises:
+            EncoderNotReadyError: before any work.
+        """
+        if (decoding := self._decoding) is None:
+            raise EncoderNotReadyError("The vision encoder is not ready.")
+        await asyncio.wrap_future(decoding.submit(work))
+
     def _prepare(self, job: Job, load_pixels: LoadPixels) -> None:
         """On a decoding thread: the pixels of one job, or its failure."""
         if self._queue.drop_if_abandoned(job):

@@ -1,6 +1,9 @@
 """The files routes as a client sees them, around a real store and no engine."""
 
+import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +22,8 @@ from service.errors import (
     StorageError,
     StorageFullError,
 )
-from service.files.routes import files_router
+from service.files.record import FileRecord
+from service.files.routes import MAX_UPLOADS, files_router
 from service.files.store import FileStore
 from service.http.limits import BodyLimit
 from service.http.tenant import TENANT
@@ -58,7 +62,7 @@ def app(store: FileStore) -> Iterator[Any]:
     init_exception_handler(app)
     app.add_exception_handler(ServiceError, service_error)
     settings = load_settings(image_max_bytes=MAX_BYTES, image_max_pixels=1_000_000)
-    app.include_router(files_router(store, settings))
+    app.include_router(files_router(store, settings, asyncio.to_thread))
     return Keyed(BodyLimit(app, 4 * MAX_BYTES))
 
 
@@ -242,6 +246,54 @@ async def test_the_share_of_a_key(app: Any) -> None:
         answers = [await connection.post("/files", **form(files={"file": big})) for _ in range(21)]
         assert [answer.status_code for answer in answers] == [200] * 20 + [413]
         assert "delete" in answers[-1].json()["error"]["message"]
+
+
+async def test_slow_uploads_keep_nobody_out(app: Any) -> None:
+    begun, finish = asyncio.Semaphore(0), asyncio.Event()
+    request = httpx.Request("POST", "http://x", **form())
+    body, headers = request.read(), {"Content-Type": request.headers["Content-Type"]}
+
+    async def slow() -> AsyncIterator[bytes]:
+        begun.release()
+        yield body[:50]
+        await finish.wait()
+        yield body[50:]
+
+    async with http(app, "bob") as others, http(app) as connection:
+        uploads = [
+            asyncio.create_task(others.post("/files", content=slow(), headers=headers))
+            for _ in range(MAX_UPLOADS)
+        ]
+        for _ in uploads:
+            await begun.acquire()
+        assert (await connection.post("/files", **form())).status_code == 200
+        finish.set()
+        assert {(await upload).status_code for upload in uploads} == {200}
+
+
+async def test_more_uploads_than_can_be_written_are_told_to_come_back(
+    app: Any, store: FileStore
+) -> None:
+    begun, finish = asyncio.Semaphore(0), threading.Event()
+    add, loop = store.add, asyncio.get_running_loop()
+
+    def slow(*arguments: Any) -> FileRecord:
+        loop.call_soon_threadsafe(begun.release)
+        finish.wait()
+        return add(*arguments)
+
+    store.add = slow  # type: ignore[method-assign]
+    loop.set_default_executor(ThreadPoolExecutor(2 * MAX_UPLOADS))
+    async with http(app) as connection:
+        uploads = [
+            asyncio.create_task(connection.post("/files", **form())) for _ in range(MAX_UPLOADS)
+        ]
+        for _ in uploads:
+            await begun.acquire()
+        refused = await connection.post("/files", **form())
+        finish.set()
+        assert {(await upload).status_code for upload in uploads} == {200}
+    assert refused.status_code == 503
 
 
 async def test_a_full_share_is_told_from_a_large_body(app: Any, store: FileStore) -> None:

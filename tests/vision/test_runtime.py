@@ -237,6 +237,36 @@ def test_one_of_several_waiters_may_leave(make, encoder) -> None:
     assert value_of(stayer) == 1
 
 
+async def test_what_is_only_decoded_has_its_turn_on_the_decoding_threads(make, encoder) -> None:
+    runtime = make(decode_threads=1)
+    decoding, go = threading.Event(), threading.Event()
+    order: list[str] = []
+
+    def load() -> Tensor:
+        decoding.set()
+        assert go.wait(30)
+        order.append("encoded")
+        return pixels(1)()
+
+    encoded = runtime.submit("1", load)
+    await asyncio.to_thread(decoding.wait, 10)
+    checked = asyncio.create_task(runtime.on_decoding_thread(lambda: order.append("checked")))
+    await asyncio.sleep(0)  # let it begin
+    go.set()
+    await checked
+    assert order == ["encoded", "checked"]
+    assert await asyncio.to_thread(value_of, encoded) == 1
+
+    def broken() -> None:
+        raise ImageFormatError("no image")
+
+    with pytest.raises(ImageFormatError):
+        await runtime.on_decoding_thread(broken)
+    runtime.shutdown()
+    with pytest.raises(EncoderNotReadyError):
+        await runtime.on_decoding_thread(lambda: None)
+
+
 async def test_cancelling_a_request_task_gives_up_its_image(make, encoder) -> None:
     runtime = make()
     hold_busy(runtime, encoder)
