@@ -8,10 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
-from service.alignment.model import AlignmentModel, Variant, needs_new_projection
+from service.alignment.model import AlignmentModel, Variant
 from service.alignment.presets import LAION_TO_CC_SBU, PRESETS, Stage
 from service.alignment.processes import joined
 from service.alignment.sources import open_source
+from service.alignment.starts import check_folder, check_start, starts_anew
 from service.alignment.trainer import FINISHED, RunSettings, Trainer
 from service.errors import AlignmentError, DatasetError
 from service.model_folder.layout import ModelFolder
@@ -124,7 +125,7 @@ def _train(arguments: argparse.Namespace) -> None:
         model = AlignmentModel.load(
             folder,
             arguments.variant,
-            fresh=_starts_anew(arguments),
+            fresh=starts_anew(arguments),
             initial_scale=stage.initial_scale,
             seed=arguments.seed,
             device=processes.device,
@@ -161,7 +162,7 @@ def check(arguments: argparse.Namespace) -> None:
         raise AlignmentError(
             "--keep-features is for images that come again; crops do not. Leave one out."
         )
-    _check_start(arguments)
+    check_start(arguments)
     if (arguments.out / FINISHED).resolve() == arguments.model.resolve():
         raise AlignmentError(f"{arguments.model} would be overwritten; give another --out.")
     if arguments.projection and not arguments.projection.is_file():
@@ -172,62 +173,6 @@ def check(arguments: argparse.Namespace) -> None:
         raise AlignmentError(
             f"{arguments.out} cannot be the run's folder: {error.strerror}."
         ) from error
-
-
-def _starts_anew(arguments: argparse.Namespace) -> bool:
-    if PRESETS[arguments.preset].name == "stage1":
-        return not arguments.keep_projection
-    return bool(arguments.new_projection)
-
-
-def _check_start(arguments: argparse.Namespace) -> None:
-    """Refuse what would change nothing about the projection that a run starts from."""
-    stage = PRESETS[arguments.preset].name
-    if stage == "stage1" and arguments.new_projection:
-        raise AlignmentError(
-            "--new-projection is for stage 2; stage 1 starts from a new one anyway."
-        )
-    if stage == "stage2" and arguments.keep_projection:
-        raise AlignmentError("--keep-projection is for stage 1; stage 2 keeps the folder's anyway.")
-    starts = {
-        "--projection": arguments.projection is not None,
-        "--keep-projection": arguments.keep_projection,
-        "--new-projection": arguments.new_projection,
-    }
-    given = [name for name, is_given in starts.items() if is_given]
-    if len(given) > 1:
-        raise AlignmentError(f"{' and '.join(given)}: a run starts from one projection; give one.")
-    if arguments.initial_scale is not None and (
-        arguments.projection or not _starts_anew(arguments)
-    ):
-        raise AlignmentError(
-            "--initial-scale is of a new projection, and this run does not start from one"
-            + (f" but from {given[0]}." if given else "; --new-projection asks for one.")
-        )
-
-
-def check_folder(arguments: argparse.Namespace, folder: ModelFolder) -> None:
-    """Refuse what the folder's own form cannot give.
-
-    Raises:
-        AlignmentError: a trained projection would be dropped without a word, or there is nothing to copy.
-    """
-    if (
-        needs_new_projection(folder, arguments.variant)
-        and not _starts_anew(arguments)
-        and arguments.projection is None
-    ):
-        raise AlignmentError(
-            f"The projection of {arguments.model} has not the form that --variant {arguments.variant} "
-            "trains, so it would be dropped for a random one. Train that form in stage 1 first, give a "
-            "--projection of it, or ask for a random one with "
-            + ("--new-projection." if not arguments.keep_projection else "no --keep-projection.")
-        )
-    if arguments.copy_language_model and not folder.language_model_is_local:
-        raise AlignmentError(
-            f"--copy-language-model: {folder.language_model} is on the hub and not on this disk. Leave it "
-            "out, or make the folder with `import --llm-files copy`."
-        )
 
 
 def chosen_stage(arguments: argparse.Namespace) -> Stage:

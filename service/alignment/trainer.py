@@ -6,7 +6,6 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,13 +18,13 @@ from torch.utils.data import DataLoader
 from service.alignment.bar import ProgressBar
 from service.alignment.batches import Batch, Batches
 from service.alignment.checkpoint import (
-    PROJECTION,
     Measured,
     Progress,
     load_checkpoint,
     replace_file,
     save_checkpoint,
 )
+from service.alignment.failures import diverged, full_memory_named, worker_deaths_named
 from service.alignment.formats import INSTRUCTIONS, TokenizedSample, tokenize_sample
 from service.alignment.identity import described_data, described_folder, described_stage
 from service.alignment.model import AlignmentModel, Variant
@@ -111,7 +110,7 @@ class Trainer:
         first = self._resume()
         self.processes.share(self.model.trained.values())
         if first < self.stage.steps:
-            with _worker_deaths_named(), self._full_memory_named():
+            with worker_deaths_named(), full_memory_named(self.processes.device, self.stage.batch):
                 self._train(first)
         finished = self.settings.out / FINISHED
         skipped = self._skipped_by_all()
@@ -143,16 +142,6 @@ class Trainer:
                 "another one, and near this step a few samples may come twice or a round later."
             )
         return progress.step
-
-    @contextmanager
-    def _full_memory_named(self) -> Iterator[None]:
-        try:
-            yield
-        except torch.OutOfMemoryError as error:
-            raise AlignmentError(
-                f"{self.processes.device} has too little free memory for a batch of {self.stage.batch}: "
-                "give a smaller --batch, which makes it another run, and another --out."
-            ) from error
 
     def _check_all_go_on_from(self, step: int) -> None:
         # They would wait for one another for ever: who begins earlier has more steps to go.
@@ -200,18 +189,9 @@ class Trainer:
         gradients = [p.grad for p in self.model.trained.values() if p.grad is not None]
         norm = float(nn.utils.get_total_norm(gradients))
         if not (math.isfinite(value) and math.isfinite(norm)):
-            raise AlignmentError(self._diverged(rate))
+            raise diverged(self.settings.out, rate, self.stage.learning_rate)
         self.optimiser.step()
         return value
-
-    def _diverged(self, rate: float) -> str:
-        out = self.settings.out
-        return (
-            f"The loss or its gradient is not a number any more (learning rate {rate:.3g}); the last checkpoint in {out}, "
-            "if there is one yet, is intact. A lower rate may help, which makes it another run: give a "
-            f"lower --learning-rate than {self.stage.learning_rate:g} and another --out, and where that "
-            f"run is to begin with this one's checkpoint, --projection {out / PROJECTION}."
-        )
 
     def _loss(self, pixels: Tensor, samples: list[TokenizedSample]) -> Tensor:
         device = self.processes.device.type
@@ -323,21 +303,6 @@ class Trainer:
     def _say(self, text: str) -> None:
         if self.processes.is_first:
             print(text, file=sys.stderr, flush=True)
-
-
-@contextmanager
-def _worker_deaths_named() -> Iterator[None]:
-    """The loader's signal handler may raise anywhere, in the middle of a step as well."""
-    try:
-        yield
-    except RuntimeError as error:
-        if not str(error).startswith("DataLoader worker"):
-            raise
-        raise AlignmentError(
-            "A process that decodes images was killed, perhaps because memory ran out: fewer --workers "
-            "need less. The last checkpoint is intact; run again, with fewer of them if you like, to go on "
-            "from it."
-        ) from error
 
 
 def _groups(parameters: Iterable[nn.Parameter], decay: float) -> list[dict[str, object]]:

@@ -8,6 +8,7 @@ import pytest
 from service.alignment import command
 from service.alignment.command import data_sets
 from service.alignment.presets import LAION_TO_CC_SBU
+from service.alignment.starts import check_folder
 from service.cli import main
 from service.errors import AlignmentError, DatasetError
 from service.model_folder.layout import ModelFolder
@@ -102,15 +103,15 @@ def test_a_trained_projection_is_not_dropped_without_a_word(tiny_folder, argumen
     command.add_arguments(parser)
     given = ["--model", str(tiny_folder), "--data", "x", "--out", "x", *arguments.split()]
     folder = ModelFolder.open(tiny_folder)
-    command.check_folder(parser.parse_args(given), folder)
+    check_folder(parser.parse_args(given), folder)
     other = parser.parse_args([*given, "--variant", "three-layers"])
     if refused:
         with pytest.raises(
             AlignmentError, match=r"would be dropped for a random one\. Train that form"
         ):
-            command.check_folder(other, folder)
+            check_folder(other, folder)
     else:
-        command.check_folder(other, folder)
+        check_folder(other, folder)
 
 
 def test_a_language_model_of_the_hub_cannot_be_copied(tiny_folder):
@@ -120,8 +121,8 @@ def test_a_language_model_of_the_hub_cannot_be_copied(tiny_folder):
     folder = ModelFolder.open(tiny_folder)
     index = folder.index.model_copy(update={"language_model": "lmsys/vicuna-7b-v1.5"})
     arguments = parser.parse_args([*given, "--copy-language-model"])
-    with pytest.raises(AlignmentError, match=r"lmsys/vicuna-7b-v1\.5 is on the hub"):
-        command.check_folder(arguments, ModelFolder(folder.root, index))
+    with pytest.raises(AlignmentError, match=r"lmsys/vicuna-7b-v1\.5 is no folder on this disk"):
+        check_folder(arguments, ModelFolder(folder.root, index))
 
 
 def test_a_file_in_the_place_of_the_runs_folder_is_refused(tmp_path):
