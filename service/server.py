@@ -73,6 +73,7 @@ class Server:
             self._keys.append(KeyFile(settings.api_keys_file))
         if given := given_keys(arguments):
             self._keys.append(GivenKeys(given))
+        self._cut: Callable[[], None] = lambda: None
         self._stop = asyncio.Event()
         self._exit_status = 0
 
@@ -158,8 +159,9 @@ class Server:
     def _guarded(self, app: ASGIApp) -> ASGIApp:
         if self._silence:
             app = KeepAlive(app, self._silence)
-        app = Deadline(app, self._settings.request_max_seconds)
-        return RequireKey(app, *self._keys) if self._keys else app
+        deadline = Deadline(app, self._settings.request_max_seconds)
+        self._cut = deadline.cut
+        return RequireKey(deadline, *self._keys) if self._keys else deadline
 
     async def _load(self, what: str, load: Callable[P, R], *args: P.args, **kw: P.kwargs) -> R:
         start = monotonic()
@@ -182,6 +184,7 @@ class Server:
         say(f"Draining: {self._lifecycle.in_flight} requests under way, at most {grace} s.")
         if cut := await self._lifecycle.drain(grace):
             say(f"{cut} requests were cut.")
+            self._cut()
 
 
 def _fail(error: BaseException) -> None:

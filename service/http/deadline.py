@@ -14,7 +14,7 @@ from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.http.lifecycle import respond
+from service.http.lifecycle import State, respond
 from service.http.openai_errors import error_body
 from service.http.protocol import ABORT
 
@@ -38,6 +38,12 @@ class Deadline:
     def __init__(self, app: ASGIApp, max_seconds: float) -> None:
         self._app = app
         self._max_seconds = max_seconds
+        self._under_way: set[_Exchange] = set()
+
+    def cut(self) -> None:
+        """End all requests that are under way, each with a word to its client: the service stops."""
+        for exchange in self._under_way:
+            exchange.expire(State.DRAINING, "The service is stopping.", 503)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the application for as long as the request may take."""
@@ -55,7 +61,9 @@ class Deadline:
                 seconds, reason = own, GAVE_UP
         abort = scope.get("extensions", {}).get(ABORT)
         exchange = _Exchange(receive, send, abort)
-        timer = asyncio.get_running_loop().call_later(seconds, exchange.expire)
+        text = f"The request took longer than {seconds:g} seconds."
+        timer = asyncio.get_running_loop().call_later(seconds, exchange.expire, reason, text, 504)
+        self._under_way.add(exchange)
         try:
             await self._app(scope, exchange.receive, exchange.send)
         except ClientDisconnect:
@@ -63,9 +71,10 @@ class Deadline:
                 raise
         finally:
             timer.cancel()
+            self._under_way.discard(exchange)
         if exchange.expired.is_set() and not exchange.complete:
-            scope.setdefault("state", {})["rejected"] = reason
-            await exchange.end(f"The request took longer than {seconds:g} seconds.")
+            scope.setdefault("state", {})["rejected"] = exchange.reason
+            await exchange.end()
 
 
 def _seconds(text: str) -> float | None:
@@ -82,6 +91,8 @@ class _Exchange:
     def __init__(self, receive: Receive, send: Send, abort: Callable[[], None] | None) -> None:
         self.expired = asyncio.Event()
         self.complete = False
+        self.reason = self._text = ""
+        self._status = 0
         self._receive = receive
         self._send = send
         self._abort = abort
@@ -89,8 +100,11 @@ class _Exchange:
         self._arrived = False
         self._headers: Headers | None = None
 
-    def expire(self) -> None:
+    def expire(self, reason: str, text: str, status: int) -> None:
         """The time is over; who waits for the client to read waits a little longer, not for ever."""
+        if self.expired.is_set():
+            return
+        self.reason, self._text, self._status = reason, text, status
         self.expired.set()
         self._give_up_soon()
 
@@ -132,11 +146,12 @@ class _Exchange:
         finally:
             self._sending -= 1
 
-    async def end(self, text: str) -> None:
+    async def end(self) -> None:
         """Say that the time is over, in whatever form still fits."""
         self._give_up_soon()
-        status = 504 if self._arrived else 408
-        body = error_body(text, "TimeoutError", status)
+        status = self._status if self._arrived else 408
+        kind = "ServiceUnavailableError" if status == 503 else "TimeoutError"
+        body = error_body(self._text, kind, status)
         if self._headers is None:
             await respond(self._pass, status, body)
         elif "event-stream" in self._headers.get("content-type", ""):

@@ -13,12 +13,14 @@ from vllm.entrypoints.serve.utils.api_utils import with_cancellation
 
 from service.http.deadline import Deadline
 
+started: list[str] = []
 aborted: list[str] = []
 
 
 @with_cancellation
 async def answer(_: Request, raw_request: Request) -> JSONResponse:
     """Works in a task of its own, which only a disconnect ends."""
+    started.append("answer")
     try:
         await asyncio.sleep(float(raw_request.query_params["seconds"]))
     except asyncio.CancelledError:
@@ -35,6 +37,7 @@ async def whole(request: Request) -> JSONResponse:
 
 async def stream(_: Request) -> StreamingResponse:
     async def events():  # type: ignore[no-untyped-def]
+        started.append("stream")
         try:
             while True:
                 yield "data: x\n\n"
@@ -53,6 +56,7 @@ def client(max_seconds: float) -> httpx.AsyncClient:
 
 @pytest.fixture(autouse=True)
 def _clear() -> None:
+    started.clear()
     aborted.clear()
 
 
@@ -96,6 +100,27 @@ def test_a_stream_ends_with_an_error_event() -> None:
     assert events[0] == "data: x"
     assert events[-1].startswith("event: error\ndata: {")
     assert aborted == ["stream"]
+
+
+@pytest.mark.parametrize("path", ["/stream", "/whole?seconds=30"])
+def test_what_outlives_a_drain_is_told_so(path: str) -> None:
+    routes = [Route("/whole", whole, methods=["POST"]), Route("/stream", stream, methods=["POST"])]
+    app = Deadline(Starlette(routes=routes), 30)
+
+    async def run() -> httpx.Response:
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(app), base_url="http://x"
+        ) as http:
+            asking = asyncio.create_task(http.post(path, content=b"body"))
+            while not started:  # noqa: ASYNC110 - the applications say so in a list
+                await asyncio.sleep(0)
+            app.cut()
+            return await asking
+
+    response = asyncio.run(run())
+    assert response.status_code == (200 if path == "/stream" else 503)
+    assert "The service is stopping." in response.text
+    assert aborted
 
 
 def test_a_body_that_does_not_arrive_is_the_clients_fault() -> None:
