@@ -103,7 +103,7 @@ async def test_none_after_the_application_failed() -> None:
 
 
 async def test_the_interval_is_vllms_flag_and_vllm_adds_none(tmp_path: Path) -> None:
-    arguments = Namespace(sse_keep_alive_interval=1)
+    arguments = Namespace(sse_keep_alive_interval=1, api_key=None)
     with socket.socket() as listener:
         server = Server(resolve_model("default", tmp_path), Settings(), arguments, listener)
     assert arguments.sse_keep_alive_interval == 0
