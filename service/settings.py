@@ -52,7 +52,7 @@ class Settings(BaseSettings):
 
     api_keys_file: Path | None = None
     """File of names and hashes of API keys (`minigpt4-service keys add NAME FILE`), read again when it
-    changes. Without one no key is asked for."""
+    changes. Without one, and without `--api-key`, no key is asked for."""
 
     isolate_keys: bool = False
     """Whether each API key has caches of its own, so that nobody can tell by an answer's timing what
