@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from service.errors import EvaluationError, RemoteError
 from service.evaluation.questions import Question
-from service.remote import Endpoint, Remote, connect
+from service.remote import Endpoint, Message, Remote, connect
 
 MAX_TOKENS = 300
 
@@ -58,17 +58,20 @@ async def _ask_all(
 
 
 async def _ask(remote: Remote, item: Question) -> Answer:
-    content: list[dict[str, object]] = [
+    """The answer to the last turn; the earlier ones stay in the conversation as they were answered."""
+    pictures: list[Message] = [
         {"type": "image_url", "image_url": {"url": _data_uri(image)}} for image in item.images
     ]
-    content.append({"type": "text", "text": item.turn.question})
+    messages: list[Message] = []
     try:
-        reply = await remote.ask(
-            [{"role": "user", "content": content}],
-            MAX_TOKENS,
-            temperature=0,
-            extra_body={"repetition_penalty": 1.0},
-        )
+        for question in (*item.before, item.turn.question):
+            text: Message = {"type": "text", "text": question}
+            messages.append({"role": "user", "content": [*pictures, text]})
+            reply = await remote.ask(
+                messages, MAX_TOKENS, temperature=0, extra_body={"repetition_penalty": 1.0}
+            )
+            messages.append({"role": "assistant", "content": reply.text})
+            pictures = []
     except RemoteError as error:
         return Answer("", error=str(error))
     return Answer(reply.text, reply.cut)

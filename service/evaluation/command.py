@@ -21,6 +21,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--api-key", default="none")
     parser.add_argument("--set", choices=SETS, default="held-out", dest="test_set")
     parser.add_argument("--questions", type=int, default=100, help="questions of each kind")
+    parser.add_argument(
+        "--turns-before",
+        type=int,
+        default=0,
+        metavar="N",
+        help="ask N other questions about the same picture first, in the same conversation",
+    )
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
     parser.add_argument("--concurrency", type=int, default=8)
     parser.add_argument("--label", default="model", help="name of the model in reports")
@@ -39,9 +46,11 @@ def run(arguments: argparse.Namespace) -> None:
         return
     if arguments.questions < 1 or arguments.concurrency < 1:
         raise EvaluationError("--questions and --concurrency must be at least 1.")
-    figures = Figures(arguments.label, arguments.test_set)
+    if arguments.turns_before < 0:
+        raise EvaluationError("--turns-before must not be negative.")
+    figures = Figures(arguments.label, arguments.test_set, turns_before=arguments.turns_before)
     for kind in arguments.kinds:
-        items = questions(arguments.test_set, kind, arguments.questions)
+        items = questions(arguments.test_set, kind, arguments.questions, arguments.turns_before)
         answers = ask_all(
             arguments.url,
             items,

@@ -29,6 +29,7 @@ class Figures:
         failures: Share of failed descriptions and poems, by reason; ``any`` is the failure rate.
         errors: Requests without an answer; they count as wrong.
         wrong: Some wrong answers of each kind, for a person to look at.
+        turns_before: Other questions that came first in each question's conversation.
     """
 
     label: str
@@ -41,6 +42,13 @@ class Figures:
     failures: dict[str, dict[str, float]] = field(default_factory=dict)
     errors: int = 0
     wrong: dict[str, list[str]] = field(default_factory=dict)
+    turns_before: int = 0
+
+    @property
+    def heading(self) -> str:
+        """What a report calls these figures."""
+        asked = f", after {self.turns_before} turns" if self.turns_before else ""
+        return f"{self.label}, {self.test_set}{asked}"
 
     def save(self, file: Path) -> None:
         """Write as JSON."""

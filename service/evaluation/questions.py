@@ -5,12 +5,13 @@ stage 2's data set is left out here.
 """
 
 import io
-from dataclasses import dataclass
+import random
+from dataclasses import dataclass, replace
 from functools import cache
 
 from PIL import Image
 
-from service.demo.conversations.asking import ask
+from service.demo.conversations.asking import MAKERS, ask
 from service.demo.conversations.descriptions import ALIGNMENT_INSTRUCTIONS
 from service.demo.conversations.two_images import compare
 from service.demo.conversations.wording import Turn
@@ -49,15 +50,18 @@ class Question:
         turn: Kind, question and canonical answer.
         scenes: What the images show.
         images: PNG bytes, one for each scene.
+        before: What is asked about the same images first, in the same conversation; not judged.
     """
 
     turn: Turn
     scenes: tuple[Scene, ...]
     images: tuple[bytes, ...]
+    before: tuple[str, ...] = ()
 
 
-def questions(set_name: str, kind: str, number: int) -> list[Question]:
-    """The first ``number`` questions of a kind: the same on every machine.
+def questions(set_name: str, kind: str, number: int, turns_before: int = 0) -> list[Question]:
+    """The first ``number`` questions of a kind: the same on every machine, and the same however many
+    turns come before.
 
     Raises:
         EvaluationError: there is no such set or kind.
@@ -70,9 +74,10 @@ def questions(set_name: str, kind: str, number: int) -> list[Question]:
     index = 0
     while len(found) < number:
         question = _question(set_name, kind, index)
-        index += 1
         if question is not None:
-            found.append(question)
+            rng = rng_for(f"{set_name}/{kind}/before", index)
+            found.append(replace(question, before=_before(question, rng, turns_before)))
+        index += 1
     return found
 
 
@@ -95,6 +100,22 @@ def _question(set_name: str, kind: str, index: int) -> Question | None:
         return None  # the scene allows no such question
     images = tuple(_png(render(scene, rng, SETS[set_name])) for scene in scenes)
     return Question(turn, scenes, images)
+
+
+def _before(question: Question, rng: random.Random, number: int) -> tuple[str, ...]:
+    """Questions of other kinds about the same scenes, each kind once before one comes again; about two
+    images there is one kind only."""
+    found: list[str] = []
+    kinds: list[str] = []
+    while len(found) < number:
+        if len(question.scenes) == 2:
+            found.append(compare(*question.scenes, rng).question)
+            continue
+        kinds = kinds or rng.sample(sorted(MAKERS), len(MAKERS))
+        turn = ask(question.scenes[0], rng, kinds.pop())
+        if turn.kind != question.turn.kind:
+            found.append(turn.question)
+    return tuple(found)
 
 
 @cache

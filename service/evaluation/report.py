@@ -15,7 +15,7 @@ _COLOURS = ("#1f5fbf", "#d9622b", "#2f8f4e", "#8a4fbf", "#b8992e", "#c23b5a")
 
 def table(results: Sequence[Figures]) -> str:
     """One column a model and set, one row a figure, in percent."""
-    heads = [f"{result.label}, {result.test_set}" for result in results]
+    heads = [result.heading for result in results]
     rows = [["", *heads], ["---"] * (len(results) + 1)]
     for kind in KINDS:
         if any(kind in result.accuracy for result in results):
@@ -45,8 +45,7 @@ def bars(results: Sequence[Figures]) -> bytes:
     for number, result in enumerate(results):
         colour = _COLOURS[number % len(_COLOURS)]
         _rectangle(draw, _LABEL, top + 3, _LABEL + 20, top + _ROW - 3, colour)
-        text = f"{result.label}, {result.test_set}"
-        draw.text(((_LABEL + 28) * _SCALE, top * _SCALE), text, "#222222", font)
+        draw.text(((_LABEL + 28) * _SCALE, top * _SCALE), result.heading, "#222222", font)
         top += _ROW
     top += 16
     for name, shares in groups.items():

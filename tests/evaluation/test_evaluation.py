@@ -142,6 +142,40 @@ def test_failed_requests_count_as_wrong_and_all_failing_is_an_error():
         ask_all(url, items)
 
 
+def test_turns_before_are_asked_in_the_same_conversation_and_only_the_last_is_judged(tmp_path):
+    alone = questions("held-out", "colour", 3)
+    later = questions("held-out", "colour", 3, turns_before=2)
+    assert [dataclasses.replace(item, before=()) for item in later] == alone
+    expected = {item.turn.question: item.turn.answer for item in later}
+    seen, out = [], tmp_path / "figures.json"
+
+    def answer(body):
+        seen.append(body["messages"])
+        question = body["messages"][-1]["content"][-1]["text"]
+        last = len(body["messages"]) == 5
+        return expected[question] if last else "Of no use.", 3, "stop"
+
+    with fake_openai(answer) as url:
+        words = ["--kinds", "colour", "--questions", "3", "--concurrency", "1"]
+        run(parsed("--url", url, "--turns-before", "2", *words, "--out", str(out)))
+    assert Figures.load(out).accuracy == {"colour": 1.0}
+    assert [len(messages) for messages in seen] == [1, 3, 5] * 3
+    asked, reply, *_ = seen[2]
+    assert [part["type"] for part in asked["content"]] == ["image_url", "text"]
+    assert reply == {"role": "assistant", "content": "Of no use."}
+    texts = [message["content"][-1] for message in seen[2] if message["role"] == "user"]
+    said = [text["text"] for text in texts]
+    assert said == [*later[0].before, later[0].turn.question]
+    assert table([Figures.load(out)]).startswith("|  | model, held-out, after 2 turns |")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_turns_before_are_of_other_kinds_where_there_are_any(kind):
+    for item in questions("held-out", kind, 3, turns_before=20):
+        assert len(item.before) == 20
+        assert kind == "compare" or item.turn.question not in item.before
+
+
 def test_an_unreachable_service_is_one_clear_error():
     with pytest.raises(EvaluationError, match="No service answers"):
         ask_all("http://127.0.0.1:9", questions("held-out", "colour", 1))
