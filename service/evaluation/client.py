@@ -28,28 +28,33 @@ class Answer:
 
 
 def ask_all(
-    url: str, items: Sequence[Question], *, concurrency: int = 8, api_key: str = "none"
+    url: str,
+    items: Sequence[Question],
+    *,
+    concurrency: int = 8,
+    api_key: str = "none",
+    temperature: float = 0.0,
 ) -> list[Answer]:
-    """Answers in the order of the questions, decoded greedily.
+    """Answers in the order of the questions; decoded greedily, or sampled with each question's own seed.
 
     Raises:
         EvaluationError: the service cannot be reached or refuses every question.
     """
-    return asyncio.run(_ask_all(url, items, concurrency, api_key))
+    return asyncio.run(_ask_all(url, items, concurrency, api_key, temperature))
 
 
 async def _ask_all(
-    url: str, items: Sequence[Question], concurrency: int, api_key: str
+    url: str, items: Sequence[Question], concurrency: int, api_key: str, temperature: float
 ) -> list[Answer]:
     slots = asyncio.Semaphore(concurrency)
     try:
         async with connect(Endpoint(url, api_key=api_key)) as remote:
 
-            async def one(item: Question) -> Answer:
+            async def one(seed: int, item: Question) -> Answer:
                 async with slots:
-                    return await _ask(remote, item)
+                    return await _ask(remote, item, temperature, seed)
 
-            answers = await asyncio.gather(*(one(item) for item in items))
+            answers = await asyncio.gather(*(one(*numbered) for numbered in enumerate(items)))
     except RemoteError as error:
         raise EvaluationError(str(error)) from error
     if items and all(answer.error for answer in answers):
@@ -57,7 +62,7 @@ async def _ask_all(
     return list(answers)
 
 
-async def _ask(remote: Remote, item: Question) -> Answer:
+async def _ask(remote: Remote, item: Question, temperature: float, seed: int) -> Answer:
     """The answer to the last turn; the earlier ones stay in the conversation as they were answered."""
     pictures: list[Message] = [
         {"type": "image_url", "image_url": {"url": _data_uri(image)}} for image in item.images
@@ -68,7 +73,11 @@ async def _ask(remote: Remote, item: Question) -> Answer:
             text: Message = {"type": "text", "text": question}
             messages.append({"role": "user", "content": [*pictures, text]})
             reply = await remote.ask(
-                messages, MAX_TOKENS, temperature=0, extra_body={"repetition_penalty": 1.0}
+                messages,
+                MAX_TOKENS,
+                temperature=temperature,
+                seed=seed,
+                extra_body={"repetition_penalty": 1.0},
             )
             messages.append({"role": "assistant", "content": reply.text})
             pictures = []

@@ -28,6 +28,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="ask N other questions about the same picture first, in the same conversation",
     )
+    parser.add_argument(
+        "--temperature",
+        type=float,
+        default=0.0,
+        help="above 0: sample, as the original's demo does",
+    )
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
     parser.add_argument("--concurrency", type=int, default=8)
     parser.add_argument("--label", default="model", help="name of the model in reports")
@@ -46,9 +52,14 @@ def run(arguments: argparse.Namespace) -> None:
         return
     if arguments.questions < 1 or arguments.concurrency < 1:
         raise EvaluationError("--questions and --concurrency must be at least 1.")
-    if arguments.turns_before < 0:
-        raise EvaluationError("--turns-before must not be negative.")
-    figures = Figures(arguments.label, arguments.test_set, turns_before=arguments.turns_before)
+    if arguments.turns_before < 0 or not 0 <= arguments.temperature <= 2:
+        raise EvaluationError("--turns-before must be 0 or more, --temperature between 0 and 2.")
+    figures = Figures(
+        arguments.label,
+        arguments.test_set,
+        turns_before=arguments.turns_before,
+        temperature=arguments.temperature,
+    )
     for kind in arguments.kinds:
         items = questions(arguments.test_set, kind, arguments.questions, arguments.turns_before)
         answers = ask_all(
@@ -56,6 +67,7 @@ def run(arguments: argparse.Namespace) -> None:
             items,
             concurrency=arguments.concurrency,
             api_key=arguments.api_key,
+            temperature=arguments.temperature,
         )
         measure(figures, kind, items, answers)
         print(f"{kind}: {len(items)} questions asked", file=sys.stderr, flush=True)

@@ -30,6 +30,7 @@ class Figures:
         errors: Requests without an answer; they count as wrong.
         wrong: Some wrong answers of each kind, for a person to look at.
         turns_before: Other questions that came first in each question's conversation.
+        temperature: Of sampling; 0 is greedy decoding.
     """
 
     label: str
@@ -43,12 +44,14 @@ class Figures:
     errors: int = 0
     wrong: dict[str, list[str]] = field(default_factory=dict)
     turns_before: int = 0
+    temperature: float = 0.0
 
     @property
     def heading(self) -> str:
         """What a report calls these figures."""
         asked = f", after {self.turns_before} turns" if self.turns_before else ""
-        return f"{self.label}, {self.test_set}{asked}"
+        sampled = f", temperature {self.temperature:g}" if self.temperature else ""
+        return f"{self.label}, {self.test_set}{asked}{sampled}"
 
     def save(self, file: Path) -> None:
         """Write as JSON."""

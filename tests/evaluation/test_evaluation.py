@@ -169,6 +169,22 @@ def test_turns_before_are_asked_in_the_same_conversation_and_only_the_last_is_ju
     assert table([Figures.load(out)]).startswith("|  | model, held-out, after 2 turns |")
 
 
+def test_sampling_is_seeded_by_question_and_named_in_the_report(tmp_path):
+    seen, out = [], tmp_path / "figures.json"
+
+    def answer(body):
+        seen.append((body["temperature"], body["seed"]))
+        return "A poem.", 3, "stop"
+
+    with fake_openai(answer) as url:
+        words = ["--kinds", "poem", "--questions", "3", "--concurrency", "1"]
+        run(parsed("--url", url, "--temperature", "1", *words, "--out", str(out)))
+        with pytest.raises(EvaluationError, match="--temperature"):
+            run(parsed("--url", url, "--temperature", "-1", *words))
+    assert seen == [(1.0, 0), (1.0, 1), (1.0, 2)]
+    assert table([Figures.load(out)]).startswith("|  | model, held-out, temperature 1 |")
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_turns_before_are_of_other_kinds_where_there_are_any(kind):
     for item in questions("held-out", kind, 3, turns_before=20):
