@@ -12,7 +12,6 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.data import DataLoader
 
 from service.alignment.bar import ProgressBar
@@ -29,6 +28,7 @@ from service.alignment.formats import INSTRUCTIONS, TokenizedSample, tokenize_sa
 from service.alignment.identity import described_data, described_folder, described_stage
 from service.alignment.model import AlignmentModel, Variant
 from service.alignment.plot import Curve, draw_curves
+from service.alignment.precision import fast_arithmetic
 from service.alignment.presets import Stage
 from service.alignment.processes import Processes
 from service.alignment.samples import BadSample, Part, Source
@@ -194,12 +194,7 @@ class Trainer:
         return value
 
     def _loss(self, pixels: Tensor, samples: list[TokenizedSample]) -> Tensor:
-        device = self.processes.device.type
-        if device != "cpu":
-            with torch.autocast(device, torch.bfloat16):
-                return self.model.loss(pixels, samples)
-        # The fused attention's backward pass is slow on CPUs.
-        with sdpa_kernel(SDPBackend.MATH), torch.autocast(device, torch.bfloat16):
+        with fast_arithmetic(self.processes.device.type):
             return self.model.loss(pixels, samples)
 
     def _tokenized(self, batch: Batch, draw: int) -> list[TokenizedSample]:

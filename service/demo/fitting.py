@@ -11,10 +11,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from service.alignment.checkpoint import replace_file
+from service.alignment.precision import fast_arithmetic
 from service.errors import AlignmentError
 
 REPORT_EVERY = 25
@@ -57,7 +57,7 @@ def fit(
     """Train ``module`` in place; goes on from ``checkpoint`` where that exists.
 
     Args:
-        module: What is trained and saved, in float32; the loss runs under bf16 autocast.
+        module: What is trained and saved, in float32.
         samples: Sample ``i`` is made from seed ``i``, so that a resumed run sees what it would have.
         loss_of: Loss of a collated batch, and figures to print. What it draws is the module's to keep
             (``get_extra_state``).
@@ -66,7 +66,10 @@ def fit(
         AlignmentError: a checkpoint cannot be written.
     """
     optimiser = torch.optim.AdamW(
-        _groups(module, schedule.weight_decay), lr=schedule.learning_rate, betas=(0.9, 0.98)
+        _groups(module, schedule.weight_decay),
+        lr=schedule.learning_rate,
+        betas=(0.9, 0.98),
+        fused=True,
     )
     first = _resume(checkpoint, module, optimiser)
     rest = Subset(samples, range(first * schedule.batch, schedule.steps * schedule.batch))
@@ -76,12 +79,10 @@ def fit(
     for step, batch in enumerate(batches, start=first):
         for group in optimiser.param_groups:
             group["lr"] = schedule.rate(step)
-        # The fused attention's backward pass is slow on CPUs; sequences here are short.
-        with sdpa_kernel(SDPBackend.MATH):
-            with torch.autocast("cpu", torch.bfloat16):
-                loss, figures = loss_of(batch)
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
+        with fast_arithmetic("cpu"):
+            loss, figures = loss_of(batch)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
         nn.utils.clip_grad_norm_(module.parameters(), 1.0)
         optimiser.step()
         losses.append(loss.item())

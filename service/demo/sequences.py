@@ -41,9 +41,10 @@ LONG = Lengths(drill=300, conversation=400, most=480)
 
 
 Sorts = tuple[tuple[str, ...], ...]
-# Few different shapes: the CPU's matrix kernels are compiled anew for each one.
-_STEP = 40
+# Few different shapes: a CPU's bfloat16 matrix kernels are compiled anew for each one.
+_STEP = 16
 _SORT = 16
+_PART = 4
 
 
 @dataclass
@@ -295,11 +296,18 @@ class Conversations(Dataset[Encoded]):
             return encode_drill(self.codec, rng, kinds, lengths)
         return encode_conversation(self.codec, rng, lengths)
 
-    def collate(self, samples: list[Encoded]) -> dict[str, Tensor]:
-        """Pad to ``[batch, length]``; slots as ``words`` and ``weights [slots in all, 12]``.
+    def collate(self, samples: list[Encoded]) -> list[dict[str, Tensor]]:
+        """A batch in parts of four sequences, the shortest ones first: a quarter of it would be padding.
 
-        The few sequences that are too long are cut.
+        A part has ``ids`` and ``labels [sequences, length]``, and its slots' ``places`` among all its
+        tokens, ``words`` and ``weights [slots, 12]``. The few sequences that are too long are cut.
         """
+        by_length = sorted(samples, key=lambda sample: len(sample.ids))
+        return [
+            self._pad(by_length[first : first + _PART]) for first in range(0, len(samples), _PART)
+        ]
+
+    def _pad(self, samples: list[Encoded]) -> dict[str, Tensor]:
         longest = max(len(sample.ids) for sample in samples)
         most = max(lengths.most for lengths in self.lengths)
         length = min(longest + -longest % _STEP, most)

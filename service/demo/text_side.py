@@ -117,7 +117,7 @@ class TextStudent(nn.Module):
         self.noise.set_state(state)
 
     def embed(self, batch: dict[str, Tensor]) -> Tensor:
-        """``[batch, length, 192]``: tokens, and noisy word sums where the slots are."""
+        """``[sequences, length, 192]``: tokens, and noisy word sums where the slots are."""
         table = self.llama.model.embed_tokens
         embedded = table(batch["ids"])
         if not len(batch["places"]):
@@ -148,22 +148,24 @@ class TextStudent(nn.Module):
         wrong = level / self.width**0.5 * wrong
         return (sums[:, None] @ wrong[batch["places"] // length])[:, 0]
 
-    def loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
-        """Next-token loss on the answers only."""
-        hidden = self.llama.model(inputs_embeds=self.embed(batch), use_cache=False)
-        labels = batch["labels"][:, 1:]
-        places = (labels.flatten() != IGNORED).nonzero().flatten()
-        number = len(places)
-        places = functional.pad(places, (0, -number % _TARGET_STEP))
-        states = hidden.last_hidden_state[:, :-1].flatten(0, 1)[places]
-        logits, wanted = (
-            self.llama.lm_head(states).float()[:number],
-            labels.flatten()[places[:number]],
-        )
+    def loss(self, batch: list[dict[str, Tensor]]) -> tuple[Tensor, dict[str, float]]:
+        """Next-token loss on the answers only, of a batch in parts of sequences of about one length."""
+        answers = [self._answers(part) for part in batch]
+        states, wanted = (torch.cat(parts) for parts in zip(*answers, strict=True))
+        padding = -len(wanted) % _TARGET_STEP
+        logits = self.llama.lm_head(functional.pad(states, (0, 0, 0, padding)))
+        logits = logits[: len(wanted)].float()
         loss = functional.cross_entropy(logits, wanted, weight=self.weights)
         right = (logits.argmax(-1) == wanted).float()
         facts = self.weights[wanted] > 1
         return loss, {"tokens right": float(right.mean()), "facts": float(right[facts].mean())}
+
+    def _answers(self, part: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Where answers are learnt: last states ``[tokens, 192]``, and the ids to predict from them."""
+        hidden = self.llama.model(inputs_embeds=self.embed(part), use_cache=False)
+        labels = part["labels"][:, 1:].flatten()
+        places = (labels != IGNORED).nonzero().flatten()
+        return hidden.last_hidden_state[:, :-1].flatten(0, 1)[places], labels[places]
 
 
 def fact_tokens(codec: Codec) -> list[int]:

@@ -113,9 +113,9 @@ def test_an_untrained_model_mostly_finds_the_slot_that_a_question_is_about(codec
         encoded.say([codec.start])
         encoded.show(scene, rng)
         encoded.say(codec.go_on(f" The {item.kind} is"), learn=True)
-        batch = Conversations(codec.tokenizer, "test", 1).collate([encoded])
+        [part] = Conversations(codec.tokenizer, "test", 1).collate([encoded])
         with torch.no_grad():
-            seen = student.llama.model(inputs_embeds=student.embed(batch), output_attentions=True)
+            seen = student.llama.model(inputs_embeds=student.embed(part), output_attentions=True)
         # The two heads of the second layer that look up, at the last word, over the nine cells.
         looked = seen.attentions[1][0, :2, len(encoded.ids) - 1, 1 : 1 + CELLS].mean(0)
         asked += 1
@@ -142,26 +142,46 @@ def test_only_answers_are_learnt(codec):
 def test_batches_are_padded_and_put_sums_in_the_slots(codec):
     samples = Conversations(codec.tokenizer, "test", 8, drills=4)
     batch = samples.collate([samples[index] for index in range(8)])
-    assert batch["ids"].shape == batch["labels"].shape
-    assert batch["ids"].shape[1] <= 240
     student = TextStudent(codec)
-    embedded = student.embed(batch).flatten(0, 1)
-    table = student.llama.model.embed_tokens(batch["ids"]).flatten(0, 1)
-    changed = (embedded != table).any(-1).nonzero().flatten()
-    assert set(changed.tolist()) == set(batch["places"].tolist())
+    for part in batch:
+        assert part["ids"].shape == part["labels"].shape
+        assert part["ids"].shape[1] <= 240
+        embedded = student.embed(part).flatten(0, 1)
+        table = student.llama.model.embed_tokens(part["ids"]).flatten(0, 1)
+        changed = (embedded != table).any(-1).nonzero().flatten()
+        assert set(changed.tolist()) == set(part["places"].tolist())
     loss, figures = student.loss(batch)
     assert torch.isfinite(loss)
     assert 0 <= figures["tokens right"] <= 1
 
 
+def test_a_batch_in_parts_has_the_loss_of_the_whole_batch(codec, monkeypatch):
+    samples = Conversations(codec.tokenizer, "test", 16)
+    sequences = [samples[index] for index in range(16)]
+    student = TextStudent(codec)
+    # The noise would be drawn in another order.
+    monkeypatch.setattr(
+        student, "embed", lambda part: student.llama.model.embed_tokens(part["ids"])
+    )
+    parts = samples.collate(sequences)
+    lengths = [part["ids"].shape[1] for part in parts]
+    assert len(parts) == 4
+    assert lengths == sorted(lengths)
+    assert lengths[0] < lengths[-1]
+    in_parts, figures = student.loss(parts)
+    whole, same_figures = student.loss([samples._pad(sequences)])
+    torch.testing.assert_close(in_parts, whole)
+    assert figures == pytest.approx(same_figures)
+
+
 def test_a_distortion_is_one_linear_map_for_each_sequence(codec):
     samples = Conversations(codec.tokenizer, "test", 4, drills=4)
-    batch = samples.collate([samples[index] for index in range(4)])
+    [part] = samples.collate([samples[index] for index in range(4)])
     student = TextStudent(codec)
     student.distortion = 1.0
-    sums = torch.randn(len(batch["places"]), student.width)
+    sums = torch.randn(len(part["places"]), student.width)
     sums[1], sums[13] = 2 * sums[0], 2 * sums[0]
-    added = student._distortion(sums, batch)
+    added = student._distortion(sums, part)
     torch.testing.assert_close(added[1], 2 * added[0])
     assert torch.cosine_similarity(added[13], added[0], dim=0) < 0.9
 
@@ -180,7 +200,7 @@ def test_long_sequences_are_twice_as_long_and_hold_json(codec):
     samples = Conversations(codec.tokenizer, "test", 80, sorts=LONG_SORTS, lengths=(LONG,))
     sequences = [samples[index] for index in range(80)]
     assert sum(len(sequence.ids) >= LONG.drill for sequence in sequences) > 60
-    assert samples.collate(sequences[:16])["ids"].shape[1] <= LONG.most
+    assert all(part["ids"].shape[1] <= LONG.most for part in samples.collate(sequences[:16]))
     answers = [codec.tokenizer.decode(s.ids) for s in sequences[32:48]]
     assert all('{"background"' in answer for answer in answers)
 
@@ -192,6 +212,6 @@ def test_the_last_round_has_short_and_long_sequences_in_turn(codec):
     for batch, lengths in zip(batches, MIXED, strict=True):
         longest = max(len(sequence.ids) for sequence in batch)
         assert (longest > SHORT.most) == (lengths is LONG)
-        assert samples.collate(batch)["ids"].shape[1] <= LONG.most
+        assert all(part["ids"].shape[1] <= LONG.most for part in samples.collate(batch))
     learnt = [[label for label in sequence.labels if label >= 0] for sequence in batches[0]]
     assert all("yes" in said or "no" in said for said in map(codec.tokenizer.decode, learnt))
