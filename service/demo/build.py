@@ -1,5 +1,6 @@
 """The demo model from seed: text side, vision side, stage 1, stage 2, one model folder."""
 
+import os
 import shutil
 import sys
 import time
@@ -161,6 +162,8 @@ def _train_side(
         if number == 0:
             _text_side(tokenizer, work, recipe)
         else:
+            # The text side takes the longest, and the two with their data have more than two processes.
+            os.nice(10)
             _vision_side(work, recipe)
     except AlignmentError as error:
         # Its message alone, in place of the traceback that spawn would pass on.
