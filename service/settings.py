@@ -92,7 +92,7 @@ class Settings(BaseSettings):
 
     encoder_dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Weights of the vision encoder; `auto` is float32 with `--dtype float32`, else bfloat16 on a GPU
-    and on a CPU that has instructions for it."""
+    and on a CPU that multiplies it faster."""
 
     encoder_threads: int = Field(0, ge=0)
     """CPU threads of one encoding; 0 takes half of the cores, as the engine needs the others."""

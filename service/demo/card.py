@@ -45,8 +45,8 @@ def model_card(folder: Path) -> str:
            instruction format.
 
         Steps, rates and data sizes are in `service/demo` and `service/alignment/presets.py`; measured
-        accuracy is in `docs/evaluation.md`. The weights in the repository were trained while the recipe
-        was still changing: `docs/alignment.md` says where they differ from a rebuild, and how long it takes.
+        accuracy is in `docs/evaluation.md`, and how long it takes in `docs/alignment.md`. The weights in the
+        repository are what this command made.
 
         ## What it knows
 

@@ -163,10 +163,12 @@ def test_a_killed_worker_is_one_line_and_the_run_goes_on_from_its_checkpoint(
 ):
     run = trainer(tiny_folder, colours, tmp_path / "run", workers=1, checkpoint_steps=1)
     step = Trainer._step
+    # Another test's loader, not collected yet, may still have its own.
+    others = set(multiprocessing.active_children())
 
     def killing(self, batch, rate, draw):
         if draw == 3:
-            (worker,) = multiprocessing.active_children()
+            (worker,) = set(multiprocessing.active_children()) - others
             worker.kill()
         return step(self, batch, rate, draw)
 

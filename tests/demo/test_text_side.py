@@ -186,6 +186,20 @@ def test_a_distortion_is_one_linear_map_for_each_sequence(codec):
     assert torch.cosine_similarity(added[13], added[0], dim=0) < 0.9
 
 
+def test_a_slant_is_common_to_a_sequence_and_as_large_as_asked(codec):
+    samples = Conversations(codec.tokenizer, "test", 4, drills=4)
+    [part] = samples.collate([samples[index] for index in range(4)])
+    lengths = {}
+    for asked in (0.2, 0.6):
+        student = TextStudent(codec)
+        student.slant = asked
+        slant = student._slant(part)
+        assert torch.equal(slant[1], slant[0])
+        assert not torch.equal(slant[SLOTS], slant[0])
+        lengths[asked] = slant.norm(dim=-1).mean()
+    torch.testing.assert_close(lengths[0.6], 3 * lengths[0.2])
+
+
 def test_the_noise_goes_on_where_a_checkpoint_left_it(codec):
     student = TextStudent(codec)
     torch.rand(7, generator=student.noise)

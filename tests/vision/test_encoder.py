@@ -141,23 +141,18 @@ def test_sizes_that_cannot_be_are_refused(size: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "device", "capabilities", "expected"),
+    ("name", "device", "pays", "expected"),
     [
-        ("auto", "cpu", {"avx512_bf16": True}, torch.bfloat16),
-        ("auto", "cpu", {"amx_bf16": True}, torch.bfloat16),
-        ("auto", "cpu", {"avx512_f": True, "avx512_bf16": False}, torch.float32),
-        ("auto", "cpu", {}, torch.float32),
-        ("auto", "cuda", {}, torch.bfloat16),
-        ("float32", "cuda", {}, torch.float32),
-        ("bfloat16", "cpu", {}, torch.bfloat16),
+        ("auto", "cpu", True, torch.bfloat16),
+        ("auto", "cpu", False, torch.float32),
+        ("auto", "cuda", False, torch.bfloat16),
+        ("float32", "cuda", True, torch.float32),
+        ("float32", "cpu", True, torch.float32),
+        ("bfloat16", "cpu", False, torch.bfloat16),
     ],
 )
-def test_half_precision_only_where_there_are_instructions_for_it(
-    monkeypatch: pytest.MonkeyPatch,
-    name: str,
-    device: str,
-    capabilities: dict[str, bool],
-    expected: torch.dtype,
+def test_half_precision_on_a_cpu_only_where_it_is_faster(
+    monkeypatch: pytest.MonkeyPatch, name: str, device: str, pays: bool, expected: torch.dtype
 ) -> None:
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    monkeypatch.setattr("service.vision.encoder.bfloat16_pays", lambda: pays)
     assert choose_dtype(name, torch.device(device)) is expected
