@@ -14,7 +14,7 @@ def bfloat16_pays() -> bool:
     """Whether this CPU multiplies matrices faster in bfloat16 than in float32.
 
     Having instructions for it does not say so: a Xeon with ``avx512_bf16`` whose AMX was hidden by its
-    virtual machine took twice as long as in float32. Measured once a process, in some milliseconds.
+    virtual machine took twice as long as in float32. Measured once a process, in a tenth of a second.
     """
     return _seconds(torch.bfloat16) < _seconds(torch.float32)
 

@@ -73,7 +73,7 @@ _FACT_WEIGHT = 4.0
 _DRILLS = 0.12
 _DISTORTION = 0.8
 _SLANT = 0.2
-# A projection that is learnt from captions lacks half of what all word sums have in common.
+# A projection learnt from captions was off by half of a word sum's length, the same in all slots.
 _LARGE_SLANT = 0.6
 
 
