@@ -13,7 +13,7 @@ from loadtests.traffic import WORKLOADS
 from loadtests.usage import Usage
 from service.engine.client import start_engine
 from service.model_folder.layout import ModelFolder
-from service.serving import parse_vllm_flags, set_environment
+from service.serve.command import parse_vllm_flags, set_environment
 from service.settings import Settings
 
 

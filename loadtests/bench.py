@@ -22,8 +22,8 @@ from loadtests.client import Client
 from loadtests.systems import COMPILED, EAGER, Started, started
 from loadtests.traffic import WORKLOADS, Messages
 from loadtests.usage import Usage
-from service.model_folder.default import resolve_model
 from service.model_folder.layout import ModelFolder
+from service.serve.builtin_models import resolve_model
 
 SYSTEMS = ("service", "vllm", "original")
 SEEDS = count(step=100_000)

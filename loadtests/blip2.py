@@ -12,11 +12,11 @@ from typing import Any
 import torch
 from transformers import AutoTokenizer, BlipImageProcessor
 
-from service.checkpoints.reading import TensorEntry, read_checkpoint
-from service.checkpoints.writing import PlannedTensor, write_shards
 from service.model_folder.layout import ModelFolder
+from service.model_folder.vision_config import load_vision_config
+from service.tensors.reading import TensorEntry, read_checkpoint
+from service.tensors.writing import PlannedTensor, write_shards
 from service.vision.model import PIXEL_MEAN, PIXEL_STD
-from service.vision.weights import load_vision_config
 
 IMAGE = "<image>"
 PREFIXES = {

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from service.model_folder.layout import ModelFolder
-from service.vision.config import VisionConfig
+from service.model_folder.vision_config import VisionConfig
 from service.vision.encoder import TorchEncoder, choose_device, choose_dtype
 
 BATCHES = (1, 2, 4, 8, 16, 32, 64)

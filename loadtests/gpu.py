@@ -29,8 +29,8 @@ from loadtests.client import Client
 from loadtests.systems import EAGER, GPU, Started, started
 from loadtests.traffic import WORKLOADS, Messages
 from loadtests.usage import Usage
+from service.checkpoints.random_model import init_model
 from service.errors import ServiceError
-from service.model_folder.initialise import init_model
 from service.model_folder.layout import INDEX_FILE, ModelFolder
 
 FAMILY = "minigpt4-vicuna"

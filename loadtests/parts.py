@@ -12,8 +12,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from service.engine.nucleus import keep_nucleus, sort_vocabulary
-from service.model_folder.default import resolve_model
+from service.plugin.cpu_top_p import keep_nucleus, sort_vocabulary
+from service.serve.builtin_models import resolve_model
 from service.vision.weights import load_vision_encoder
 
 SECONDS = 1.0

@@ -17,8 +17,8 @@ from vllm.benchmarks.serve import main as bench_serve
 from vllm.utils.argparse_utils import FlexibleArgumentParser
 
 from loadtests.traffic import QUESTIONS, SEEN_IMAGES, picture
-from service.model_folder.default import resolve_model
 from service.model_folder.layout import ModelFolder
+from service.serve.builtin_models import resolve_model
 
 
 def options() -> argparse.Namespace:

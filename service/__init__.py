@@ -1,8 +1,9 @@
-"""Production inference service for MiniGPT-4.
+"""A production inference service for MiniGPT-4, and the tools that make and measure its models.
 
-The folders follow a request: ``app`` receives it, ``images`` fetches and decodes its pictures,
-``vision`` turns pixels into projected embeddings, ``prompt`` lays out the conversation, and
-``engine`` injects the embeddings into the Vicuna that vLLM hosts.
+The folders follow a request: ``serve`` starts the processes, ``api`` speaks HTTP, ``engine`` and ``plugin``
+adapt vLLM, ``embeddings``, ``images``, ``files``, ``vision`` and ``prompt`` prepare what the engine reads.
+``checkpoints``, ``training``, ``curation``, ``evaluation``, ``scenes`` and ``demo`` make and measure models;
+serving never imports the last five.
 """
 
 __version__ = "0.1.0"

@@ -11,17 +11,20 @@ from service.errors import ServiceError
 # Module of each command; it offers add_arguments(parser) and run(arguments). Imported on demand, so
 # that `--help` does not load torch.
 COMMANDS = {
-    "serve": ("service.serving", "serve a model folder over HTTP"),
-    "import": ("service.checkpoints.command", "make a model folder from published checkpoints"),
+    "serve": ("service.serve.command", "serve a model folder over HTTP"),
+    "import": (
+        "service.checkpoints.import_command",
+        "make a model folder from published checkpoints",
+    ),
     "inspect": ("service.model_folder.inspect", "say what a model folder holds and needs"),
     "vllm-command": (
-        "service.engine.command",
+        "service.serve.vllm_command",
         "print the line that serves a folder with plain vLLM",
     ),
-    "keys": ("service.http.keys_command", "add a key to a file of API keys"),
-    "init-model": ("service.model_folder.command", "write a model folder with random weights"),
-    "align": ("service.alignment.command", "train the projection of a model folder"),
-    "curate": ("service.alignment.curate_command", "have a service write stage-2 descriptions"),
+    "keys": ("service.api.keys_command", "add a key to a file of API keys"),
+    "init-model": ("service.checkpoints.init_command", "write a model folder with random weights"),
+    "align": ("service.training.command", "train the projection of a model folder"),
+    "curate": ("service.curation.command", "have a service write stage-2 descriptions"),
     "evaluate": ("service.evaluation.command", "measure a running service's answers about scenes"),
     "build-demo": ("service.demo.command", "make the demo model's weights from seed"),
 }

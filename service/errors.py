@@ -1,4 +1,4 @@
-"""Every error of our own, in one tree; ``service/app.py`` is the only place that maps them to HTTP."""
+"""Every error of our own, in one tree; ``service/api/app.py`` is the only place that maps them to HTTP."""
 
 
 class ServiceError(Exception):

@@ -18,15 +18,10 @@ from pydantic_settings import (
 )
 
 from service.errors import SettingsError
-from service.files.store import StoreLimits
-from service.images.policy import FetchPolicy
-from service.observability.logs import LogFormat
-from service.vision.image_queue import EncodingLimits
+
+LogFormat = Literal["text", "json"]
 
 MEBIBYTE = 1 << 20
-
-MAX_FILES = 10_000
-"""Uploaded files of one owner: what a listing may read within a second."""
 
 # Kubernetes puts these into every container beside a Service named minigpt4 or minigpt4-*.
 SERVICE_LINK = re.compile(
@@ -150,39 +145,9 @@ class Settings(BaseSettings):
         return max(self.request_bodies_mb * MEBIBYTE, self.request_max_bytes)
 
     @property
-    def fetch_policy(self) -> FetchPolicy:
-        """What images may be fetched."""
-        return FetchPolicy(
-            timeout=self.image_fetch_timeout,
-            max_bytes=self.image_max_bytes,
-            allowed_hosts=frozenset(host.lower() for host in self.image_allowed_hosts),
-            allow_private_addresses=self.image_allow_private_addresses,
-        )
-
-    @property
     def files_root(self) -> Path:
         """Where uploaded files are."""
         return self.files_dir or self.cache_dir / "files"
-
-    @property
-    def store_limits(self) -> StoreLimits:
-        """How many files are kept, and how long."""
-        return StoreLimits(
-            owner_bytes=self.files_mb * MEBIBYTE,
-            owner_files=MAX_FILES,
-            max_age=max(1, round(self.files_max_hours * 3600)),
-        )
-
-    @property
-    def encoding_limits(self) -> EncodingLimits:
-        """Bounds of the encoding runtime."""
-        return EncodingLimits(
-            max_batch=self.encoder_max_batch,
-            max_wait=self.encoder_max_wait_ms / 1000,
-            max_queue=self.encoder_queue,
-            cache_bytes=self.embedding_cache_mb * MEBIBYTE,
-            decode_threads=self.decode_threads,
-        )
 
 
 def load_settings(file: Path | None = None, **command_line: Any) -> Settings:

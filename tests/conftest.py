@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from service.checkpoints.random_model import init_model
 from service.families import FAMILIES
-from service.model_folder.initialise import init_model
 from service.model_folder.layout import ModelFolder
 from tests.server import ServerProcess
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from service.checkpoints.importer import ImportPlan
-from service.checkpoints.sizes import readable
-from service.vision.weights import WEIGHTS_FILE
+from service.model_folder.vision_config import WEIGHTS_FILE
+from service.tensors.sizes import readable
 
 
 def describe(plan: ImportPlan) -> Iterator[str]:

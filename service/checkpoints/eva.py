@@ -4,9 +4,9 @@ import torch
 from torch import Tensor, nn
 
 from service.checkpoints.names import NameTable, count_layers
-from service.checkpoints.reading import TensorEntry
 from service.errors import CheckpointError
-from service.vision.config import ViTShape
+from service.model_folder.vision_config import ViTShape
+from service.tensors.reading import TensorEntry
 
 HEAD_WIDTH = 88
 """Width of one attention head of ViT-g."""

@@ -10,13 +10,13 @@ from service import __version__
 from service.checkpoints import hub
 from service.checkpoints.importer import ImportPlan
 from service.checkpoints.language_model import place, write_anew
-from service.checkpoints.reading import sha256
-from service.checkpoints.sizes import readable
-from service.checkpoints.writing import flush_to_disk, write_safetensors
 from service.errors import CheckpointError
 from service.model_folder.layout import ModelIndex, Provenance, write_index
+from service.model_folder.vision_config import CONFIG_FILE, WEIGHTS_FILE
 from service.prompt.tokenizer import write_tokenizer
-from service.vision.weights import CONFIG_FILE, WEIGHTS_FILE
+from service.tensors.reading import sha256
+from service.tensors.sizes import readable
+from service.tensors.writing import flush_to_disk, write_safetensors
 
 Report = Callable[[str], None]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from huggingface_hub import HfApi, hf_hub_download, snapshot_download
 
-from service.checkpoints.reading import INDEX_FILES
 from service.errors import CheckpointError
+from service.tensors.reading import INDEX_FILES
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 CONFIGURATION = ("config.json", "generation_config.json")

@@ -16,7 +16,6 @@ from service.checkpoints.language_model import (
 )
 from service.checkpoints.lora import DEFAULT_ALPHA, LoraUpdate, is_lora, lora_updates
 from service.checkpoints.projection import is_first_stage, trained_option
-from service.checkpoints.sizes import readable
 from service.checkpoints.tokenizers import FILES as TOKENIZER_FILES
 from service.checkpoints.tokenizers import read_tokenizer
 from service.checkpoints.vision import (
@@ -30,6 +29,7 @@ from service.checkpoints.vision import (
 )
 from service.errors import CheckpointError
 from service.families import FAMILIES, Family
+from service.tensors.sizes import readable
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from service.checkpoints.lora import LoraUpdate, check_updates
-from service.checkpoints.reading import Checkpoint, TensorEntry, read_checkpoint
-from service.checkpoints.writing import PlannedTensor, write_shards
 from service.errors import CheckpointError
 from service.families import FamilyName
+from service.tensors.reading import Checkpoint, TensorEntry, read_checkpoint
+from service.tensors.writing import PlannedTensor, write_shards
 
 Placement = Literal["reference", "link", "copy"]
 

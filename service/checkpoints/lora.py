@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from service.checkpoints.reading import TensorEntry
 from service.errors import CheckpointError
+from service.tensors.reading import TensorEntry
 
 DEFAULT_ALPHA = 16.0
 """MiniGPT-v2's lora_alpha. The update is scaled by alpha / rank: 16 / 64."""

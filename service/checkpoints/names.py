@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from service.checkpoints.reading import TensorEntry
 from service.errors import CheckpointError
+from service.tensors.reading import TensorEntry
 
 
 @dataclass(frozen=True)

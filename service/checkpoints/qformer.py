@@ -6,9 +6,9 @@ Only the query branch is run (Li et al. 2023, arXiv:2301.12597, section 3.1): no
 from collections.abc import Mapping
 
 from service.checkpoints.names import NameTable, count_layers
-from service.checkpoints.reading import TensorEntry
 from service.errors import CheckpointError
-from service.vision.config import QFormerShape
+from service.model_folder.vision_config import QFormerShape
+from service.tensors.reading import TensorEntry
 
 HEAD_WIDTH = 64
 """Width of one attention head of BERT-base, which the Q-Former started from."""

@@ -14,11 +14,11 @@ from service.checkpoints.lora import is_lora
 from service.checkpoints.names import NameTable, Translation, translate
 from service.checkpoints.projection import ORIGINAL_MODEL
 from service.checkpoints.qformer import other_origin, qformer_shape
-from service.checkpoints.reading import Checkpoint, TensorEntry, read_checkpoint
-from service.checkpoints.writing import PlannedTensor
 from service.errors import CheckpointError
 from service.families import PATCHES_PER_TOKEN, Family
-from service.vision.config import QFormerShape, VisionConfig, ViTShape
+from service.model_folder.vision_config import QFormerShape, VisionConfig, ViTShape
+from service.tensors.reading import Checkpoint, TensorEntry, read_checkpoint
+from service.tensors.writing import PlannedTensor
 from service.vision.model import VisionEncoder
 
 POSITIONS = "vit.embeddings.position_embedding"

@@ -1,6 +1,5 @@
-"""The default model's world: synthetic scenes, conversations about them, and how its weights are made.
+"""How the default model's weights are made: text side, vision side, and the two stages of alignment.
 
-The text side (``text_side``, with its ``tokens``, ``slots`` and ``sequences``) never sees an image and the
-vision side (``vision_side``) never sees the language model; only :mod:`service.alignment` brings them
-together. Nothing here knows HTTP.
+The command line imports :mod:`service.demo.command`. The text side never sees an image and the vision side
+never sees the language model; only :mod:`service.training` brings them together. Nothing here knows HTTP.
 """

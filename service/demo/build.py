@@ -13,14 +13,7 @@ from torch.multiprocessing.spawn import ProcessExitedException, spawn
 from transformers import GenerationConfig, LlamaForCausalLM
 
 from service import __version__
-from service.alignment.model import AlignmentModel, Variant
-from service.alignment.presets import PRESETS, Stage
-from service.alignment.processes import Processes
-from service.alignment.samples import Source
-from service.alignment.sources import open_source
-from service.alignment.trainer import RunSettings, Trainer
 from service.demo.card import model_card
-from service.demo.datasets import SAMPLES, write_captions, write_descriptions, write_examples
 from service.demo.fitting import Schedule
 from service.demo.text_side import LM_SCHEDULE, TextRounds, train_text
 from service.demo.tokens import learn_tokenizer
@@ -35,6 +28,13 @@ from service.errors import AlignmentError
 from service.families import FAMILIES
 from service.model_folder.layout import ModelFolder, ModelIndex, Provenance, write_index
 from service.prompt.tokenizer import write_tokenizer
+from service.scenes.datasets import SAMPLES, write_captions, write_descriptions, write_examples
+from service.training.model import AlignmentModel, Variant
+from service.training.presets import PRESETS, Stage
+from service.training.processes import Processes
+from service.training.samples import Source
+from service.training.sources import open_source
+from service.training.trainer import RunSettings, Trainer
 from service.vision.model import VisionEncoder
 from service.vision.weights import save_vision_encoder
 

@@ -44,7 +44,7 @@ def model_card(folder: Path) -> str:
         4. Stage 2: only the projection learns, from images with detailed descriptions in the
            instruction format.
 
-        Steps, rates and data sizes are in `service/demo` and `service/alignment/presets.py`; measured
+        Steps, rates and data sizes are in `service/demo` and `service/training/presets.py`; measured
         accuracy is in `docs/evaluation.md`. The weights in the repository are what this command made:
         `docs/alignment.md` says in which two runs, and how long they took.
 

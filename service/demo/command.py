@@ -6,8 +6,8 @@ from typing import get_args
 
 import torch
 
-from service.alignment.model import Variant
 from service.demo.build import FULL, QUICK, build_demo
+from service.training.model import Variant
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

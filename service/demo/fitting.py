@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Subset
 
-from service.alignment.checkpoint import replace_file
-from service.alignment.precision import fast_arithmetic
 from service.errors import AlignmentError
+from service.training.checkpoint import replace_file
+from service.training.precision import fast_arithmetic
 
 REPORT_EVERY = 25
 

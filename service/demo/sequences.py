@@ -9,13 +9,13 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from service.demo.conversations.asking import ask, casual, without_image
-from service.demo.conversations.descriptions import web_caption
-from service.demo.conversations.small_talk import small_talk
-from service.demo.conversations.two_images import compare
-from service.demo.scenes import Scene, draw_scene, rng_for
 from service.demo.slots import MARKER, loosened, slot_words
 from service.demo.tokens import SYSTEM, Codec
+from service.scenes.conversations.asking import ask, casual, without_image
+from service.scenes.conversations.descriptions import web_caption
+from service.scenes.conversations.small_talk import small_talk
+from service.scenes.conversations.two_images import compare
+from service.scenes.scene import Scene, draw_scene, rng_for
 
 IGNORED = -100
 """Label of a token that is not learnt."""

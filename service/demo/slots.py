@@ -2,7 +2,7 @@
 
 import random
 
-from service.demo.scenes import (
+from service.scenes.scene import (
     BACKGROUNDS,
     CELLS,
     COLOURS,

@@ -15,10 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from service.demo.conversations.wording import PLURALS
 from service.demo.fitting import Schedule, fit
 from service.demo.recall import ready_for_recall
-from service.demo.scenes import BACKGROUNDS, COLOURS, KINDS, SIZES, TEXTS
 from service.demo.sequences import (
     COMPARE_SORTS,
     DISTORTED_SORTS,
@@ -35,6 +33,8 @@ from service.demo.sequences import (
 )
 from service.demo.slots import MARKER, OTHERS, PLACES
 from service.demo.tokens import Codec
+from service.scenes.conversations.wording import PLURALS
+from service.scenes.scene import BACKGROUNDS, COLOURS, KINDS, SIZES, TEXTS
 
 LM_SCHEDULE = Schedule(steps=3600, batch=16, learning_rate=2e-3, weight_decay=0.02)
 LM_HARD_SCHEDULE = Schedule(

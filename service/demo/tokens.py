@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
-from service.demo.conversations.asking import ask
-from service.demo.conversations.small_talk import small_talk
-from service.demo.conversations.two_images import compare
-from service.demo.conversations.wording import vocabulary_words
-from service.demo.scenes import COLUMNS, WORDS, draw_scene, rng_for
 from service.prompt.tokenizer import BOS, BYTE_TOKENS, EOS, UNK, llama_tokenizer
+from service.scenes.conversations.asking import ask
+from service.scenes.conversations.small_talk import small_talk
+from service.scenes.conversations.two_images import compare
+from service.scenes.conversations.wording import vocabulary_words
+from service.scenes.scene import COLUMNS, WORDS, draw_scene, rng_for
 
 SYSTEM = (
     "Give the following image: <Img>ImageContent</Img>. You will be able to see the image once I "

@@ -14,8 +14,9 @@ from torch.nn import functional
 from torch.utils.data import Dataset
 
 from service.demo.fitting import Schedule, fit
-from service.demo.render import SIDE, render_labelled
-from service.demo.scenes import (
+from service.model_folder.vision_config import QFormerShape, VisionConfig, ViTShape
+from service.scenes.render import SIDE, render_labelled
+from service.scenes.scene import (
     BACKGROUNDS,
     CELLS,
     COLOURS,
@@ -27,7 +28,6 @@ from service.demo.scenes import (
     rng_for,
     with_texts,
 )
-from service.vision.config import QFormerShape, VisionConfig, ViTShape
 from service.vision.model import VisionEncoder
 
 QUERIES = CELLS + 3

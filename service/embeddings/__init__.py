@@ -1,4 +1,6 @@
-"""Projected embeddings that leave the service and come back: their form on the wire, and the route.
+"""From an image's source to its projected embeddings, and the form that embeddings have outside.
 
-Nothing here reads a pickle; what a client sends is safetensors or plain numbers of exactly one shape.
+The plugin and the embeddings route import :func:`service.embeddings.encode.encode_source`. This folder joins
+``images``, ``files`` and ``vision``, which do not know each other. It must not know vLLM or HTTP, and it
+never reads a pickle: clients send safetensors or plain numbers of exactly one shape.
 """

@@ -1,4 +1,5 @@
-"""MiniGPT-4 as a model that vLLM knows, and the flags and defaults it is started with.
+"""vLLM as the API process sees it: its flags, the client that submits requests, admission, constraints.
 
-Embeddings come in encoded: nothing here computes them, and nothing here knows HTTP.
+``api`` and ``serve`` import the client and the flags from here. Nothing here knows HTTP, images or pixels:
+a request's tenant comes as a value, its images as embeddings.
 """

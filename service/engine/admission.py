@@ -18,8 +18,8 @@ from vllm.exceptions import RetryableRequestError, VLLMError
 from vllm.outputs import RequestOutput
 from vllm.v1.engine.async_llm import AsyncLLM
 
-from service.engine.errors import BadRequestError
 from service.engine.unsent import dropping_unsent, mark_sent
+from service.plugin.errors import BadRequestError
 
 Answer = AsyncGenerator[RequestOutput, None]
 

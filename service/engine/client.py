@@ -13,17 +13,17 @@ from vllm.sampling_params import SamplingParams
 from vllm.usage.usage_lib import UsageContext
 
 from service.engine.admission import AdmittingEngine
-from service.engine.blame import log_own_faults_only
 from service.engine.constraints import check_constraints, refusing_dead_ends
 from service.engine.cpu_process import EXECUTOR, openmp_threads, shares_process
-from service.engine.errors import translating_errors
-from service.engine.parts import with_image_parts
-from service.engine.start_failure import recording
+from service.engine.log_filter import log_own_faults_only
 from service.engine.stop_strings import added_stop, ending_naturally, with_stop
-from service.engine.text_size import bounding_conversations, bounding_text, most_characters
 from service.engine.unsent import marking_unsent
 from service.errors import EngineStartError
-from service.http.tenant import TENANT
+from service.plugin.content_parts import with_image_parts
+from service.plugin.errors import translating_errors
+from service.plugin.start_failure import recording
+from service.plugin.text_limits import bounding_conversations, bounding_text, most_characters
+from service.request_context import TENANT
 
 
 class Engine(AdmittingEngine):

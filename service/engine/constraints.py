@@ -13,7 +13,7 @@ from vllm.outputs import RequestOutput
 from vllm.sampling_params import SamplingParams, StructuredOutputsParams
 from vllm.v1.engine.async_llm import AsyncLLM
 
-from service.engine.errors import BadRequestError
+from service.plugin.errors import BadRequestError
 
 MAX_CHARACTERS = 65_536
 """Length of a JSON schema, regex, grammar or list of choices; OpenAI's own limit is of this order."""

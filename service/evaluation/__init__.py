@@ -1,4 +1,5 @@
-"""How true a running service's answers about synthetic scenes are, measured through its HTTP API.
+"""How true a running service's answers are, measured through its HTTP API.
 
-Reads as an evaluation goes: questions, client, judge, figures, report. Knows the service only by its API.
+The command line imports :mod:`service.evaluation.command`. The files read as an evaluation goes: questions,
+client, judge, figures, report. Nothing here loads a model.
 """

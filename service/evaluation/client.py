@@ -5,9 +5,9 @@ import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from service.chat_client import Endpoint, Message, Remote, connect
 from service.errors import EvaluationError, RemoteError
 from service.evaluation.questions import Question
-from service.remote import Endpoint, Message, Remote, connect
 
 MAX_TOKENS = 300
 

@@ -6,8 +6,8 @@ from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
 
-from service.demo.conversations.wording import PLURALS, Turn
-from service.demo.scenes import (
+from service.scenes.conversations.wording import PLURALS, Turn
+from service.scenes.scene import (
     BACKGROUNDS,
     COLOURS,
     NUMBERS,

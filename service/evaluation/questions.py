@@ -11,14 +11,14 @@ from functools import cache
 
 from PIL import Image
 
-from service.demo.conversations.asking import MAKERS, ask
-from service.demo.conversations.descriptions import ALIGNMENT_INSTRUCTIONS
-from service.demo.conversations.two_images import compare
-from service.demo.conversations.wording import Turn
-from service.demo.datasets import SAMPLES
-from service.demo.render import SHIFTED_STYLE, TRAINING_STYLE, RenderSettings, render
-from service.demo.scenes import Scene, draw_scene, rng_for
 from service.errors import EvaluationError
+from service.scenes.conversations.asking import MAKERS, ask
+from service.scenes.conversations.descriptions import ALIGNMENT_INSTRUCTIONS
+from service.scenes.conversations.two_images import compare
+from service.scenes.conversations.wording import Turn
+from service.scenes.datasets import SAMPLES
+from service.scenes.render import SHIFTED_STYLE, TRAINING_STYLE, RenderSettings, render
+from service.scenes.scene import Scene, draw_scene, rng_for
 
 SETS: dict[str, RenderSettings] = {"held-out": TRAINING_STYLE, "shifted": SHIFTED_STYLE}
 """Test sets: drawn as the training pictures are, and drawn differently."""

@@ -1,4 +1,5 @@
-"""Images that a client uploads once and refers to by id: OpenAI's files routes with purpose ``vision``.
+"""The store of uploaded images: one file on disk for each upload, owned by one API key.
 
-Knows the disk and the owner of a file; knows nothing of prompts, the encoder or the engine.
+Import :class:`service.files.store.FileStore`. It knows the disk, quotas and expiry. It must not know HTTP,
+prompts, the encoder or vLLM.
 """

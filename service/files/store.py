@@ -19,6 +19,10 @@ from tempfile import NamedTemporaryFile
 from service.errors import FileQuotaError, NoSuchFileError, StorageError, StorageFullError
 from service.files.record import FILE_ID, FileRecord, new_file_id
 from service.files.sweep import UNFINISHED, is_over, sweep
+from service.settings import MEBIBYTE, Settings
+
+MAX_FILES = 10_000
+"""Uploaded files of one owner: a listing of so many takes less than a second."""
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -38,6 +42,15 @@ class StoreLimits:
     owner_bytes: int
     owner_files: int
     max_age: int
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> "StoreLimits":
+        """The limits that the operator's settings describe."""
+        return cls(
+            owner_bytes=settings.files_mb * MEBIBYTE,
+            owner_files=MAX_FILES,
+            max_age=max(1, round(settings.files_max_hours * 3600)),
+        )
 
 
 class FileStore:

@@ -1,7 +1,5 @@
-"""What a client sends as an image, made into pixels: fetched, checked, decoded, resized.
+"""From an image's URL or bytes to pixels: checked addresses, fetching, decoding, resizing.
 
-Nothing here knows prompts or the engine; the connector is the one place that vLLM calls.
+Import :mod:`service.images.sources` for bytes and :mod:`service.images.decoding` for pixels. Nothing here
+knows vLLM, HTTP routes, the store of uploads, or what happens to the pixels.
 """
-
-CONNECTOR_NAME = "minigpt4"
-"""Value of vLLM's ``VLLM_MEDIA_CONNECTOR`` that selects :mod:`service.images.connector`."""

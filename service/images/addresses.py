@@ -5,7 +5,7 @@ import ipaddress
 from yarl import URL
 
 from service.errors import ImageSourceError
-from service.images.policy import FetchPolicy
+from service.images.fetch_policy import FetchPolicy
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 

@@ -11,7 +11,7 @@ from PIL import Image, ImageFile
 from torch import Tensor
 
 from service.errors import ImageFormatError, ImageTooLargeError
-from service.images.quiet import silence_libtiff
+from service.images.silence_libtiff import silence_libtiff
 
 # About clients' files, not about us; our own limit on pixels is below Pillow's. Set once: filters are
 # not safe to change while decoding threads run.

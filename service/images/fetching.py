@@ -6,11 +6,10 @@ import aiohttp
 from yarl import URL
 
 from service.errors import FetchingOverloadedError, ImageFetchError, ImageTooLargeError
-from service.http.tenant import TENANT
 from service.images.addresses import check_url
-from service.images.lookups import CheckedResolver
-from service.images.places import Places
-from service.images.policy import FetchPolicy
+from service.images.dns import CheckedResolver
+from service.images.fair_semaphore import Places
+from service.images.fetch_policy import FetchPolicy
 
 MAX_REDIRECTS = 3
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -24,7 +23,7 @@ FETCHES_OF_A_KEY = 16
 FETCHES = Places(MAX_FETCHES, FETCHES_OF_A_KEY)
 
 
-async def fetch(url: str, policy: FetchPolicy, places: Places = FETCHES) -> bytes:
+async def fetch(url: str, policy: FetchPolicy, tenant: str = "", places: Places = FETCHES) -> bytes:
     """The body behind an http(s) address; waiting for a place is part of ``policy.timeout``.
 
     Raises:
@@ -36,7 +35,7 @@ async def fetch(url: str, policy: FetchPolicy, places: Places = FETCHES) -> byte
     target = check_url(url, policy)
     begun = False
     try:
-        async with asyncio.timeout(policy.timeout), places.place(TENANT.get()):
+        async with asyncio.timeout(policy.timeout), places.place(tenant):
             begun = True
             return await _fetch(target, policy)
     except TimeoutError:

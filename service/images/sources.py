@@ -3,13 +3,13 @@
 import pybase64
 
 from service.errors import ImageFormatError, ImageSourceError, ImageTooLargeError
+from service.images.fetch_policy import FetchPolicy
 from service.images.fetching import fetch
-from service.images.policy import FetchPolicy
 
 ESCAPES = {"%2B": "+", "%2b": "+", "%2F": "/", "%2f": "/", "%3D": "=", "%3d": "="}
 
 
-async def read_source(url: str, policy: FetchPolicy) -> bytes:
+async def read_source(url: str, policy: FetchPolicy, tenant: str = "") -> bytes:
     """The bytes that ``url`` stands for.
 
     Raises:
@@ -21,7 +21,7 @@ async def read_source(url: str, policy: FetchPolicy) -> bytes:
         return read_data_uri(url, policy.max_bytes)
     if scheme not in ("http", "https"):
         raise ImageSourceError("An image is given as a data: URI or an http(s) URL.")
-    return await fetch(url, policy)
+    return await fetch(url, policy, tenant)
 
 
 def read_data_uri(url: str, max_bytes: int) -> bytes:

@@ -1,4 +1,6 @@
-"""A model on disk: one folder with ``model_index.json``, ``vision/``, ``tokenizer/``, ``language_model/``.
+"""The format of a model on disk: ``model_index.json``, ``vision/``, ``tokenizer/``, ``language_model/``.
 
-Reads, checks and creates such folders. Nothing here knows HTTP or a running engine.
+Import :class:`service.model_folder.layout.ModelFolder` to open a folder and
+:func:`service.model_folder.validation.validate` to check it. Nothing here builds a torch module, and nothing
+here knows how a folder is served or made.
 """

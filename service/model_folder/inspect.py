@@ -9,12 +9,11 @@ from typing import Any
 
 import torch
 
-from service.checkpoints.reading import TensorEntry, read_checkpoint, sha256
-from service.checkpoints.sizes import readable
 from service.errors import CheckpointError, ModelFolderError
 from service.model_folder.layout import ModelFolder
-from service.vision.config import VisionConfig
-from service.vision.weights import WEIGHTS_FILE, load_vision_config
+from service.model_folder.vision_config import WEIGHTS_FILE, VisionConfig, load_vision_config
+from service.tensors.reading import TensorEntry, read_checkpoint, sha256
+from service.tensors.sizes import readable
 
 SERVED_ITEMSIZE = torch.bfloat16.itemsize
 """Bytes a weight takes when served: the engine and the encoder run in 16 bits unless told otherwise."""

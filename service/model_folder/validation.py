@@ -10,8 +10,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from service.errors import ModelFolderError
 from service.families import IMAGE_TOKEN
 from service.model_folder.layout import INDEX_FILE, ModelFolder
-from service.vision.config import VisionConfig
-from service.vision.weights import WEIGHTS_FILE, load_vision_config
+from service.model_folder.vision_config import WEIGHTS_FILE, VisionConfig, load_vision_config
 
 # Widths at which a mix-up has a name that users know.
 SIZES = {4096: "7B", 5120: "13B"}

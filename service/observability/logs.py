@@ -5,11 +5,11 @@ vLLM writes its own with its ``--logging-config``; ``serve`` gives both the same
 
 import logging
 import sys
-from typing import Any, Literal, TextIO
+from typing import Any, TextIO
 
 from pythonjsonlogger.json import JsonFormatter
 
-LogFormat = Literal["text", "json"]
+from service.settings import LogFormat
 
 ROOT = "service"
 ACCESS = "service.access"

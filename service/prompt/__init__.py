@@ -1,4 +1,4 @@
-"""The families' conversation formats: Jinja templates and the tokenizer that goes with them.
+"""From messages to tokens: each family's chat template, and the Llama tokenizer with ``<ImageHere>``.
 
-Nothing here knows HTTP, images' content or the engine.
+Import :mod:`service.prompt.tokenizer`. Nothing here knows HTTP, the content of images or vLLM.
 """

@@ -1,4 +1,5 @@
-"""Pixels in, projected embeddings out: the frozen encoder, its one projection, and its batching.
+"""From pixels to projected embeddings: the frozen encoder, its projection, and batching across requests.
 
-Nothing here knows HTTP, prompts or vLLM.
+Import :mod:`service.vision.shared` for the process's one encoder, and :mod:`service.vision.model` to train it.
+Nothing here knows where an image came from, HTTP, prompts or vLLM.
 """

@@ -8,8 +8,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from service.number_format import bfloat16_pays
-from service.vision.config import VisionConfig
+from service.model_folder.vision_config import VisionConfig
+from service.tensors.cpu_dtype import bfloat16_pays
 from service.vision.model import VisionEncoder
 from service.vision.weights import load_vision_encoder
 

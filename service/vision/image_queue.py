@@ -13,8 +13,9 @@ from cachetools import LRUCache
 from torch import Tensor
 
 from service.errors import EncoderNotReadyError, EncoderOverloadedError
+from service.settings import MEBIBYTE, Settings
 from service.vision import metrics
-from service.vision.encoded import EncodedImage
+from service.vision.encoded_image import EncodedImage
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,17 @@ class EncodingLimits:
     max_queue: int = 256
     cache_bytes: int = 256 << 20
     decode_threads: int = 2
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> "EncodingLimits":
+        """The limits that the operator's settings describe."""
+        return cls(
+            max_batch=settings.encoder_max_batch,
+            max_wait=settings.encoder_max_wait_ms / 1000,
+            max_queue=settings.encoder_queue,
+            cache_bytes=settings.embedding_cache_mb * MEBIBYTE,
+            decode_threads=settings.decode_threads,
+        )
 
 
 @dataclass(eq=False)

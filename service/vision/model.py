@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from transformers import Blip2QFormerConfig, Blip2QFormerModel, Blip2VisionConfig, Blip2VisionModel
 
 from service.families import PATCHES_PER_TOKEN
-from service.vision.config import QFormerShape, VisionConfig
+from service.model_folder.vision_config import QFormerShape, VisionConfig
 
 # CLIP's pixel statistics, which EVA and BLIP-2 keep (Radford et al. 2021).
 PIXEL_MEAN = (0.48145466, 0.4578275, 0.40821073)

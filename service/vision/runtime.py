@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from service.errors import EncoderNotReadyError, EncodingError
+from service.model_folder.vision_config import VisionConfig
 from service.vision import metrics
-from service.vision.config import VisionConfig
-from service.vision.encoded import EncodedImage
+from service.vision.encoded_image import EncodedImage
 from service.vision.encoder import Encoder
 from service.vision.image_queue import EncodingLimits, ImageQueue, Job
 

@@ -8,10 +8,11 @@ import threading
 from pathlib import Path
 
 from service.model_folder.layout import ModelFolder
+from service.model_folder.vision_config import load_vision_config
 from service.settings import Settings, load_settings
 from service.vision.encoder import TorchEncoder, choose_device, choose_dtype
+from service.vision.image_queue import EncodingLimits
 from service.vision.runtime import EncodingRuntime
-from service.vision.weights import load_vision_config
 
 _lock = threading.Lock()
 _folder: ModelFolder | None = None
@@ -80,6 +81,6 @@ def _start(folder: ModelFolder | None, settings: Settings) -> EncodingRuntime:
         ),
         settings.encoder_threads,
     )
-    runtime = EncodingRuntime(encoder, settings.encoding_limits)
+    runtime = EncodingRuntime(encoder, EncodingLimits.from_settings(settings))
     runtime.startup()
     return runtime

@@ -5,17 +5,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import torch
-from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 from service.errors import ModelFolderError
-from service.vision.config import VisionConfig
+from service.model_folder.vision_config import CONFIG_FILE, WEIGHTS_FILE, load_vision_config
 from service.vision.model import VisionEncoder
-
-CONFIG_FILE = "config.json"
-WEIGHTS_FILE = "model.safetensors"
 
 
 def load_vision_encoder(folder: Path, dtype: torch.dtype = torch.float32) -> VisionEncoder:
@@ -40,17 +36,6 @@ def load_vision_encoder(folder: Path, dtype: torch.dtype = torch.float32) -> Vis
     encoder.to(dtype)
     encoder.reset_pixel_statistics()  # after the cast: they stay float32
     return encoder.requires_grad_(False)
-
-
-def load_vision_config(folder: Path) -> VisionConfig:
-    """Read ``config.json`` of ``folder``; raises :class:`ModelFolderError` where it is no valid one."""
-    file = folder / CONFIG_FILE
-    try:
-        return VisionConfig.load(file)
-    except FileNotFoundError:
-        raise ModelFolderError(f"{file} is missing.") from None
-    except (ValidationError, OSError) as error:
-        raise ModelFolderError(f"{file} is no vision configuration: {error}") from error
 
 
 def save_vision_encoder(encoder: VisionEncoder, folder: Path) -> None:

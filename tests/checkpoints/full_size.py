@@ -15,8 +15,8 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
+from service.checkpoints.random_model import SIZES
 from service.families import FAMILIES
-from service.model_folder.initialise import SIZES
 from tests.checkpoints.published import Sizes, publish
 
 MAKE = """

@@ -21,9 +21,9 @@ from transformers import (
     T5Config,
 )
 
+from service.checkpoints.random_model import fill_randomly
 from service.cli import main
 from service.images.decoding import decode_pixels
-from service.model_folder.initialise import fill_randomly
 from service.model_folder.layout import ModelFolder
 from service.vision.weights import load_vision_encoder
 from tests.checkpoints.conftest import FAMILIES

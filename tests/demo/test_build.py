@@ -9,12 +9,12 @@ from torch import nn
 
 from service.demo import fitting
 from service.demo.build import QUICK, build_demo
-from service.demo.datasets import read_examples
 from service.demo.fitting import Schedule, fit
-from service.demo.scenes import draw_scene, rng_for
 from service.demo.vision_side import FIELDS, QUERIES, SceneLabels
 from service.errors import AlignmentError
 from service.model_folder.layout import ModelFolder
+from service.scenes.datasets import read_examples
+from service.scenes.scene import draw_scene, rng_for
 from service.vision.weights import load_vision_encoder
 
 

@@ -6,18 +6,6 @@ import pytest
 import torch
 from tokenizers import Tokenizer
 
-from service.demo.conversations.wording import place_phrase
-from service.demo.scenes import (
-    BACKGROUNDS,
-    CELLS,
-    COLOURS,
-    KINDS,
-    NUMBERS,
-    SIZES,
-    TEXTS,
-    draw_scene,
-    rng_for,
-)
 from service.demo.sequences import (
     LONG,
     LONG_SORTS,
@@ -34,6 +22,18 @@ from service.demo.tokens import SYSTEM, Codec, learn_tokenizer
 from service.demo.vision_side import QUERIES
 from service.families import FAMILIES, IMAGE_TOKEN
 from service.prompt.tokenizer import chat_template, write_tokenizer
+from service.scenes.conversations.wording import place_phrase
+from service.scenes.scene import (
+    BACKGROUNDS,
+    CELLS,
+    COLOURS,
+    KINDS,
+    NUMBERS,
+    SIZES,
+    TEXTS,
+    draw_scene,
+    rng_for,
+)
 
 
 @pytest.fixture(scope="module")

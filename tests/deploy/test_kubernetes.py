@@ -16,10 +16,10 @@ import pytest
 import yaml
 
 from service import __version__
-from service.engine.arguments import vllm_flags
-from service.http.lifecycle import PROBES
+from service.api.lifecycle import PROBES
+from service.engine.flags import vllm_flags
 from service.model_folder.layout import ModelFolder
-from service.serving import add_arguments, given_settings, parse_vllm_flags
+from service.serve.command import add_arguments, given_settings, parse_vllm_flags
 from service.settings import load_settings
 from tests.deploy.tools import ROOT, program, run, series
 from tests.server import ServerProcess
@@ -283,9 +283,9 @@ def test_only_what_the_endpoint_picker_can_read_goes_through_it(
 
 
 def test_what_the_page_asks_for_is_routed(built: dict[str, list[Object]]) -> None:
-    index = (ROOT / "service/page/static/index.html").read_text()
+    index = (ROOT / "service/api/routes/static/index.html").read_text()
     files = re.findall(r'(?:src|href)="([^"#:]+)"', index)
-    scripts = (ROOT / "service/page/static").glob("*.js")
+    scripts = (ROOT / "service/api/routes/static").glob("*.js")
     asked = [
         path
         for js in scripts

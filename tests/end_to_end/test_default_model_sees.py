@@ -8,11 +8,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.demo.datasets import read_examples
 from service.evaluation.client import ask_all
 from service.evaluation.figures import Figures, measure
 from service.evaluation.questions import questions
-from service.model_folder.default import DEFAULT, resolve_model
+from service.scenes.datasets import read_examples
+from service.serve.builtin_models import DEFAULT, resolve_model
 from tests.server import ServerProcess
 
 ASKED = 40

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from service.engine.command import vllm_command
 from service.model_folder.layout import ModelFolder
+from service.serve.vllm_command import vllm_command
 from tests.end_to_end.reference import Reference
 from tests.end_to_end.test_answers import CONVERSATIONS, greedy
 from tests.server import ServerProcess

@@ -12,8 +12,8 @@ import httpx
 import openai
 import pytest
 
+from service.api.keys_command import add_key
 from service.engine.constraints import MAX_CHARACTERS
-from service.http.keys_command import add_key
 from service.model_folder.layout import ModelFolder
 from tests.collector import Collector, collector
 from tests.pictures import picture_uri

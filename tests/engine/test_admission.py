@@ -10,7 +10,7 @@ from vllm.exceptions import VLLMError
 from vllm.v1.engine.async_llm import AsyncLLM
 
 from service.engine.admission import AdmittingEngine, Answer
-from service.engine.errors import BadRequestError
+from service.plugin.errors import BadRequestError
 
 TOKEN = SimpleNamespace(outputs=[SimpleNamespace(finish_reason=None)])
 

@@ -8,7 +8,7 @@ import pytest
 from vllm.sampling_params import SamplingParams, StructuredOutputsParams
 
 from service.engine.constraints import MAX_COUNT, REPETITION, check_constraints, refusing_dead_ends
-from service.engine.errors import BadRequestError, refusing
+from service.plugin.errors import BadRequestError, refusing
 
 ENGINE: Any = None  # refused before it is asked
 

@@ -8,9 +8,9 @@ from pydantic import TypeAdapter, ValidationError
 from vllm.entrypoints.serve.exception_handling.error_response import create_error_response
 
 from service import errors
-from service.engine.arguments import vllm_flags
-from service.engine.errors import translating_errors
+from service.engine.flags import vllm_flags
 from service.model_folder.layout import ModelFolder
+from service.plugin.errors import translating_errors
 from service.settings import load_settings
 
 

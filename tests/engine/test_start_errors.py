@@ -5,9 +5,9 @@ from argparse import Namespace
 
 import pytest
 
-from service import serving
 from service.engine import client
 from service.errors import EngineStartError, ServiceError
+from service.serve import command as serving
 
 
 @pytest.mark.parametrize(

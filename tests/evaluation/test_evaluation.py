@@ -8,13 +8,13 @@ import io
 import pytest
 from PIL import Image
 
-from service.demo.scenes import draw_scene, rng_for
 from service.errors import EvaluationError
 from service.evaluation.client import ask_all
 from service.evaluation.command import add_arguments, run
 from service.evaluation.figures import Figures
 from service.evaluation.questions import KINDS, learnt_from, questions
 from service.evaluation.report import bars, table
+from service.scenes.scene import draw_scene, rng_for
 from tests.fake_openai import fake_openai, web_site
 
 

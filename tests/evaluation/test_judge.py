@@ -4,12 +4,12 @@ import json
 
 import pytest
 
-from service.demo.conversations.asking import MAKERS, ask
-from service.demo.conversations.descriptions import description
-from service.demo.conversations.two_images import compare
-from service.demo.conversations.wording import Turn
-from service.demo.scenes import Scene, SceneObject, draw_scene, rng_for
 from service.evaluation.judge import is_right, judge_text, mentions, said_yes_or_no
+from service.scenes.conversations.asking import MAKERS, ask
+from service.scenes.conversations.descriptions import description
+from service.scenes.conversations.two_images import compare
+from service.scenes.conversations.wording import Turn
+from service.scenes.scene import Scene, SceneObject, draw_scene, rng_for
 
 SCENE = Scene(
     "white",

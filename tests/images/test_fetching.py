@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 import pytest
 
 from service.errors import FetchingOverloadedError, ImageFetchError
+from service.images.fair_semaphore import Places
+from service.images.fetch_policy import FetchPolicy
 from service.images.fetching import fetch
-from service.images.places import Places
-from service.images.policy import FetchPolicy
 
 POLICY = FetchPolicy(timeout=30, allow_private_addresses=True)
 IMPATIENT = FetchPolicy(timeout=0.05, allow_private_addresses=True)

@@ -16,8 +16,8 @@ from service.errors import (
     ImageTooLargeError,
 )
 from service.images.addresses import check_url
-from service.images.lookups import CheckedResolver
-from service.images.policy import FetchPolicy
+from service.images.dns import CheckedResolver
+from service.images.fetch_policy import FetchPolicy
 from service.images.sources import read_source
 from tests.pictures import data_uri
 

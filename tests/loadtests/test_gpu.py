@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from loadtests import encoder_speed, gpu, gpu_report
-from service.vision.config import VisionConfig
+from service.model_folder.vision_config import VisionConfig
 
 ROOT = Path(__file__).parents[2]
 

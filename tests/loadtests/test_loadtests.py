@@ -23,8 +23,8 @@ from loadtests import gpu, original, report, systems
 from loadtests.blip2 import export
 from loadtests.client import Client, Run, Sample, arrivals
 from loadtests.traffic import SEEN_IMAGES, WORKLOADS, Messages
-from service.checkpoints.reading import read_checkpoint
 from service.model_folder.layout import ModelFolder
+from service.tensors.reading import read_checkpoint
 from service.vision.weights import load_vision_encoder
 
 ROOT = Path(__file__).parents[2]

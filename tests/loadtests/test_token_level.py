@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from loadtests.token_level import flags, options, write_data_set
-from service.model_folder.default import resolve_model
+from service.serve.builtin_models import resolve_model
 
 
 @pytest.mark.parametrize(("images", "different"), [("unique", 20), ("seen", 8)])

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from service.engine.arguments import vllm_flags
+from service.engine.flags import vllm_flags
 from service.families import DEFAULT_SAMPLING
-from service.model_folder.default import resolve_model
 from service.model_folder.layout import ModelFolder, ModelIndex
+from service.serve.builtin_models import resolve_model
 from service.settings import Settings
 
 

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file, save_file
 
+from service.checkpoints.random_model import SIZES, init_model, vision_config
 from service.errors import ModelFolderError
 from service.families import FAMILIES
-from service.model_folder.default import resolve_model
-from service.model_folder.initialise import SIZES, init_model, vision_config
 from service.model_folder.layout import INDEX_FILE, ModelFolder
 from service.model_folder.validation import validate
+from service.serve.builtin_models import resolve_model
 from service.vision.weights import load_vision_encoder
 
 

@@ -7,8 +7,8 @@ import pytest
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
-from service.page.draw_examples import DRAWINGS, SCENES
-from service.page.routes import MEDIA_TYPES, STATIC, attach_page
+from service.api.routes.page import MEDIA_TYPES, STATIC, attach_page
+from service.demo.page_examples import DRAWINGS, SCENES
 from tests.pictures import encoded, picture
 
 DEFAULTS = {"temperature": 1.0, "max_tokens": 300}

@@ -8,10 +8,10 @@ from torch import Tensor
 from torch.nn.functional import gelu, layer_norm, linear
 
 from service.model_folder.layout import ModelFolder
-from service.vision.config import VisionConfig
+from service.model_folder.vision_config import VisionConfig, load_vision_config
 from service.vision.encoder import TorchEncoder, choose_dtype
 from service.vision.model import PIXEL_MEAN, PIXEL_STD
-from service.vision.weights import load_vision_config, load_vision_encoder
+from service.vision.weights import load_vision_encoder
 
 Weights = dict[str, Tensor]
 

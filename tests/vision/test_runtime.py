@@ -15,7 +15,7 @@ from service.errors import (
     EncodingError,
     ImageFormatError,
 )
-from service.vision.config import QFormerShape, VisionConfig, ViTShape
+from service.model_folder.vision_config import QFormerShape, VisionConfig, ViTShape
 from service.vision.image_queue import EncodingLimits
 from service.vision.runtime import FAILURES, EncodingRuntime
 

@@ -1,0 +1,5 @@
+"""One ASGI layer a file. :mod:`service.api.stack` lists them in order and says why each stands there.
+
+Only the stack imports the layers. A layer knows requests and responses; it must not know images,
+prompts or vLLM.
+"""

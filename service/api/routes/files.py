@@ -1,0 +1,156 @@
+"""OpenAI's files routes: https://platform.openai.com/docs/api-reference/files"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import partial
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, FastAPI, Path, Query, Request
+from fastapi.responses import Response
+from vllm.exceptions import VLLMNotFoundError
+
+from service.api.routes.upload import ANCHOR, PURPOSE, SECONDS, Upload, check_image, read_upload
+from service.errors import NoSuchFileError, StorageBusyError, StorageError
+from service.files.record import DeletedFile, FileList, FileRecord
+from service.files.store import FileStore
+from service.request_context import TENANT
+from service.settings import Settings
+
+MAX_UPLOADS = 8
+"""Uploads that are being checked and written at the same time. Those on their way do not count: a slow one
+would keep others out, and the bound of their memory is that of all bodies."""
+
+SWEEP_SECONDS = 600
+"""How often expired files are removed; nobody can read them in between."""
+
+FORM = {
+    "type": "object",
+    "required": ["file", "purpose"],
+    "properties": {
+        "file": {"type": "string", "format": "binary", "description": "An image file."},
+        "purpose": {"type": "string", "enum": [PURPOSE]},
+        ANCHOR: {"type": "string", "enum": ["created_at"]},
+        SECONDS: {"type": "integer", "description": "Seconds until the file is gone."},
+    },
+}
+BODY: dict[str, Any] = {
+    "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": FORM}}}
+}
+Decode = Callable[[Callable[[], None]], Awaitable[None]]
+"""Runs what decodes an image where all images are decoded; raises what that raises."""
+
+FileId = Annotated[str, Path(description="As the upload's answer gave it.")]
+
+
+def files_router(store: FileStore, settings: Settings, decode: Decode) -> APIRouter:
+    """The routes, and a task that removes expired files while the application runs."""
+
+    @asynccontextmanager
+    async def sweeping(_: FastAPI) -> AsyncIterator[None]:
+        task = asyncio.create_task(_sweep_forever(store))
+        yield
+        task.cancel()
+
+    routes = _Routes(store, settings, decode)
+    router = APIRouter(lifespan=sweeping, tags=["files"])
+    router.add_api_route("/v1/files", routes.create, methods=["POST"], openapi_extra=BODY)
+    router.add_api_route("/v1/files", routes.list, methods=["GET"])
+    router.add_api_route("/v1/files/{file_id}", routes.retrieve, methods=["GET"])
+    router.add_api_route("/v1/files/{file_id}", routes.delete, methods=["DELETE"])
+    router.add_api_route(
+        "/v1/files/{file_id}/content",
+        routes.content,
+        methods=["GET"],
+        response_class=Response,
+        responses={200: {"content": {"application/octet-stream": {}}}},
+    )
+    return router
+
+
+class _Routes:
+    """The handlers; the owner of a file is the API key of the request."""
+
+    def __init__(self, store: FileStore, settings: Settings, decode: Decode) -> None:
+        self._store = store
+        self._settings = settings
+        self._decode = decode
+        self._uploads = 0
+
+    async def create(self, request: Request) -> FileRecord:
+        """Upload an image once and refer to it by its id in any number of requests."""
+        upload = await read_upload(request, self._settings.image_max_bytes)
+        if self._uploads >= MAX_UPLOADS:
+            raise StorageBusyError("Too many files are being uploaded; try again later.")
+        self._uploads += 1
+        try:
+            return await self._keep(upload)
+        finally:
+            self._uploads -= 1
+
+    async def _keep(self, upload: Upload) -> FileRecord:
+        await self._decode(partial(check_image, upload.data, self._settings.image_max_pixels))
+        return await asyncio.to_thread(
+            self._store.add, TENANT.get(), upload.data, upload.filename, upload.age
+        )
+
+    async def list(
+        self,
+        purpose: Annotated[str | None, Query(description=f"Only `{PURPOSE}` exists.")] = None,
+        limit: Annotated[int, Query(ge=1, le=10_000)] = 10_000,
+        order: Literal["asc", "desc"] = "desc",
+        after: Annotated[str | None, Query(description="The last id of the page before.")] = None,
+    ) -> FileList:
+        """The files of this API key, by time of upload."""
+        records = await asyncio.to_thread(self._store.records, TENANT.get())
+        records = [record for record in records if purpose in (None, record.purpose)]
+        if order == "asc":
+            records.reverse()
+        if after is not None:
+            ids = [record.id for record in records]
+            records = records[ids.index(after) + 1 :] if after in ids else []
+        page = records[:limit]
+        return FileList(
+            data=page,
+            first_id=page[0].id if page else None,
+            last_id=page[-1].id if page else None,
+            has_more=len(records) > len(page),
+        )
+
+    async def retrieve(self, file_id: FileId) -> FileRecord:
+        """What is known of a file."""
+        with _not_found():
+            return await asyncio.to_thread(self._store.record, TENANT.get(), file_id)
+
+    async def delete(self, file_id: FileId) -> DeletedFile:
+        """Remove a file; answers that are under way are not disturbed."""
+        with _not_found():
+            await asyncio.to_thread(self._store.delete, TENANT.get(), file_id)
+        return DeletedFile(id=file_id)
+
+    async def content(self, file_id: FileId) -> Response:
+        """The image file as it was uploaded."""
+        with _not_found():
+            data = await asyncio.to_thread(self._store.read, TENANT.get(), file_id)
+        # A browser must never show what a stranger uploaded as a page of this site.
+        headers = {
+            "X-Content-Type-Options": "nosniff",
+            "Content-Disposition": f'attachment; filename="{file_id}"',
+        }
+        return Response(data, headers=headers, media_type="application/octet-stream")
+
+
+async def _sweep_forever(store: FileStore) -> None:
+    while True:
+        with suppress(StorageError, OSError):
+            await asyncio.to_thread(store.sweep)
+        await asyncio.sleep(SWEEP_SECONDS)
+
+
+@contextmanager
+def _not_found() -> Iterator[None]:
+    """Where the id is in the route's path, a missing file is 404; in a message's part it is 400."""
+    try:
+        yield
+    except NoSuchFileError as error:
+        raise VLLMNotFoundError(str(error)) from error

@@ -1,0 +1,10 @@
+"""``GET /version``."""
+
+import vllm
+
+from service import __version__
+
+
+def versions() -> dict[str, str]:
+    """Of this service and of the engine."""
+    return {"version": __version__, "vllm": vllm.__version__}

@@ -1,0 +1,163 @@
+"""``init-model``: a model folder with seeded random weights, tiny or at the published sizes.
+
+Tiny folders serve tests and the first steps of a newcomer; full-size ones measure speed and memory
+without anybody's checkpoints. Answers of both are noise.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from importlib.resources import files
+from pathlib import Path
+
+import torch
+from torch import nn
+from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
+
+from service import __version__
+from service.errors import ModelFolderError
+from service.families import FAMILIES, Family
+from service.model_folder.layout import ModelIndex, Provenance, write_index
+from service.model_folder.vision_config import QFormerShape, VisionConfig, ViTShape
+from service.prompt.tokenizer import train_tokenizer, write_tokenizer
+from service.tensors.writing import PlannedTensor, write_shards
+from service.vision.model import VisionEncoder
+from service.vision.weights import save_vision_encoder
+
+TINY_VOCABULARY = 1024
+LLAMA_VOCABULARY = 32000
+
+
+@dataclass(frozen=True)
+class LlamaShape:
+    """Sizes of a Llama that ``init-model`` can write."""
+
+    hidden_size: int
+    intermediate_size: int
+    layers: int
+    heads: int
+    vocabulary: int
+    context: int
+
+
+SIZES = {
+    "tiny": LlamaShape(128, 352, 2, 4, TINY_VOCABULARY, 2048),
+    "7b": LlamaShape(4096, 11008, 32, 32, LLAMA_VOCABULARY, 2048),
+    "13b": LlamaShape(5120, 13824, 40, 40, LLAMA_VOCABULARY, 2048),
+}
+TINY_VIT = ViTShape(
+    hidden_size=64, intermediate_size=256, num_hidden_layers=2, num_attention_heads=2
+)
+TINY_QFORMER = QFormerShape(
+    hidden_size=48, intermediate_size=96, num_hidden_layers=2, num_attention_heads=2
+)
+
+
+def init_model(folder: Path, family_name: str, size: str, seed: int = 0) -> None:
+    """Write a whole random model folder.
+
+    Tiny parts are float32 (tests compare numbers), full-size ones bfloat16.
+
+    Raises:
+        ModelFolderError: the folder exists and is not empty.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise ModelFolderError(f"{folder} is not empty; give a new folder.")
+    family, llama = FAMILIES[family_name], SIZES[size]
+    dtype = torch.float32 if size == "tiny" else torch.bfloat16
+    vision = vision_config(family, size)
+    generator = torch.Generator().manual_seed(seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_vision(vision, folder / "vision", dtype, generator)
+    write_tokenizer(train_tokenizer(_corpus(), TINY_VOCABULARY), family, folder / "tokenizer")
+    _write_language_model(llama, folder / "language_model", dtype, generator)
+    index = ModelIndex(
+        family=family.name,
+        image_size=vision.image_size,
+        visual_tokens=vision.visual_tokens,
+        provenance=Provenance(
+            made_by=f"init-model {__version__}",
+            notes=[f"Random weights, seed {seed}, size {size}: its answers mean nothing."],
+        ),
+    )
+    write_index(folder, index)
+
+
+def vision_config(family: Family, size: str) -> VisionConfig:
+    """The encoder's sizes for a family at ``tiny``, ``7b`` or ``13b``."""
+    tiny = size == "tiny"
+    qformer = (TINY_QFORMER if tiny else QFormerShape()) if family.uses_qformer else None
+    return VisionConfig(
+        image_size=family.image_size,
+        vit=TINY_VIT if tiny else ViTShape(),
+        qformer=qformer,
+        hidden_size=SIZES[size].hidden_size,
+    )
+
+
+def _write_vision(
+    config: VisionConfig, folder: Path, dtype: torch.dtype, generator: torch.Generator
+) -> None:
+    with torch.device("meta"):
+        encoder = VisionEncoder(config)
+    encoder = encoder.to(dtype).to_empty(device="cpu")
+    fill_randomly(encoder, generator)
+    save_vision_encoder(encoder, folder)
+
+
+def _write_language_model(
+    shape: LlamaShape, folder: Path, dtype: torch.dtype, generator: torch.Generator
+) -> None:
+    config = LlamaConfig(
+        vocab_size=shape.vocabulary,
+        hidden_size=shape.hidden_size,
+        intermediate_size=shape.intermediate_size,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        max_position_embeddings=shape.context,
+        rms_norm_eps=1e-6,
+        bos_token_id=1,
+        eos_token_id=2,
+        tie_word_embeddings=False,
+        dtype=dtype,
+        architectures=["LlamaForCausalLM"],
+    )
+    with torch.device("meta"):
+        model = LlamaForCausalLM(config).to(dtype)
+    folder.mkdir()
+    config.save_pretrained(folder)
+    GenerationConfig(bos_token_id=1, eos_token_id=2).save_pretrained(folder)
+    # One tensor at a time: at 13B the whole is larger than most machines' memory.
+    write_shards(
+        folder,
+        [
+            PlannedTensor(
+                name, tuple(weight.shape), dtype, partial(_random, name, weight, generator)
+            )
+            for name, weight in model.named_parameters()
+        ],
+    )
+
+
+@torch.no_grad()
+def fill_randomly(module: nn.Module, generator: torch.Generator) -> None:
+    """Weights of a healthy scale: activations neither vanish nor explode through the layers."""
+    for name, parameter in module.named_parameters():
+        parameter.copy_(_random(name, parameter, generator))
+
+
+def _random(name: str, like: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    values = torch.empty(like.shape, dtype=torch.float32)
+    if "norm" in name.lower() and name.endswith("weight"):
+        values.normal_(1.0, 0.1, generator=generator)
+    elif name.endswith("bias"):
+        values.normal_(0.0, 0.05, generator=generator)
+    elif like.ndim >= 2 and "embed" not in name and "query_tokens" not in name:
+        values.normal_(0.0, like[0].numel() ** -0.5, generator=generator)
+    else:
+        values.normal_(0.0, 0.5, generator=generator)
+    return values.to(like.dtype)
+
+
+def _corpus() -> Iterator[str]:
+    yield from files("service.prompt").joinpath("tiny_corpus.txt").read_text("utf-8").splitlines()

@@ -1,0 +1,66 @@
+"""An image's source to its projected embeddings: read, decode, encode."""
+
+import asyncio
+from hashlib import blake2b
+
+from service.embeddings.wire import NO_EMBEDDINGS, embeddings_digest, from_uri, is_embeddings_uri
+from service.errors import ImageEmbeddingsError
+from service.files.record import FILE_PREFIX
+from service.files.store import FileStore, StoreLimits
+from service.images.decoding import decode_pixels
+from service.images.fetch_policy import FetchPolicy
+from service.images.sources import read_source
+from service.observability.tracing import span
+from service.request_context import TENANT
+from service.settings import Settings
+from service.vision.encoded_image import EncodedImage
+from service.vision.shared import shared_runtime, shared_settings
+
+
+async def encode_source(url: str) -> EncodedImage:
+    """The embeddings of the image that ``url`` stands for.
+
+    Args:
+        url: A data URI, an http(s) address, an uploaded file's id, or embeddings as
+            :mod:`service.embeddings.wire` writes them.
+
+    Raises:
+        ImageError, EncoderOverloadedError, EncoderNotReadyError, EncodingError, StorageError.
+    """
+    settings = shared_settings()
+    salt = TENANT.get() if settings.isolate_keys else ""
+    if is_embeddings_uri(url):
+        return _received(url, settings, salt)
+    with span("image.fetch"):
+        data = await _read(url, settings)
+    runtime = shared_runtime()
+    size, max_pixels = runtime.config.image_size, settings.image_max_pixels
+    with span("image.encode"):
+        return await runtime.encode(
+            content_digest(data, salt), lambda: decode_pixels(data, size, max_pixels)
+        )
+
+
+async def _read(url: str, settings: Settings) -> bytes:
+    if url.startswith(FILE_PREFIX):
+        store = FileStore(settings.files_root, StoreLimits.from_settings(settings))
+        return await asyncio.to_thread(store.read, TENANT.get(), url)
+    return await read_source(url, FetchPolicy.from_settings(settings), TENANT.get())
+
+
+def _received(url: str, settings: Settings, salt: str) -> EncodedImage:
+    if not settings.image_embeddings_input:
+        raise ImageEmbeddingsError(NO_EMBEDDINGS)
+    config = shared_runtime().config
+    embeddings = from_uri(url, (config.visual_tokens, config.hidden_size))
+    return EncodedImage(embeddings_digest(embeddings, salt), embeddings)
+
+
+def content_digest(data: bytes, salt: str = "") -> str:
+    """Identity of an encoded file's content. Cryptographic: nobody can make two images collide.
+
+    Args:
+        salt: Where not empty, the digest is equal only to those of the same salt, in every cache that
+            is keyed by it.
+    """
+    return blake2b(data, digest_size=32, key=blake2b(salt.encode()).digest()).hexdigest()

@@ -1,0 +1,33 @@
+"""The media connector that vLLM's chat parser calls for each image of a request.
+
+vLLM runs multimodal processors one request at a time. The connector therefore encodes here, while the
+request's messages are parsed: the images of all requests wait together, and the processor only copies rows.
+"""
+
+from typing import Any, NoReturn
+
+from vllm.multimodal.media.connector import MEDIA_CONNECTOR_REGISTRY, MediaConnector
+
+from service.embeddings.encode import encode_source
+from service.errors import ImageSourceError
+from service.plugin.names import CONNECTOR_NAME
+from service.vision.encoded_image import EncodedImage
+
+
+@MEDIA_CONNECTOR_REGISTRY.register(CONNECTOR_NAME)
+class ImageConnector(MediaConnector):
+    """Fetches and encodes images; everything else is refused."""
+
+    async def fetch_image_async(self, image_url: str, **_: Any) -> EncodedImage:
+        """As :func:`encode_source`."""
+        return await encode_source(image_url)
+
+    def _refuse(self, *_: Any, **__: Any) -> NoReturn:
+        raise ImageSourceError("Only images are accepted.")
+
+    fetch_image = fetch_audio = fetch_video = fetch_image_embedding = fetch_audio_embedding = (
+        _refuse
+    )
+    fetch_video_embedding = fetch_audio_async = fetch_video_async = _refuse
+    fetch_image_embedding_async = fetch_audio_embedding_async = _refuse
+    fetch_video_embedding_async = _refuse

@@ -1,0 +1,99 @@
+"""The language model as vLLM runs it: a Llama whose image placeholders are given embeddings.
+
+The vision tower is not here. The engine receives embeddings that are already projected, so this
+class passes them through and delegates everything else.
+"""
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+from torch import Tensor, nn
+from vllm.config import VllmConfig
+from vllm.model_executor.models.interfaces import (
+    MultiModalEmbeddings,
+    SupportsLoRA,
+    SupportsMultiModal,
+    SupportsPP,
+)
+from vllm.model_executor.models.utils import (
+    AutoWeightsLoader,
+    WeightsMapper,
+    init_vllm_registered_model,
+    maybe_prefix,
+)
+from vllm.multimodal import MULTIMODAL_REGISTRY
+from vllm.platforms import current_platform
+from vllm.sequence import IntermediateTensors
+
+from service.families import IMAGE_TOKEN
+from service.plugin import cpu_top_p
+from service.plugin.processor import DummyImages, EncodedImageProcessor, ModelInfo
+
+
+@MULTIMODAL_REGISTRY.register_processor(
+    EncodedImageProcessor, info=ModelInfo, dummy_inputs=DummyImages
+)
+class MiniGPT4ForCausalLM(nn.Module, SupportsMultiModal, SupportsPP, SupportsLoRA):
+    """A frozen Vicuna or Llama-2 with embeddings scattered into its prompt.
+
+    Parameter names of vLLM's interfaces are kept: vLLM calls these methods by keyword.
+    """
+
+    # The folder on disk is a plain Llama folder.
+    hf_to_vllm_mapper = WeightsMapper(
+        orig_to_new_prefix={
+            "model.": "language_model.model.",
+            "lm_head.": "language_model.lm_head.",
+        }
+    )
+    packed_modules_mapping: ClassVar = {
+        "qkv_proj": ["q_proj", "k_proj", "v_proj"],
+        "gate_up_proj": ["gate_proj", "up_proj"],
+    }
+
+    @classmethod
+    def get_placeholder_str(cls, modality: str, i: int) -> str | None:
+        """The text that stands for an image in a rendered prompt."""
+        return IMAGE_TOKEN if modality == "image" else None
+
+    def __init__(self, *, vllm_config: VllmConfig, prefix: str = "") -> None:
+        super().__init__()
+        if current_platform.is_cpu():
+            cpu_top_p.install()
+        self.config = vllm_config.model_config.hf_config
+        with self._mark_language_model(vllm_config):
+            self.language_model = init_vllm_registered_model(
+                vllm_config=vllm_config,
+                hf_config=self.config,
+                prefix=maybe_prefix(prefix, "language_model"),
+                architectures=["LlamaForCausalLM"],
+            )
+        self.make_empty_intermediate_tensors = self.language_model.make_empty_intermediate_tensors
+
+    def embed_multimodal(self, **kwargs: object) -> MultiModalEmbeddings:
+        """``image_embeds`` ``[images, visual_tokens, hidden_size]``, one item an image."""
+        embeddings = kwargs.get("image_embeds")
+        return [] if embeddings is None else list(embeddings)  # type: ignore[call-overload]
+
+    def forward(
+        self,
+        input_ids: Tensor | None,
+        positions: Tensor,
+        intermediate_tensors: IntermediateTensors | None = None,
+        inputs_embeds: Tensor | None = None,
+        **kwargs: object,
+    ) -> Tensor | IntermediateTensors:
+        """Hidden states of the flattened batch ``[tokens, hidden_size]``."""
+        if intermediate_tensors is not None:
+            inputs_embeds = None
+        return self.language_model.model(
+            input_ids, positions, intermediate_tensors, inputs_embeds=inputs_embeds
+        )
+
+    def compute_logits(self, hidden_states: Tensor) -> Tensor | None:
+        """``[tokens, vocabulary]``."""
+        return self.language_model.compute_logits(hidden_states)
+
+    def load_weights(self, weights: Iterable[tuple[str, Tensor]]) -> set[str]:
+        """Load a plain Llama checkpoint; returns the names of the parameters that were set."""
+        return AutoWeightsLoader(self).load_weights(weights, mapper=self.hf_to_vllm_mapper)

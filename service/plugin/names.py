@@ -1,0 +1,10 @@
+"""Names under which vLLM finds the plugin's parts. Importing this module loads nothing."""
+
+ARCHITECTURE = "MiniGPT4ForCausalLM"
+"""Architecture in the Hugging Face configuration that selects :mod:`service.plugin.model`."""
+
+CONFIG_KEY = "minigpt4"
+"""Attribute of the Hugging Face configuration with the model folder's path and its visual tokens."""
+
+CONNECTOR_NAME = "minigpt4"
+"""Value of ``VLLM_MEDIA_CONNECTOR`` that selects :mod:`service.plugin.media_connector`."""

@@ -1,0 +1,44 @@
+"""What a person at the terminal is told while the service starts and stops."""
+
+import argparse
+import logging
+import sys
+from contextlib import suppress
+
+from service.observability.logs import ROOT
+
+# A red disc at the top left and a blue square at the bottom right, 64 x 64.
+EXAMPLE_IMAGE = (
+    "data:image/png;base64,"
+    "iVBORw0KGgoAAAANSUhEUgAAAEAAAABAAgMAAADXB5lNAAAADFBMVEX////cHh4eUNwAAAA5It7rAAAAX0lEQVR42u3S"
+    "sQ2AIBBG4QdhABr3YQTndAqmcA56SY6W34LiYmGMr7sPrjvwtO3zlAhFniMJikCGLFAgCdyKAQjLHw4wwNYrFbpAgybQ"
+    "oQpYvfh7ffM1HcD5yEl9CBwN9lQNJP2IVPYAAAAASUVORK5CYII="
+)
+
+
+def say(text: str) -> None:
+    """One message on standard error, as a log line where a service's logs are configured.
+
+    A closed terminal is no reason to fail.
+    """
+    if logging.getLogger(ROOT).handlers:
+        logging.getLogger("service.serve.banner").info(text)
+        return
+    with suppress(OSError):
+        print(text, file=sys.stderr, flush=True)
+
+
+def banner(arguments: argparse.Namespace, page: bool) -> str:
+    """The address, and a curl line that works when it is pasted; ``page``: the address has a page."""
+    scheme = "https" if arguments.ssl_certfile else "http"
+    host = arguments.host if arguments.host not in (None, "", "0.0.0.0", "::") else "127.0.0.1"  # noqa: S104
+    host = f"[{host}]" if ":" in host else host
+    address = f"{scheme}://{host}:{arguments.port}"
+    browser = "open it in a browser; " if page else ""
+    return (
+        f"Ready: {address}  ({browser}API at {address}/v1, documentation at {address}/docs)\n"
+        "Try it:\n"
+        f"  curl {address}/v1/chat/completions -H 'Content-Type: application/json' -d "
+        '\'{"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": '
+        f'"{EXAMPLE_IMAGE}"}}}}, {{"type": "text", "text": "What is in this image?"}}]}}]}}\''
+    )

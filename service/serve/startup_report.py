@@ -1,0 +1,32 @@
+"""What is running: versions and sizes, as a metric and as the start-up's last line."""
+
+from prometheus_client import Info
+from vllm.config import VllmConfig
+
+from service.api.routes.version import versions
+from service.model_folder.layout import ModelFolder
+from service.settings import Settings
+from service.vision.encoder import choose_device, choose_dtype
+
+BUILD = Info("minigpt4_build", "Versions of the service and of vLLM, and the model's family")
+
+
+def capacity(folder: ModelFolder, settings: Settings, config: VllmConfig) -> str:
+    """A line with model, devices, dtypes and limits; also sets the build metric."""
+    BUILD.info({**versions(), "family": folder.index.family})
+    model, cache, scheduler = config.model_config, config.cache_config, config.scheduler_config
+    tokens = (cache.num_gpu_blocks or 0) * cache.block_size
+    device = choose_device(settings.encoder_device)
+    dtype = choose_dtype(settings.encoder_dtype, device)
+    requests = tokens / model.max_model_len
+    return (
+        f"{folder.index.family} from {folder.root}: language model {_name(model.dtype)} on "
+        f"{config.device_config.device_type}, vision encoder {_name(dtype)} on {device}. "
+        f"Context {model.max_model_len} tokens; KV cache {tokens} tokens, {requests:.1f} requests of "
+        f"full length; at most {scheduler.max_num_seqs} sequences at once, "
+        f"{settings.images_per_prompt} images a request, {settings.encoder_queue} images waiting."
+    )
+
+
+def _name(dtype: object) -> str:
+    return str(dtype).removeprefix("torch.")

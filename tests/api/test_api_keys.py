@@ -1,0 +1,157 @@
+"""API keys: the file, the layer, the command that adds one."""
+
+import asyncio
+from pathlib import Path
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from service.api import api_keys as keys
+from service.api.api_keys import GivenKeys, KeyFile, RequireKey, read_keys
+from service.api.keys_command import add_key
+from service.errors import SettingsError
+from service.request_context import TENANT
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "keys.txt"
+
+
+async def who(request: Request) -> JSONResponse:
+    return JSONResponse(
+        {"tenant": TENANT.get(), "state": request.scope.get("state", {}).get("tenant")}
+    )
+
+
+def ask(*keys: KeyFile | GivenKeys, path: str = "/v1/models", **headers: str) -> httpx.Response:
+    app = Starlette(routes=[Route(path, who, methods=["GET", "OPTIONS"])])
+
+    async def run() -> httpx.Response:
+        transport = httpx.ASGITransport(RequireKey(app, *keys))
+        async with httpx.AsyncClient(transport=transport, base_url="http://x") as http:
+            method = headers.pop("method", "GET")
+            return await http.request(method, path, headers=headers)
+
+    return asyncio.run(run())
+
+
+def test_a_key_opens_and_names_the_request(file: Path) -> None:
+    alice, bob = add_key("alice", file), add_key("bob", file)
+    key_file = KeyFile(file)
+    named = ask(key_file, authorization=f"Bearer {alice}")
+    assert named.json() == {"tenant": "alice", "state": "alice"}
+    assert ask(key_file, **{"x-api-key": bob}).json()["tenant"] == "bob"
+    assert TENANT.get() == ""
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"authorization": "Bearer "},
+        {"authorization": "Bearer wrong"},
+        {"authorization": "Basic {key}"},
+        {"authorization": "{key}"},
+        {"x-api-key": "{key}x"},
+    ],
+)
+def test_anything_else_is_refused(file: Path, headers: dict[str, str]) -> None:
+    key = add_key("alice", file)
+    sent = {name: value.format(key=key) for name, value in headers.items()}
+    response = ask(KeyFile(file), **sent)
+    assert response.status_code == 401
+    assert response.json()["error"]["type"] == "AuthenticationError"
+
+
+def test_the_hash_in_the_file_is_no_key(file: Path) -> None:
+    add_key("alice", file)
+    digest = file.read_text().split()[1]
+    assert ask(KeyFile(file), authorization=f"Bearer {digest}").status_code == 401
+
+
+def test_probes_page_and_preflight_need_none(file: Path) -> None:
+    add_key("alice", file)
+    key_file = KeyFile(file)
+    assert ask(key_file, path="/docs").status_code == 200
+    assert ask(key_file, method="OPTIONS").status_code == 200
+    assert ask(key_file, path="/tokenize").status_code == 401
+
+
+@pytest.mark.parametrize("path", ["/v1/models", "/tokenize"])
+def test_a_prefix_opens_nothing(file: Path, path: str) -> None:
+    """A gateway that does not take the prefix of ``--root-path`` away, or a client that adds it."""
+    add_key("alice", file)
+    app = FastAPI()
+    app.root_path = "/prefix"
+    app.add_route(path, who)
+
+    async def status(path: str) -> int:
+        transport = httpx.ASGITransport(RequireKey(app, KeyFile(file)))
+        async with httpx.AsyncClient(transport=transport, base_url="http://x") as http:
+            return (await http.get(path)).status_code
+
+    assert asyncio.run(status(path)) == 401
+    assert asyncio.run(status(f"/prefix{path}")) == 401
+
+
+def test_the_file_is_read_again_when_it_changes(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keys, "RECHECK", 0.0)
+    alice = add_key("alice", file)
+    key_file = KeyFile(file)
+    bob = add_key("bob", file)
+    assert key_file.name_of(bob) == "bob"
+
+    replaced = file.with_suffix(".new")
+    carol = add_key("carol", replaced)
+    replaced.replace(file)
+    assert key_file.name_of(carol) == "carol"
+    assert key_file.name_of(alice) is None
+
+    file.write_text("this is no key file")
+    assert key_file.name_of(carol) == "carol"
+    file.unlink()
+    assert key_file.name_of(carol) == "carol"
+
+
+def test_a_file_that_is_wrong_at_the_start_is_refused(file: Path) -> None:
+    with pytest.raises(SettingsError, match=str(file)):
+        KeyFile(file)
+    file.write_text("# a comment\n\nalice notahash\n")
+    with pytest.raises(SettingsError, match="line 3"):
+        read_keys(file)
+
+
+def test_given_keys_open_what_those_of_a_file_open(file: Path) -> None:
+    alice = add_key("alice", file)
+    both = KeyFile(file), GivenKeys(["given", "also"])
+    assert ask(*both, authorization=f"Bearer {alice}").json()["tenant"] == "alice"
+    assert ask(*both, authorization="Bearer given").json()["tenant"] == "default"
+    assert ask(*both, path="/tokenize", **{"x-api-key": "also"}).json()["tenant"] == "default"
+    refused = ask(*both, path="/tokenize")
+    assert refused.status_code == 401
+    assert refused.json()["error"]["type"] == "AuthenticationError"
+
+
+def test_a_key_is_added_to_a_last_line_without_its_end(file: Path) -> None:
+    add_key("alice", file)
+    file.write_text(file.read_text().rstrip("\n"))
+    add_key("bob", file)
+    assert [key.name for key in read_keys(file)] == ["alice", "bob"]
+
+
+def test_adding_keys(file: Path) -> None:
+    key = add_key("alice", file)
+    assert key not in file.read_text()
+    assert file.stat().st_mode & 0o077 == 0
+    with pytest.raises(SettingsError, match="alice"):
+        add_key("alice", file)
+    with pytest.raises(SettingsError, match="name"):
+        add_key("al ice", file)

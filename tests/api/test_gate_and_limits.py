@@ -1,0 +1,191 @@
+"""The edges of HTTP around a small application."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from service.api.lifecycle import Gate, Lifecycle, State
+from service.api.middleware.retry_after import BodyLimit, RetryAfter
+
+
+async def echo_length(request: Request) -> Response:
+    return PlainTextResponse(str(len(await request.body())))
+
+
+async def overloaded(_: Request) -> Response:
+    return JSONResponse({}, 503)
+
+
+async def patient(_: Request) -> Response:
+    return JSONResponse({}, 503, headers={"Retry-After": "77"})
+
+
+async def metrics(_: Request) -> Response:
+    return PlainTextResponse("metrics")
+
+
+APP = Starlette(
+    routes=[
+        Route("/echo", echo_length, methods=["POST"]),
+        Route("/overloaded", overloaded),
+        Route("/patient", patient),
+        Route("/metrics", metrics),
+    ]
+)
+
+
+def client(app: object) -> httpx.AsyncClient:
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test")  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def lifecycle() -> Lifecycle:
+    return Lifecycle()
+
+
+@pytest.fixture
+def gate(lifecycle: Lifecycle) -> Gate:
+    return Gate(lifecycle)
+
+
+async def test_before_it_is_open_everything_is_unavailable(gate: Gate) -> None:
+    async with client(gate) as http:
+        for path in ("/ready", "/health", "/echo"):
+            answer = await http.get(path)
+            assert answer.status_code == 503
+        assert (await http.get("/ready")).json() == {"status": "starting"}
+        assert answer.headers["retry-after"] == "5"
+        assert answer.json()["error"]["code"] == 503
+
+
+async def test_metrics_say_what_state_it_is_in_from_the_start_on(
+    gate: Gate, lifecycle: Lifecycle
+) -> None:
+    async with client(gate) as http:
+        for state in State:
+            lifecycle.state = state
+            answer = await http.get("/metrics")
+            assert answer.status_code == 200
+            lines = [line for line in answer.text.splitlines() if line.startswith("minigpt4_state")]
+            assert [line for line in lines if line.endswith(" 1.0")] == [
+                f'minigpt4_state{{minigpt4_state="{state}"}} 1.0'
+            ]
+            assert len(lines) == len(State)
+
+
+async def test_before_it_is_open_a_browser_gets_a_page_that_looks_again(gate: Gate) -> None:
+    firefox = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+    async with client(gate) as http:
+        page = await http.get("/", headers={"Accept": firefox})
+        assert page.status_code == 503
+        assert page.headers["content-type"].startswith("text/html")
+        assert "The service is starting." in page.text
+        assert int(page.headers["refresh"]) > 0
+        assert "default-src 'none'" in page.headers["content-security-policy"]
+        assert page.headers["retry-after"] == "5"
+        for accept in ("*/*", "application/json", "application/json, text/html;q=0.5"):
+            answer = await http.get("/", headers={"Accept": accept})
+            assert answer.json()["error"]["code"] == 503
+        posted = await http.post("/echo", headers={"Accept": firefox})
+        assert posted.json()["error"]["code"] == 503
+
+
+async def test_open_it_passes_requests_on(gate: Gate) -> None:
+    gate.open(APP, lambda: True)
+    async with client(gate) as http:
+        assert (await http.get("/ready")).json() == {"status": "ready"}
+        echoed = await http.post("/echo", content=b"abc")
+    assert echoed.text == "3"
+    assert "connection" not in echoed.headers
+
+
+async def test_what_begins_to_be_answered_during_a_drain_closes_its_connection(
+    gate: Gate, lifecycle: Lifecycle
+) -> None:
+    entered, finish = asyncio.Event(), asyncio.Event()
+
+    async def slow(_: Request) -> Response:
+        entered.set()
+        await finish.wait()
+        return PlainTextResponse("done")
+
+    gate.open(Starlette(routes=[Route("/slow", slow)]), lambda: True)
+    async with client(gate) as http:
+        running = asyncio.create_task(http.get("/slow"))
+        await entered.wait()
+        lifecycle.state = State.DRAINING
+        finish.set()
+        assert (await running).headers["connection"] == "close"
+
+
+async def test_an_unhealthy_part_makes_it_unready(gate: Gate) -> None:
+    gate.open(APP, lambda: False)
+    async with client(gate) as http:
+        answer = await http.get("/ready")
+        health = await http.get("/health")
+    assert answer.status_code == 503
+    assert answer.json() == {"status": "failed"}
+    assert health.status_code == 503
+    assert "failed" in health.text
+
+
+async def test_a_drain_waits_for_what_is_under_way(gate: Gate, lifecycle: Lifecycle) -> None:
+    started, finish = asyncio.Event(), asyncio.Event()
+
+    async def slow(_: Request) -> Response:
+        async def body() -> AsyncIterator[bytes]:
+            yield b"first"
+            started.set()
+            await finish.wait()
+            yield b"last"
+
+        return StreamingResponse(body())
+
+    gate.open(Starlette(routes=[Route("/slow", slow), *APP.routes]), lambda: True)
+    async with client(gate) as http:
+        running = asyncio.create_task(http.get("/slow"))
+        await started.wait()
+        draining = asyncio.create_task(lifecycle.drain(grace=30))
+        await asyncio.sleep(0)  # let it begin
+        assert lifecycle.state is State.DRAINING
+        refused = await http.post("/echo", content=b"abc")
+        assert refused.status_code == 503
+        assert refused.headers["connection"] == "close"
+        assert (await http.get("/ready")).json() == {"status": "draining"}
+        assert (await http.get("/metrics")).text == "metrics"
+        assert not draining.done()
+        finish.set()
+        assert (await running).text == "firstlast"
+        assert await draining == 0
+
+
+async def test_a_drain_gives_up_after_its_grace(lifecycle: Lifecycle) -> None:
+    lifecycle.enter()
+    assert await lifecycle.drain(grace=0.01) == 1
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_a_body_is_counted(chunked: bool) -> None:
+    async def chunks(size: int) -> AsyncIterator[bytes]:
+        for _ in range(size):
+            yield b"x"
+
+    async with client(BodyLimit(APP, max_bytes=10)) as http:
+        for size, status in ((10, 200), (11, 413)):
+            body = chunks(size) if chunked else b"x" * size
+            answer = await http.post("/echo", content=body)
+            assert answer.status_code == status
+    assert answer.json()["error"]["type"] == "BadRequestError"
+
+
+async def test_retry_after_is_added_where_it_is_missing() -> None:
+    async with client(RetryAfter(APP, lambda: 9)) as http:
+        assert (await http.get("/overloaded")).headers["retry-after"] == "9"
+        assert (await http.get("/patient")).headers["retry-after"] == "77"
+        assert "retry-after" not in (await http.post("/echo")).headers

@@ -1,0 +1,112 @@
+"""Comments in silent event streams, and nowhere else."""
+
+import asyncio
+import socket
+from argparse import Namespace
+from pathlib import Path
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.api.middleware.keep_alive import COMMENT, KeepAlive
+from service.serve.builtin_models import resolve_model
+from service.serve.server import Server
+from service.settings import Settings
+
+SECONDS = 0.02
+
+
+async def answered(app: ASGIApp, slow_client: float = 0) -> list[bytes]:
+    """The bodies that reach the server, whose ``send`` takes ``slow_client`` seconds."""
+    bodies = await sent(KeepAlive(app, SECONDS), slow_client)
+    await asyncio.sleep(3 * SECONDS)  # a comment after the end would come now
+    return bodies
+
+
+async def sent(app: ASGIApp, slow_client: float = 0) -> list[bytes]:
+    """What an application sends to a client, without a look at what comes after its end."""
+    bodies: list[bytes] = []
+
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            bodies.append(message["body"])
+            await asyncio.sleep(slow_client)
+
+    await app({"type": "http", "headers": []}, receive, send)
+    return bodies
+
+
+def application(content_type: bytes, *waits: float) -> ASGIApp:
+    """Sends "x" after each of the waits, and the end after the last."""
+
+    async def app(_: Scope, __: Receive, send: Send) -> None:
+        headers = [(b"content-type", content_type)]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        for wait in waits:
+            await asyncio.sleep(wait)
+            await send({"type": "http.response.body", "body": b"x", "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    return app
+
+
+EVENTS = b"text/event-stream; charset=utf-8"
+
+
+async def test_a_silent_stream_gets_comments_between_its_chunks() -> None:
+    bodies = await answered(application(EVENTS, 0, 10 * SECONDS))
+    assert (bodies[0], bodies[-2:]) == (b"x", [b"x", b""])
+    assert set(bodies[1:-2]) == {COMMENT}
+
+
+async def test_waiting_for_the_first_chunk_is_silence_as_well() -> None:
+    bodies = await answered(application(EVENTS, 5 * SECONDS))
+    assert bodies[0] == COMMENT
+
+
+async def test_a_stream_that_speaks_gets_none() -> None:
+    # The loop is kept from running, so that no pause of the machine makes a silence.
+    async def app(_: Scope, __: Receive, send: Send) -> None:
+        headers = [(b"content-type", EVENTS)]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        for _number in range(50):
+            await send({"type": "http.response.body", "body": b"x", "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    assert await answered(app) == [b"x"] * 50 + [b""]
+
+
+async def test_other_answers_get_none() -> None:
+    bodies = await answered(application(b"application/json", 5 * SECONDS))
+    assert bodies == [b"x", b""]
+
+
+async def test_a_client_that_does_not_read_gets_none() -> None:
+    bodies = await answered(application(EVENTS, 0), slow_client=5 * SECONDS)
+    assert bodies == [b"x", b""]
+
+
+async def test_none_after_the_application_failed() -> None:
+    async def app(_: Scope, __: Receive, send: Send) -> None:
+        headers = [(b"content-type", EVENTS)]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        raise RuntimeError
+
+    bodies: list[bytes] = []
+    try:
+        bodies = await answered(app)
+    except RuntimeError:
+        await asyncio.sleep(3 * SECONDS)
+    assert bodies == []
+
+
+async def test_the_interval_is_vllms_flag_and_vllm_adds_none(tmp_path: Path) -> None:
+    arguments = Namespace(sse_keep_alive_interval=1, api_key=None)
+    with socket.socket() as listener:
+        server = Server(resolve_model("default", tmp_path), Settings(), arguments, listener)
+    assert arguments.sse_keep_alive_interval == 0
+    bodies = await sent(server._guarded(application(EVENTS, 1.5)))
+    assert bodies[0] == COMMENT
+    assert [body for body in bodies if body != COMMENT] == [b"x", b""]

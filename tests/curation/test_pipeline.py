@@ -1,0 +1,312 @@
+"""Curation against two stand-in services."""
+
+import argparse
+import json
+import signal
+import threading
+
+import pytest
+from starlette.exceptions import HTTPException
+
+from service.chat_client import Endpoint
+from service.curation.command import add_arguments, run
+from service.curation.pipeline import curate
+from service.errors import AlignmentError
+from service.training.sources import JsonlSource
+from tests.fake_openai import UnsupportedParameterError, fake_openai, web_site
+from tests.training.conftest import picture
+
+LONG = " ".join(f"There is thing number {n} at place {n}." for n in range(12))
+
+
+NO_RETRY = {"x-should-retry": "false"}
+"""What a service answers so that the client gives up at once."""
+
+
+@pytest.fixture
+def images(tmp_path):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for colour in ("red", "blue"):
+        (folder / f"{colour}.jpg").write_bytes(picture(colour))
+    return folder
+
+
+def written(out):
+    """The lines by their images' names."""
+    lines = (json.loads(line) for line in out.read_text("utf-8").split("\n") if line)
+    return {line["image"].removeprefix("images/"): line for line in lines}
+
+
+def test_short_descriptions_are_continued_and_all_are_cleaned_up(images, tmp_path):
+    asked, fixed = [], []
+
+    def describe(body):
+        asked.append(body["messages"])
+        return ("A short one.", 4, "stop") if len(body["messages"]) == 1 else ("More.", 90, "stop")
+
+    def fix(body):
+        fixed.append(body["messages"][0]["content"])
+        return LONG, 99, "stop"
+
+    out = tmp_path / "curated.jsonl"
+    with fake_openai(describe) as url, fake_openai(fix) as fixer:
+        assert curate(images, out, Endpoint(url), Endpoint(fixer)) == (2, 2)
+    lines = [json.loads(line) for line in out.read_text().splitlines()]
+    assert {line["image"] for line in lines} == {"images/red.jpg", "images/blue.jpg"}
+    assert {line["raw"] for line in lines} == {"A short one. More."}
+    assert all(text.endswith("\n\nA short one. More.") for text in fixed)
+    continued = [messages for messages in asked if len(messages) == 3]
+    assert [messages[2]["content"] for messages in continued] == ["Continue", "Continue"]
+    # What was written is what the trainer reads.
+    assert len(JsonlSource(out)) == 2
+
+
+def test_a_second_run_goes_on_and_bad_lines_are_not_kept(images, tmp_path):
+    out = tmp_path / "curated.jsonl"
+    fixer_says = ["Cut off in the", LONG]
+
+    def fix(body):
+        return fixer_says.pop(), 9, "stop"
+
+    with fake_openai(lambda body: (LONG, 120, "stop")) as url, fake_openai(fix) as fixer:
+        (images / "blue.jpg").rename(tmp_path / "blue.jpg")
+        assert curate(images, out, Endpoint(url), Endpoint(fixer)) == (1, 1)
+        (tmp_path / "blue.jpg").rename(images / "blue.jpg")
+        assert curate(images, out, Endpoint(url), Endpoint(fixer)) == (1, 0)
+    last = written(out)["blue.jpg"]
+    assert last["keep"] is False
+    assert last["problems"] == ["shorter than 80 tokens", "unfinished"]
+
+
+@pytest.mark.parametrize("status", [401, 403, 429, 500, 503])
+def test_a_failing_service_keeps_what_is_written(images, tmp_path, status):
+    out = tmp_path / "curated.jsonl"
+    calls = []
+
+    def describe(body):
+        calls.append(body)
+        if len(calls) > 1:
+            raise HTTPException(status, headers=NO_RETRY)
+        return LONG, 120, "stop"
+
+    with (
+        fake_openai(describe) as url,
+        fake_openai(lambda body: (LONG, 99, "stop")) as fixer,
+        pytest.raises(AlignmentError, match=rf"{url}.* {status}.* Images finished before: 1;"),
+    ):
+        curate(images, out, Endpoint(url), Endpoint(fixer), concurrency=1)
+    assert len(written(out)) == 1
+
+
+def test_what_is_in_work_when_a_service_fails_is_finished_and_written(images, tmp_path):
+    for colour in ("green", "yellow", "black", "white", "pink", "grey"):
+        (images / f"{colour}.jpg").write_bytes(picture(colour))
+    out = tmp_path / "curated.jsonl"
+    asked, fixed, failed = [], [], threading.Event()
+
+    def describe(body):
+        asked.append(body)
+        if len(asked) == 4:
+            failed.set()
+            raise HTTPException(500, headers=NO_RETRY)
+        return LONG, 120, "stop"
+
+    def fix(body):
+        assert failed.wait(20)
+        fixed.append(body)
+        return LONG, 99, "stop"
+
+    with fake_openai(describe) as url, fake_openai(fix) as fixer:
+        with pytest.raises(AlignmentError, match=f"{url}.* 500"):
+            curate(images, out, Endpoint(url), Endpoint(fixer), concurrency=4)
+        assert len(written(out)) == len(fixed) == len(asked) - 1
+        assert 3 <= len(fixed) < 7, "nothing new is begun after the failure"
+        curate(images, out, Endpoint(url), Endpoint(fixer))
+    assert len(written(out)) == len(fixed) == 8
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+def test_an_image_that_a_service_refuses_is_a_line_and_the_rest_goes_on(images, tmp_path, status):
+    (images / "green.jpg").write_bytes(picture("green"))
+    out = tmp_path / "curated.jsonl"
+    raws = ["red.jpg", "green.jpg", "blue.jpg"]  # in the order of the names, from the end
+
+    def describe(body):
+        raw = raws.pop()
+        if raw == "blue.jpg":
+            raise HTTPException(status)
+        return f"{raw} {LONG}", 120, "stop"
+
+    def fix(body):
+        if "green.jpg" in body["messages"][0]["content"]:
+            raise HTTPException(status)
+        return LONG, 99, "stop"
+
+    with fake_openai(describe) as url, fake_openai(fix) as fixer:
+        assert curate(images, out, Endpoint(url), Endpoint(fixer), concurrency=1) == (3, 1)
+        # Another run would run out of answers: it asks nothing.
+        assert curate(images, out, Endpoint(url), Endpoint(fixer)) == (0, 0)
+    lines = written(out)
+    assert lines["red.jpg"]["keep"]
+    for image, service in (("blue.jpg", url), ("green.jpg", fixer)):
+        assert lines[image]["keep"] is False
+        [problem] = lines[image]["problems"]
+        assert problem.startswith(f"refused: {service}")
+        assert str(status) in problem
+    assert lines["blue.jpg"]["raw"] == ""
+    assert lines["green.jpg"]["raw"] == f"green.jpg {LONG}"
+
+
+@pytest.mark.parametrize("concurrency", [1, 4, 8])
+@pytest.mark.parametrize("who", ["describer", "fixer"])
+def test_a_service_that_refuses_everything_spoils_nothing(images, tmp_path, who, concurrency):
+    for number in range(6):
+        (images / f"{number}.jpg").write_bytes(picture("green"))
+    out = tmp_path / "curated.jsonl"
+    refused = []
+
+    def refuse(body):
+        refused.append(body)
+        raise HTTPException(400)
+
+    def answer(body):
+        return LONG, 120, "stop"
+
+    bad = who == "describer"
+    with fake_openai(refuse) as refusing, fake_openai(answer) as answering:
+        describer, fixer = Endpoint(refusing if bad else answering), Endpoint(answering)
+        fixer = fixer if bad else Endpoint(refusing)
+        with pytest.raises(AlignmentError, match=rf"first 5 requests were .* {refusing}.* 400"):
+            curate(images, out, describer, fixer, concurrency=concurrency)
+        assert 5 <= len(refused) < 5 + concurrency
+        assert not out.exists()
+        # Once the fault is mended, a rerun has every image.
+        assert curate(images, out, Endpoint(answering), Endpoint(answering)) == (8, 8)
+
+
+def test_a_reasoning_model_is_told_the_longest_answer_in_its_own_words(images, tmp_path):
+    asked = []
+
+    def fix(body):
+        asked.append(body)
+        if "max_tokens" in body:
+            raise UnsupportedParameterError("max_tokens")
+        return LONG, 99, "stop"
+
+    out = tmp_path / "curated.jsonl"
+    with fake_openai(lambda body: (LONG, 120, "stop")) as url, fake_openai(fix) as fixer:
+        assert curate(images, out, Endpoint(url), Endpoint(fixer), concurrency=1) == (2, 2)
+    # Refused once, and known from then on.
+    limits = [body.keys() & {"max_tokens", "max_completion_tokens"} for body in asked]
+    assert limits == [{"max_tokens"}, {"max_completion_tokens"}, {"max_completion_tokens"}]
+
+
+@pytest.mark.parametrize("caption", ["I'm sorry, I can't help with that.", "A dog."])
+def test_the_caption_is_measured_and_not_what_it_was_made_of(images, tmp_path, caption):
+    out = tmp_path / "curated.jsonl"
+    with (
+        fake_openai(lambda body: (LONG, 300, "stop")) as url,
+        fake_openai(lambda body: (caption, 300, "stop")) as fixer,
+    ):
+        assert curate(images, out, Endpoint(url), Endpoint(fixer)) == (2, 0)
+    for line in written(out).values():
+        assert line["problems"] == ["shorter than 80 tokens"]
+        assert line["tokens"] == len(caption) // 4
+
+
+def test_the_clean_up_has_room_and_one_that_is_cut_all_the_same_is_marked(images, tmp_path):
+    out = tmp_path / "curated.jsonl"
+    rooms = []
+
+    def fix(body):
+        rooms.append(body["max_tokens"])
+        return LONG, rooms[-1], "length"
+
+    answers = [(LONG, 300, "stop"), (LONG, 79, "length")] * 2
+    (images / "blue.jpg").unlink()
+    with fake_openai(lambda body: answers.pop()) as url, fake_openai(fix) as fixer:
+        assert curate(images, out, Endpoint(url), Endpoint(fixer)) == (1, 0)
+    assert rooms[0] >= 2 * (79 + 300)
+    assert written(out)["red.jpg"]["problems"] == ["unfinished"]
+
+
+@pytest.mark.parametrize("status", [200, 404])
+def test_a_web_site_is_no_service(images, tmp_path, status):
+    out = tmp_path / "curated.jsonl"
+    with fake_openai(lambda body: (LONG, 99, "stop")) as url, web_site(status) as site:
+        for describer, fixer in (
+            (Endpoint(site), Endpoint(url)),
+            (Endpoint(site, "model"), Endpoint(url)),
+            (Endpoint(url), Endpoint(site)),
+            (Endpoint(url), Endpoint(site, "model")),
+        ):
+            with pytest.raises(AlignmentError, match=f"{site}.* is not an OpenAI-compatible API"):
+                curate(images, out, describer, fixer)
+
+
+def test_only_files_are_images_and_one_that_cannot_be_read_is_a_line(images, tmp_path, monkeypatch):
+    (images / "folder.png").mkdir()
+    (images / "folder.png" / "green.jpg").write_bytes(picture("green"))
+    (images / "nowhere.jpg").symlink_to(tmp_path / "missing")
+    read = type(images).read_bytes
+
+    def read_bytes(path):
+        if path.name == "blue.jpg":
+            raise PermissionError(13, "Permission denied")
+        return read(path)
+
+    monkeypatch.setattr(type(images), "read_bytes", read_bytes)
+    out = tmp_path / "curated.jsonl"
+    with fake_openai(lambda body: (LONG, 99, "stop")) as url:
+        assert curate(images, out, Endpoint(url), Endpoint(url)) == (3, 2)
+    assert set(written(out)) == {"red.jpg", "blue.jpg", "folder.png/green.jpg"}
+    assert written(out)["blue.jpg"]["problems"] == ["cannot be read: Permission denied"]
+
+
+def test_line_ends_of_unicode_in_an_answer_end_no_line(images, tmp_path):
+    out = tmp_path / "curated.jsonl"
+    odd = LONG + "\u2028It is\u0085odd."
+    with (
+        fake_openai(lambda body: (odd, 120, "stop")) as url,
+        fake_openai(lambda body: (LONG, 99, "stop")) as fixer,
+    ):
+        assert curate(images, out, Endpoint(url), Endpoint(fixer)) == (2, 2)
+        assert curate(images, out, Endpoint(url), Endpoint(fixer)) == (0, 0)
+    assert written(out)["red.jpg"]["raw"] == odd
+    assert len(JsonlSource(out)) == 2
+
+
+def test_an_interruption_keeps_what_is_finished(images, tmp_path, capsys):
+    out = tmp_path / "curated.jsonl"
+    fixed, over = [], threading.Event()
+
+    def fix(body):
+        fixed.append(body)
+        if len(fixed) == 2:
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+            over.wait(20)
+        return LONG, 99, "stop"
+
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    with fake_openai(lambda body: (LONG, 120, "stop")) as url, fake_openai(fix) as fixer:
+        words = ["--images", str(images), "--out", str(out), "--url", url, "--fixer-url", fixer]
+        arguments = parser.parse_args([*words, "--concurrency", "1"])
+        with pytest.raises(SystemExit) as end:
+            run(arguments)
+        over.set()
+        assert end.value.code == 130
+        assert f"{out} has what was finished" in capsys.readouterr().err
+        assert set(written(out)) == {"blue.jpg"}
+        run(arguments)
+    assert "1 lines written" in capsys.readouterr().out
+    assert len(written(out)) == 2
+
+
+def test_what_cannot_work_is_said(images, tmp_path):
+    nobody = Endpoint("http://127.0.0.1:9")
+    with pytest.raises(AlignmentError, match="no images"):
+        curate(tmp_path / "none", tmp_path / "o.jsonl", nobody, nobody)
+    with pytest.raises(AlignmentError, match="No service answers"):
+        curate(images, tmp_path / "o.jsonl", nobody, nobody)

@@ -1,0 +1,72 @@
+"""Names whose servers do not answer, beside those of everybody else."""
+
+import asyncio
+import queue
+import socket
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from service.errors import ImageFetchError
+from service.images.dns import CheckedResolver, Lookups
+from service.images.fair_semaphore import Places
+from service.images.fetch_policy import FetchPolicy
+from service.images.sources import read_source
+
+ADDRESS = "93.184.216.34"
+
+
+class NameServers:
+    """Names below ``slow.example`` are answered when :attr:`answer` is set, others at once."""
+
+    def __init__(self) -> None:
+        self.answer = threading.Event()
+        self.asked: queue.Queue[str] = queue.Queue()
+
+    def getaddrinfo(self, host: str, port: int, **_: object) -> list[object]:
+        self.asked.put(host)
+        if host.endswith(".slow.example"):
+            self.answer.wait()
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (ADDRESS, port))]
+
+
+@pytest.fixture
+def servers(monkeypatch: pytest.MonkeyPatch) -> Iterator[NameServers]:
+    servers = NameServers()
+    monkeypatch.setattr(socket, "getaddrinfo", servers.getaddrinfo)
+    yield servers
+    servers.answer.set()
+
+
+async def test_slow_names_take_their_domains_share_until_they_are_answered(
+    servers: NameServers,
+) -> None:
+    resolver = CheckedResolver(FetchPolicy(), Lookups(Places(3, 2)))
+    slow = [
+        asyncio.create_task(resolver.resolve(f"{number}.slow.example", 80)) for number in range(3)
+    ]
+    started = {await asyncio.to_thread(servers.asked.get) for _ in range(2)}
+    assert started == {"0.slow.example", "1.slow.example"}
+    for task in slow[:2]:
+        task.cancel()
+    (result,) = await resolver.resolve("images.example.com", 80)
+    assert result["host"] == ADDRESS
+    assert servers.asked.get_nowait() == "images.example.com"
+    assert servers.asked.empty(), "a wait that was given up leaves its lookup under way"
+    servers.answer.set()
+    assert (await slow[2])[0]["host"] == ADDRESS
+
+
+async def test_a_fetch_gives_up_on_a_name_that_is_not_answered(servers: NameServers) -> None:
+    with pytest.raises(ImageFetchError, match="did not arrive"):
+        await read_source("http://a.slow.example/", FetchPolicy(timeout=0.05))
+
+
+async def test_a_name_that_is_not_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", missing)
+    with pytest.raises(ImageFetchError, match="reached"):
+        await read_source("http://missing.example/", FetchPolicy())

@@ -1,0 +1,64 @@
+"""vLLM's flags beside the service's own."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from service.errors import SettingsError
+from service.model_folder.layout import ModelFolder
+from service.serve.command import parse_vllm_flags
+from service.settings import load_settings
+
+
+@pytest.fixture
+def folder(tiny_model: Callable[[str], ModelFolder]) -> ModelFolder:
+    return tiny_model("minigpt4-vicuna")
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--uds", "/tmp/socket"],
+        ["--grpc"],
+        ["--enable-ssl-refresh"],
+        ["--h11-max-header-count", "9"],
+        ["--h11-max-incomplete-event-size=9"],
+        ["--tokens-only"],
+        ["--enable-offline-docs"],
+    ],
+)
+def test_flags_that_would_do_nothing_are_refused(folder: ModelFolder, flags: list[str]) -> None:
+    with pytest.raises(SettingsError, match=f"{flags[0].partition('=')[0]} is not served"):
+        parse_vllm_flags(folder, load_settings(), flags)
+
+
+@pytest.mark.parametrize("form", ["--config {}", "--config={}"])
+def test_a_config_file_wins_over_our_defaults_and_flags_over_it(
+    folder: ModelFolder, tmp_path: Path, form: str
+) -> None:
+    file = tmp_path / "vllm.yaml"
+    file.write_text(
+        "shutdown-timeout: 7\nmax_num_queued_reqs: 9\nport: 1234\nenforce-eager: false\n"
+    )
+    flags = [*form.format(file).split(), "--port", "4321"]
+    arguments = parse_vllm_flags(folder, load_settings(), flags)
+    assert arguments.shutdown_timeout == 7
+    assert arguments.max_num_queued_reqs == 9
+    assert arguments.port == 4321
+    assert arguments.enforce_eager is False
+    assert arguments.model == folder.language_model
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [(None, "cannot be read"), ("a: [", "cannot be read"), ("model: x", "--model")],
+)
+def test_a_config_file_that_cannot_be_used_is_one_line(
+    folder: ModelFolder, tmp_path: Path, text: str | None, words: str
+) -> None:
+    file = tmp_path / "vllm.yaml"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(SettingsError, match=words):
+        parse_vllm_flags(folder, load_settings(), ["--config", str(file)])

@@ -1,0 +1,62 @@
+"""A tiny model folder and tiny data sets."""
+
+import io
+import json
+import tarfile
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from service.checkpoints.random_model import init_model
+
+
+def picture(colour: str, form: str = "JPEG") -> bytes:
+    """An encoded image of one colour."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (40, 30), colour).save(buffer, form)
+    return buffer.getvalue()
+
+
+def write_shard(file: Path, samples: dict[str, dict[str, bytes]]) -> None:
+    """A tar file with ``{key: {suffix: content}}``."""
+    with tarfile.open(file, "w") as archive:
+        for key, group in samples.items():
+            for suffix, content in group.items():
+                member = tarfile.TarInfo(f"{key}.{suffix}")
+                member.size = len(content)
+                archive.addfile(member, io.BytesIO(content))
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random tiny minigpt4-vicuna folder."""
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    init_model(folder, "minigpt4-vicuna", "tiny")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def colours(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A JSONL folder of four plain pictures with captions."""
+    folder = tmp_path_factory.mktemp("colours")
+    lines = []
+    for colour in ("red", "blue", "green", "yellow"):
+        (folder / f"{colour}.jpg").write_bytes(picture(colour))
+        lines.append(json.dumps({"image": f"{colour}.jpg", "caption": f"a {colour} square"}))
+    (folder / "captions.jsonl").write_text("\n".join(lines))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def spotted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A JSONL of five plain pictures among which every kind of trouble is: a broken line, two missing images."""
+    folder = tmp_path_factory.mktemp("spotted")
+    lines = ["{"]
+    for colour in ("red", "blue", "green", "yellow", "black"):
+        (folder / f"{colour}.jpg").write_bytes(picture(colour))
+        lines.append(json.dumps({"image": f"{colour}.jpg", "caption": f"a {colour} square"}))
+    lines += [json.dumps({"image": f"none{n}.jpg", "caption": "gone"}) for n in range(2)]
+    index = folder / "captions.jsonl"
+    index.write_text("\n".join(lines))
+    return index

@@ -1,0 +1,108 @@
+"""Batches: how often each source is drawn, and that a resumed run goes on at the very sample."""
+
+import resource
+from collections import Counter
+from io import BytesIO
+from itertools import islice
+
+import pytest
+from PIL import Image
+from torch.utils.data import DataLoader
+
+from service.errors import DatasetError
+from service.training.batches import Batch, Batches
+from service.training.presets import LAION_TO_CC_SBU
+from service.training.samples import Part, RawSample
+from service.training.sources import open_source
+from tests.training.conftest import picture
+
+
+class Plain:
+    """A data set of one picture whose caption is its name."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.image, self.bad = name, picture("red"), ()
+
+    def stream(self, part, seed, skip=0):
+        while True:
+            yield RawSample(self.image, self.name, self.name)
+
+
+def test_batches_come_from_the_data_sets_in_the_published_ratio():
+    batches = Batches([Plain("laion"), Plain("cc_sbu")], LAION_TO_CC_SBU, samples=2, image_size=14)
+    drawn = Counter(tuple(batch.texts) for batch in islice(batches, 1290))
+    # Each batch is of one data set. Of 1,290 draws 1,150 are expected, give or take 11.
+    assert set(drawn) == {("laion", "laion"), ("cc_sbu", "cc_sbu")}
+    assert abs(drawn["laion", "laion"] - 1150) < 34
+
+
+@pytest.mark.parametrize(("ratios", "count"), [([1.0], 2), ([1.0, 0.0], 2), ([], 0)])
+def test_each_data_set_needs_a_ratio(ratios, count):
+    with pytest.raises(DatasetError):
+        Batches([Plain("x")] * count, ratios, samples=1, image_size=14)
+
+
+def loaded(sources, number, workers, first_step=0, taken=None) -> list[Batch]:
+    batches = Batches(sources, [2.0, 1.0], 3, 14, 0, Part(1, 2), first_step, taken)
+    return list(islice(DataLoader(batches, batch_size=None, num_workers=workers), number))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_resumed_run_gets_the_samples_that_were_next(colours, spotted, workers):
+    sources = [open_source(str(spotted)), open_source(str(colours))]
+    whole = loaded(sources, 12, workers)
+    assert sum(len(batch.skipped) for batch in whole) > 3
+    for step in (3, 6):
+        taken = {batch.worker: batch.taken for batch in whole[:step]}
+        rest = loaded(sources, 12 - step, workers, step, taken)
+        assert [(b.texts, b.skipped, b.worker, b.taken) for b in rest] == [
+            (b.texts, b.skipped, b.worker, b.taken) for b in whole[step:]
+        ]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_unusable_data_set_is_the_last_that_comes(tmp_path, workers):
+    index = tmp_path / "list.jsonl"
+    index.write_text('{"image": "none.jpg", "caption": "gone"}\n')
+    batches = Batches([open_source(str(index))], [1.0], samples=1, image_size=14)
+    (error,) = DataLoader(batches, batch_size=None, num_workers=workers)
+    assert isinstance(error, DatasetError)
+    assert str(error) == f"{index}: not one of its images can be read."
+
+
+def test_a_worker_needs_no_shared_memory():
+    batches = Batches([Plain("red")], [1.0], samples=4, image_size=224)
+    # Of files, which a limit of their size stands in for: a tmpfs of its own needs root.
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, limits[1]))
+    try:
+        loader = iter(DataLoader(batches, batch_size=None, num_workers=1, timeout=60))
+        batch = next(loader)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert batch.pixels.nbytes == 4 * 224 * 224 * 3 > 200_000
+
+
+class Slope(Plain):
+    """A data set of one picture, brighter to the right."""
+
+    def __init__(self) -> None:
+        self.name, buffer = "slope", BytesIO()
+        Image.linear_gradient("L").rotate(90).save(buffer, "PNG")
+        self.image = buffer.getvalue()
+
+
+def test_a_resumed_run_crops_as_the_one_before_would_have():
+    def made(number, first_step=0, taken=None, crop_scale=0.5):
+        batches = Batches([Slope()], [1.0], 3, 14, 0, Part(), first_step, taken, crop_scale)
+        return list(islice(batches, number))
+
+    whole = made(6)
+    resumed = made(3, 3, {0: whole[2].taken})
+    for one, other in zip(whole[3:], resumed, strict=True):
+        assert (one.pixels == other.pixels).all()
+    drawn = {image.tobytes() for batch in whole for image in batch.pixels}
+    assert len(drawn) > 12, "each of 18 samples has a crop of its own"
+    uncropped = {image.tobytes() for batch in made(6, crop_scale=1.0) for image in batch.pixels}
+    assert len(uncropped) == 1
+    assert not uncropped & drawn
