@@ -23,7 +23,7 @@ FETCHES_OF_A_KEY = 16
 FETCHES = Places(MAX_FETCHES, FETCHES_OF_A_KEY)
 
 
-async def fetch(url: str, policy: FetchPolicy, tenant: str = "", places: Places = FETCHES) -> bytes:
+async def fetch(url: str, policy: FetchPolicy, places: Places = FETCHES, tenant: str = "") -> bytes:
     """The body behind an http(s) address; waiting for a place is part of ``policy.timeout``.
 
     Raises:

@@ -21,7 +21,7 @@ async def read_source(url: str, policy: FetchPolicy, tenant: str = "") -> bytes:
         return read_data_uri(url, policy.max_bytes)
     if scheme not in ("http", "https"):
         raise ImageSourceError("An image is given as a data: URI or an http(s) URL.")
-    return await fetch(url, policy, tenant)
+    return await fetch(url, policy, tenant=tenant)
 
 
 def read_data_uri(url: str, max_bytes: int) -> bytes:
