@@ -1,80 +1,70 @@
-"""Every error of our own, in one tree; ``service/api/app.py`` is the only place that maps them to HTTP."""
+"""The errors of this project, in one tree, grouped by whose fault they are.
+
+A client sees the first four groups. ``service/plugin/errors.py`` holds the table that maps them to
+HTTP: it turns each into one of vLLM's error classes, from which vLLM's routers make a response in
+OpenAI's or Anthropic's shape. The commands print the last group.
+"""
 
 
 class ServiceError(Exception):
-    """Base of this project's errors. Its message is written for the person who reads it."""
+    """Base of all errors of this project. The message is written for the person who reads it."""
 
 
-class ModelFolderError(ServiceError):
-    """A model folder is incomplete or contradicts itself; the message says what to do."""
+# The client's fault: the same request will fail again.
 
 
-class CheckpointError(ServiceError):
-    """A published checkpoint cannot be imported; the message says why and what to do."""
+class ClientError(ServiceError):
+    """The request cannot be served as it is."""
 
 
-class SettingsError(ServiceError):
-    """A setting is unknown, out of range or contradicts another one."""
-
-
-class EngineStartError(ServiceError):
-    """The vLLM engine did not start; the message says what is known of the cause."""
-
-
-class EncoderNotReadyError(ServiceError):
-    """The vision encoder is not started, failed its warm-up, or is shut down."""
-
-
-class EncoderOverloadedError(ServiceError):
-    """The encoder's bounded queue is full; the client should come back later."""
-
-
-class FetchingOverloadedError(ServiceError):
-    """Too many images are being fetched; the client should come back later."""
-
-
-class EncodingError(ServiceError):
-    """The vision encoder could not encode this image although its pixels are valid."""
-
-
-class ImageError(ServiceError):
-    """An image that a client sent cannot be used: the client's fault.
+class ImageError(ClientError):
+    """The service cannot use an image of the request.
 
     Attributes:
-        parameter: The request field that is wrong, in OpenAI's naming.
+        parameter: The request field that is wrong, as OpenAI's API names it.
     """
 
     parameter = "image_url"
 
 
 class ImageFormatError(ImageError):
-    """The bytes are no image, or of a format that is not accepted, or truncated."""
+    """The bytes are not an image, are damaged, or have a format that is not accepted."""
 
 
 class ImageTooLargeError(ImageError):
-    """Too many bytes or too many pixels."""
+    """The image has too many bytes or too many pixels."""
+
+    @classmethod
+    def over_bytes(cls, limit: int) -> "ImageTooLargeError":
+        """Make the error for an image of more than ``limit`` bytes."""
+        return cls(f"The image has more than {limit} bytes.")
+
+    @classmethod
+    def over_pixels(cls, limit: int) -> "ImageTooLargeError":
+        """Make the error for an image of more than ``limit`` pixels."""
+        return cls(f"The image has more than {limit} pixels.")
 
 
 class ImageSourceError(ImageError):
-    """The address or data URI is malformed or not allowed."""
+    """The image's URL or data URI is malformed or not allowed."""
 
 
 class ImageFetchError(ImageError):
-    """The address does not answer with an image in time."""
+    """The image's server did not send the image in time."""
 
 
 class ImageEmbeddingsError(ImageError):
-    """Embeddings in an image's place are not accepted, or not of the model's shape, or not numbers."""
+    """Embeddings in place of an image are not accepted, have a wrong shape, or are not finite."""
 
     parameter = "image_embeds"
 
 
 class NoSuchFileError(ImageError):
-    """An id names no file of this owner: never uploaded, expired, or deleted."""
+    """The owner has no file with this id: it was never uploaded, has expired, or was deleted."""
 
 
-class UploadError(ServiceError):
-    """A file that a client uploads cannot be kept: the client's fault.
+class UploadError(ClientError):
+    """The service cannot store an uploaded file.
 
     Attributes:
         parameter: The form field that is wrong.
@@ -85,37 +75,85 @@ class UploadError(ServiceError):
         self.parameter = parameter
 
 
-class FileQuotaError(ServiceError):
-    """An owner's files would be too many or too large together; deleting some helps."""
+class FileQuotaError(ClientError):
+    """The owner's files would exceed the quota; deleting some files helps."""
+
+
+# Overloaded: the same request may succeed later.
+
+
+class OverloadedError(ServiceError):
+    """A limit on concurrent work is reached; the client should try again later."""
+
+
+class EncoderOverloadedError(OverloadedError):
+    """The encoder's queue is full."""
+
+
+class FetchingOverloadedError(OverloadedError):
+    """Too many images are being fetched."""
+
+
+class StorageBusyError(OverloadedError):
+    """Too many files are being uploaded."""
+
+
+# Not ready: another replica may serve the request.
+
+
+class EncoderNotReadyError(ServiceError):
+    """The vision encoder has not started, has failed, or is shut down."""
+
+
+# The service's fault: the model or the disk.
+
+
+class EncodingError(ServiceError):
+    """The vision encoder failed on an image although its pixels are valid."""
 
 
 class StorageError(ServiceError):
-    """The disk of the uploaded files cannot be used now."""
-
-
-class StorageBusyError(ServiceError):
-    """Too many files are being uploaded; the client should come back later."""
+    """The disk of the uploaded files does not work."""
 
 
 class StorageFullError(StorageError):
     """The disk of the uploaded files is full."""
 
 
+# The operator's: a command stops and prints the message, which says what to do.
+
+
+class SettingsError(ServiceError):
+    """A setting is unknown, out of range, or contradicts another setting."""
+
+
+class ModelFolderError(ServiceError):
+    """A model folder is incomplete or contradicts itself."""
+
+
+class EngineStartError(ServiceError):
+    """The vLLM engine did not start; the message gives the cause if it is known."""
+
+
+class CheckpointError(ServiceError):
+    """A published checkpoint cannot be imported."""
+
+
 class AlignmentError(ServiceError):
-    """Training cannot start, go on or be saved; the message says why and what is still intact."""
+    """Training cannot start, continue, or save; the message says which files are still intact."""
 
 
 class DatasetError(AlignmentError):
-    """A data set cannot be used; the message names the file, and the line where there is one."""
+    """A data set cannot be used; the message names the file and, if there is one, the line."""
 
 
 class EvaluationError(ServiceError):
-    """A running service cannot be evaluated: unreachable, or it refuses every question."""
+    """A running service cannot be evaluated: it is unreachable or refuses every question."""
 
 
 class RemoteError(ServiceError):
-    """Another service that a command asks fails, cannot be reached, or is no OpenAI-compatible API."""
+    """Another service is unreachable, answered with an error, or is not OpenAI-compatible."""
 
 
 class RequestRefusedError(RemoteError):
-    """Another service finds fault with one request; the next one may succeed."""
+    """Another service refused one request; the next request may succeed."""
