@@ -1,4 +1,4 @@
-"""Bytes of an untrusted image to the encoder's pixels."""
+"""Decode an untrusted image file to the encoder's pixels. Runs on decoding threads."""
 
 import logging
 import warnings
@@ -13,15 +13,17 @@ from torch import Tensor
 from service.errors import ImageFormatError, ImageTooLargeError
 from service.images.silence_libtiff import silence_libtiff
 
-# About clients' files, not about us; our own limit on pixels is below Pillow's. Set once: filters are
-# not safe to change while decoding threads run.
+# These warnings are about clients' files, and our own limit on pixels is below Pillow's. Filters
+# are set once, at import, because changing them is not thread-safe.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 warnings.filterwarnings("ignore", "Palette images with Transparency", UserWarning, "PIL")
 logging.getLogger("PIL").setLevel(logging.CRITICAL)
 silence_libtiff()
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
-"""Accepted formats; of animations and multi-page files the first frame is used."""
+"""Accepted formats. An animation or a file of several pages counts as its first frame."""
+
+FORMAT_NAMES = ", ".join(FORMATS).replace("WEBP", "WebP")
 
 
 def decode_pixels(
@@ -30,20 +32,22 @@ def decode_pixels(
     max_pixels: int,
     crop: Callable[[int, int], tuple[int, int, int, int]] | None = None,
 ) -> Tensor:
-    """Decode and resize as the original does.
+    """Decode and resize an image as the original MiniGPT-4 does.
 
-    ``convert("RGB")`` (alpha is dropped, not composited; EXIF orientation is not applied), then
-    Pillow's bicubic filter to a square, the aspect ratio not kept.
+    ``convert("RGB")`` drops alpha without compositing, EXIF orientation is not applied, and
+    Pillow's bicubic filter resizes to a square without keeping the aspect ratio.
 
     Args:
-        crop: Of width and height in pixels: the part to keep (left, top, right, bottom), for training.
+        max_pixels: Width times height, at most; checked before decoding.
+        crop: Maps width and height in pixels to the box to keep (left, top, right, bottom); for
+            training.
 
     Returns:
         ``[image_size, image_size, 3]`` uint8.
 
     Raises:
-        ImageFormatError: no accepted image, or a broken one.
-        ImageTooLargeError: more pixels than ``max_pixels``, by its header, before decoding.
+        ImageFormatError: the data is not an image of an accepted format, or is damaged.
+        ImageTooLargeError: the header says more than ``max_pixels``.
     """
     image: Image.Image = _decode(_open(data, max_pixels))
     if crop:
@@ -52,24 +56,28 @@ def decode_pixels(
 
 
 def resize_to_pixels(image: Image.Image, image_size: int) -> Tensor:
-    """``[image_size, image_size, 3]`` uint8 of an image in any of Pillow's modes."""
-    # Converting what is RGB already would copy it.
+    """Resize an image of any Pillow mode to ``[image_size, image_size, 3]`` uint8."""
+    # convert() would copy an RGB image.
     rgb = image if image.mode == "RGB" else image.convert("RGB")
     resized = rgb.resize((image_size, image_size), Image.Resampling.BICUBIC)
     return torch.from_numpy(np.array(resized))
 
 
 def _open(data: bytes, max_pixels: int) -> ImageFile.ImageFile:
+    """Read the header only."""
     try:
         image = Image.open(BytesIO(data), formats=FORMATS)
     except Image.DecompressionBombError:
-        raise _too_large(max_pixels) from None
+        raise ImageTooLargeError.over_pixels(max_pixels) from None
     except Exception:
-        # Pillow's readers raise nearly anything on hostile bytes; their words stay here.
-        raise ImageFormatError(f"This is no image of an accepted format ({_names()}).") from None
+        # Pillow's readers raise almost any exception on hostile bytes; its text must not reach a
+        # client.
+        raise ImageFormatError(
+            f"The file is not an image of an accepted format ({FORMAT_NAMES})."
+        ) from None
     width, height = image.size
     if width * height > max_pixels:
-        raise _too_large(max_pixels)
+        raise ImageTooLargeError.over_pixels(max_pixels)
     if width * height == 0:
         raise ImageFormatError("The image has no pixels.")
     return image
@@ -81,11 +89,3 @@ def _decode(image: ImageFile.ImageFile) -> Image.Image:
         return image
     except Exception:
         raise ImageFormatError("The image is truncated or damaged.") from None
-
-
-def _too_large(max_pixels: int) -> ImageTooLargeError:
-    return ImageTooLargeError(f"The image has more than {max_pixels} pixels.")
-
-
-def _names() -> str:
-    return ", ".join(name.replace("WEBP", "WebP") for name in FORMATS)

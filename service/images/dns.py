@@ -1,8 +1,9 @@
-"""Names to addresses, on threads of our own.
+"""DNS lookups on threads of our own.
 
-The system's lookup cannot be given up, only no longer be waited for, and the event loop's own threads for it
-are few: some names whose servers do not answer would stop everybody's. So there are many threads, and the
-names of one domain get some of them only.
+A running ``getaddrinfo`` cannot be cancelled, and the event loop's default executor has few
+threads. A few names with unresponsive name servers would occupy all of those threads and block
+every other lookup. Therefore this pool has many threads, and the names of one domain may use only
+some of them.
 """
 
 import asyncio
@@ -17,83 +18,89 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from service.images.addresses import check_address
-from service.images.fair_semaphore import Places
+from service.images.fair_semaphore import FairSemaphore
 from service.images.fetch_policy import FetchPolicy
 
 MAX_LOOKUPS = 64
-"""Lookups under way, those included that nobody waits for any more; each has a thread."""
+"""Lookups that may run at once, one thread each. Abandoned lookups count until they end."""
 
-LOOKUPS_OF_A_DOMAIN = 8
-"""Of those, at most this many are for names below the same two labels."""
-
-Lookup = Callable[[], list[Any]]
+MAX_LOOKUPS_PER_DOMAIN = 8
+"""Lookups that may run at once for names with the same last two labels."""
 
 
-class Lookups:
-    """What aiohttp's resolver asks of an event loop."""
+class LookupPool:
+    """Runs lookups on daemon threads; offers the two methods that aiohttp calls on a loop."""
 
-    def __init__(self, places: Places) -> None:
-        self._places = places
+    def __init__(self, slots: FairSemaphore) -> None:
+        self._slots = slots
 
     async def getaddrinfo(self, host: str, port: int, **options: int) -> list[Any]:
-        """As :func:`socket.getaddrinfo`; waits for a thread, and leaves it to itself when cancelled."""
-        give_back = await self._places.take(_domain(host))
+        """Call :func:`socket.getaddrinfo` on a thread, after waiting for a free slot.
+
+        A cancelled caller stops waiting, but its lookup keeps the slot until it ends.
+        """
+        release = await self._slots.acquire(_domain_of(host))
         try:
-            found = _on_thread(lambda: socket.getaddrinfo(host, port, **options))
+            lookup = _run_on_thread(lambda: socket.getaddrinfo(host, port, **options))
         except BaseException:
-            give_back()
+            release()
             raise
         loop = asyncio.get_running_loop()
 
-        def ended(_: object) -> None:
-            with suppress(RuntimeError):  # the loop is closed: nobody waits for a place
-                loop.call_soon_threadsafe(give_back)
+        def release_on_loop(_: object) -> None:
+            """Runs on the lookup's thread."""
+            with suppress(RuntimeError):  # the loop is closed, so no task waits for a slot
+                loop.call_soon_threadsafe(release)
 
-        found.add_done_callback(ended)
-        return await asyncio.wrap_future(found)
+        lookup.add_done_callback(release_on_loop)
+        return await asyncio.wrap_future(lookup)
 
     async def getnameinfo(self, address: Any, flags: int) -> tuple[str, str]:
-        """As :func:`socket.getnameinfo`, which asks nobody for a numeric address."""
+        """Call :func:`socket.getnameinfo`, which does not block for a numeric address."""
         return socket.getnameinfo(address, flags)
 
 
-LOOKUPS = Lookups(Places(MAX_LOOKUPS, LOOKUPS_OF_A_DOMAIN))
+LOOKUP_POOL = LookupPool(FairSemaphore(MAX_LOOKUPS, MAX_LOOKUPS_PER_DOMAIN))
 
 
 class CheckedResolver(AbstractResolver):
-    """Resolves once and returns only addresses that may be connected to."""
+    """Resolves a name once; refuses the name if the service may not connect to an address of it."""
 
-    def __init__(self, policy: FetchPolicy, lookups: Lookups = LOOKUPS) -> None:
+    def __init__(self, policy: FetchPolicy, lookups: LookupPool = LOOKUP_POOL) -> None:
         self._policy = policy
         self._resolver = aiohttp.ThreadedResolver(lookups)  # type: ignore[arg-type]
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        """All of the host's addresses; one that is not allowed refuses the host."""
+        """Return the addresses of ``host``.
+
+        Raises:
+            ImageSourceError: the service may not connect to one of them.
+        """
         results = await self._resolver.resolve(host, port, family)
         for result in results:
             check_address(result["host"], self._policy)
         return results
 
     async def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: the resolver holds no resources."""
 
 
-def _domain(host: str) -> str:
+def _domain_of(host: str) -> str:
     return ".".join(host.lower().rstrip(".").split(".")[-2:])
 
 
-def _on_thread(lookup: Lookup) -> "Future[list[Any]]":
-    """Run on a thread that the process does not wait for at its end."""
-    found: Future[list[Any]] = Future()
-    found.set_running_or_notify_cancel()
+def _run_on_thread(lookup: Callable[[], list[Any]]) -> "Future[list[Any]]":
+    """Run ``lookup`` on a daemon thread, so that the process can exit before the lookup ends."""
+    future: Future[list[Any]] = Future()
+    future.set_running_or_notify_cancel()
 
     def run() -> None:
         try:
-            found.set_result(lookup())
+            future.set_result(lookup())
         except BaseException as error:
-            found.set_exception(error)
+            future.set_exception(error)
 
     threading.Thread(target=run, name="image-lookup", daemon=True).start()
-    return found
+    return future

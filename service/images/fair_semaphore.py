@@ -1,4 +1,4 @@
-"""A number of places that many use at once, of which nobody may take all."""
+"""A semaphore that one user cannot exhaust alone."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -6,12 +6,14 @@ from contextlib import asynccontextmanager
 from weakref import WeakValueDictionary
 
 
-class Places:
-    """Lives on one event loop once somebody has waited.
+class FairSemaphore:
+    """A semaphore with a total number of slots, of which each name may hold a share.
+
+    All methods run on one event loop: the loop on which the first task waited.
 
     Args:
-        total: Places in all.
-        share: Places of one name at most; the empty name may have all.
+        total: Number of slots.
+        share: The most slots that one name may hold. The empty name may hold all of them.
     """
 
     def __init__(self, total: int, share: int) -> None:
@@ -21,16 +23,16 @@ class Places:
         self._shares: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
     @asynccontextmanager
-    async def place(self, name: str) -> AsyncIterator[None]:
-        """Wait for a place, have it for the block's time."""
-        release = await self.take(name)
+    async def hold(self, name: str) -> AsyncIterator[None]:
+        """Wait for a slot and hold it for the duration of the block."""
+        release = await self.acquire(name)
         try:
             yield
         finally:
             release()
 
-    async def take(self, name: str) -> Callable[[], None]:
-        """Wait for a place; returns what gives it back."""
+    async def acquire(self, name: str) -> Callable[[], None]:
+        """Wait for a slot and return the function that releases it; call that once."""
         share = self._share_of(name)
         await share.acquire()
         try:
@@ -48,7 +50,7 @@ class Places:
     def _share_of(self, name: str) -> asyncio.Semaphore:
         share = self._shares.get(name)
         if share is None:
-            # Forgotten as soon as nobody uses it.
-            most = self._share if name else self._total
-            share = self._shares[name] = asyncio.Semaphore(most)
+            # The dictionary is weak: it drops a name's semaphore when no task uses it.
+            slots = self._share if name else self._total
+            share = self._shares[name] = asyncio.Semaphore(slots)
         return share

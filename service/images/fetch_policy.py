@@ -1,4 +1,4 @@
-"""What an operator allows images to be fetched from."""
+"""The operator's rules for fetching images from URLs."""
 
 from dataclasses import dataclass
 
@@ -7,14 +7,15 @@ from service.settings import Settings
 
 @dataclass(frozen=True)
 class FetchPolicy:
-    """What may be fetched.
+    """The rules.
 
     Attributes:
-        timeout: Seconds for everything: resolving, connecting, redirects, the whole body.
-        max_bytes: Size of an image at most, also for data URIs.
-        allowed_hosts: Where not empty, the only hosts that may be named.
-        allow_private_addresses: Whether loopback, private and other non-public addresses may be
-            connected to; off, so that a client cannot make the service read what only it can reach.
+        timeout: Seconds for one fetch: the wait for a slot, DNS, redirects and the whole body.
+        max_bytes: The most bytes of an image; also for data URIs.
+        allowed_hosts: If not empty, the only hosts that a URL may name.
+        allow_private_addresses: Whether the service may connect to loopback, private and other
+            non-public addresses. Off by default, so that a client cannot read the operator's
+            internal network.
     """
 
     timeout: float = 5.0
@@ -24,7 +25,7 @@ class FetchPolicy:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "FetchPolicy":
-        """The policy that the operator's settings describe."""
+        """Read the rules from the settings."""
         return cls(
             timeout=settings.image_fetch_timeout,
             max_bytes=settings.image_max_bytes,

@@ -1,6 +1,8 @@
-"""libtiff prints about broken images itself, a line for each row of pixels, past every logger.
+"""Stop libtiff from printing to standard error.
 
-A client could fill a disk with that. Pillow turns off its warnings, not its errors, and offers no way to.
+For a damaged image, libtiff prints a line for each row of pixels and bypasses every logger, so that
+a client could fill a disk with log lines. Pillow turns off libtiff's warnings, but has no option to
+turn off its errors.
 """
 
 import ctypes
@@ -13,14 +15,14 @@ NAME = "libtiff"
 
 
 def silence_libtiff() -> bool:
-    """Make the libtiff that Pillow has loaded print nothing; says whether one was found."""
-    assert _imaging, "imported, as this is what loads libtiff"
+    """Remove the error handler of the libtiff that Pillow loaded; return whether one was found."""
+    assert _imaging, "this import loads libtiff"
     try:
         mapped = MAPPED_FILES.read_text()
     except OSError:  # not Linux
         return False
     files = {line.split(maxsplit=5)[-1] for line in mapped.splitlines() if NAME in line}
     for file in files:
-        # The library that is loaded already, not a second copy.
+        # The full path makes ctypes open the loaded library instead of a second copy.
         ctypes.CDLL(file).TIFFSetErrorHandler(None)
     return bool(files)

@@ -1,4 +1,4 @@
-"""Decoding of untrusted bytes: the original's pixels, or a refusal in our words."""
+"""Decoding of untrusted bytes gives the original's pixels or one of our own errors."""
 
 import random
 from contextlib import suppress
@@ -16,8 +16,8 @@ from tests.pictures import encoded, picture
 LIMIT = 1_000_000
 
 
-def as_the_original(image: Image.Image, size: int) -> np.ndarray:
-    """RGB, then torchvision's Resize((size, size), BICUBIC) on a PIL image, which is Pillow's."""
+def resize_as_original(image: Image.Image, size: int) -> np.ndarray:
+    """Convert to RGB, then do torchvision's ``Resize((size, size), BICUBIC)`` with Pillow."""
     return np.asarray(image.convert("RGB").resize((size, size), Image.BICUBIC))
 
 
@@ -27,7 +27,7 @@ def test_every_accepted_format_decodes(image_format: str) -> None:
     pixels = decode_pixels(data, 28, LIMIT)
     assert pixels.shape == (28, 28, 3)
     assert pixels.dtype == torch.uint8
-    assert np.array_equal(pixels, as_the_original(Image.open(BytesIO(data)), 28))
+    assert np.array_equal(pixels, resize_as_original(Image.open(BytesIO(data)), 28))
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "L", "P", "1"])
@@ -35,13 +35,15 @@ def test_every_mode_is_converted_as_the_original_does(mode: str) -> None:
     image = picture("blue", (40, 60)).convert("RGBA")
     image.putalpha(Image.linear_gradient("L").resize(image.size))
     data = encoded(image.convert(mode))
-    assert np.array_equal(decode_pixels(data, 14, LIMIT), as_the_original(image.convert(mode), 14))
+    assert np.array_equal(
+        decode_pixels(data, 14, LIMIT), resize_as_original(image.convert(mode), 14)
+    )
 
 
-def test_what_is_rgb_already_is_not_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_rgb_image_is_not_copied(monkeypatch: pytest.MonkeyPatch) -> None:
     """A copy would double the memory of a large image."""
     image = picture("red", (50, 30))
-    expected = as_the_original(image, 14)
+    expected = resize_as_original(image, 14)
 
     def copy(*_: object, **__: object) -> None:
         pytest.fail("the image was copied")
@@ -56,7 +58,7 @@ def test_alpha_is_dropped_not_composited() -> None:
 
 
 def test_exif_orientation_is_not_applied() -> None:
-    """Pillow itself turns TIFF files by their orientation; the others stay as they are stored."""
+    """The exception is TIFF, which Pillow itself rotates by its orientation."""
     image = Image.new("RGB", (16, 16), "white")
     image.paste("black", (0, 0, 16, 8))
     exif = Image.Exif()
@@ -69,7 +71,7 @@ def test_exif_orientation_is_not_applied() -> None:
 
 
 @pytest.mark.parametrize("image_format", ["GIF", "TIFF", "WEBP"])
-def test_the_first_frame_counts(image_format: str) -> None:
+def test_only_the_first_frame_is_decoded(image_format: str) -> None:
     buffer = BytesIO()
     frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
     options = {"lossless": True} if image_format == "WEBP" else {}
@@ -80,7 +82,7 @@ def test_the_first_frame_counts(image_format: str) -> None:
     assert blue < 60
 
 
-def test_pixels_are_counted_before_decoding() -> None:
+def test_the_limit_on_pixels_is_checked_before_decoding() -> None:
     buffer = BytesIO()
     Image.new("1", (1001, 1000)).save(buffer, "PNG")
     with pytest.raises(ImageTooLargeError, match="1000000 pixels"):
@@ -102,7 +104,7 @@ def test_other_formats_are_refused(other: str) -> None:
 
 @pytest.mark.parametrize("image_format", FORMATS)
 def test_mutated_files_decode_or_are_refused(image_format: str) -> None:
-    """Nothing but our own errors comes out, and the message is ours."""
+    """Only our own errors are raised, with our own messages."""
     generator = random.Random(f"mutations of {image_format}")
     original = encoded(picture("green", (24, 24)), image_format)
     refused = 0
@@ -112,14 +114,14 @@ def test_mutated_files_decode_or_are_refused(image_format: str) -> None:
             data[generator.randrange(len(data))] = generator.randrange(256)
         if generator.random() < 0.3:
             del data[generator.randrange(len(data)) :]
-        message = refusal(bytes(data))
+        message = decoding_error(bytes(data))
         refused += message is not None
-        assert message is None or message.startswith(("This is no image", "The image"))
-    assert refused > 20, "the mutations must reach the decoder's limits"
+        assert message is None or message.startswith(("The file is not an image", "The image"))
+    assert refused > 20, "too few mutations were refused for a useful test"
 
 
-def refusal(data: bytes) -> str | None:
-    """Our message where the bytes are refused; anything else that is raised fails the test."""
+def decoding_error(data: bytes) -> str | None:
+    """Return the message of our own error, if one is raised. Any other exception fails the test."""
     try:
         assert decode_pixels(data, 14, LIMIT).shape == (14, 14, 3)
     except (ImageFormatError, ImageTooLargeError) as error:
@@ -128,7 +130,7 @@ def refusal(data: bytes) -> str | None:
 
 
 def test_broken_files_print_nothing(capfd: pytest.CaptureFixture[str]) -> None:
-    """libtiff and Pillow have much to say about each of these."""
+    """Without precautions, libtiff and Pillow print warnings about each of these files."""
     generator = random.Random(1)
     black_and_white = Image.effect_noise((64, 64), 50).convert("1")
     photo = Image.effect_noise((64, 64), 50).convert("RGB")

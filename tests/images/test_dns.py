@@ -1,4 +1,4 @@
-"""Names whose servers do not answer, beside those of everybody else."""
+"""Slow name servers must not block the lookups of other domains."""
 
 import asyncio
 import queue
@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from service.errors import ImageFetchError
-from service.images.dns import CheckedResolver, Lookups
-from service.images.fair_semaphore import Places
+from service.images.dns import CheckedResolver, LookupPool
+from service.images.fair_semaphore import FairSemaphore
 from service.images.fetch_policy import FetchPolicy
 from service.images.sources import read_source
 
@@ -18,7 +18,7 @@ ADDRESS = "93.184.216.34"
 
 
 class NameServers:
-    """Names below ``slow.example`` are answered when :attr:`answer` is set, others at once."""
+    """Answers names below ``slow.example`` when :attr:`answer` is set, and others at once."""
 
     def __init__(self) -> None:
         self.answer = threading.Event()
@@ -39,10 +39,10 @@ def servers(monkeypatch: pytest.MonkeyPatch) -> Iterator[NameServers]:
     servers.answer.set()
 
 
-async def test_slow_names_take_their_domains_share_until_they_are_answered(
+async def test_abandoned_lookups_occupy_only_the_share_of_their_domain(
     servers: NameServers,
 ) -> None:
-    resolver = CheckedResolver(FetchPolicy(), Lookups(Places(3, 2)))
+    resolver = CheckedResolver(FetchPolicy(), LookupPool(FairSemaphore(3, 2)))
     slow = [
         asyncio.create_task(resolver.resolve(f"{number}.slow.example", 80)) for number in range(3)
     ]
@@ -53,17 +53,17 @@ async def test_slow_names_take_their_domains_share_until_they_are_answered(
     (result,) = await resolver.resolve("images.example.com", 80)
     assert result["host"] == ADDRESS
     assert servers.asked.get_nowait() == "images.example.com"
-    assert servers.asked.empty(), "a wait that was given up leaves its lookup under way"
+    assert servers.asked.empty(), "a cancelled wait must not free the slot of its lookup"
     servers.answer.set()
     assert (await slow[2])[0]["host"] == ADDRESS
 
 
-async def test_a_fetch_gives_up_on_a_name_that_is_not_answered(servers: NameServers) -> None:
+async def test_a_fetch_times_out_while_its_name_is_being_resolved(servers: NameServers) -> None:
     with pytest.raises(ImageFetchError, match="did not arrive"):
         await read_source("http://a.slow.example/", FetchPolicy(timeout=0.05))
 
 
-async def test_a_name_that_is_not_found(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_unknown_name_is_a_fetch_error(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(*_: object, **__: object) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 

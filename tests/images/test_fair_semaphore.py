@@ -1,73 +1,73 @@
-"""Places that nobody may take all of."""
+"""The semaphore's total, its shares, and the release of slots."""
 
 import asyncio
 
 import pytest
 
-from service.images.fair_semaphore import Places
+from service.images.fair_semaphore import FairSemaphore
 
 
-def waiting(places: Places, name: str) -> "asyncio.Task[object]":
-    return asyncio.create_task(places.take(name))
+def start_waiting(slots: FairSemaphore, name: str) -> "asyncio.Task[object]":
+    return asyncio.create_task(slots.acquire(name))
 
 
 async def settle() -> None:
-    """Let every task get as far as it can."""
+    """Let every task run as far as it can."""
     for _ in range(5):
         await asyncio.sleep(0)
 
 
-async def test_a_name_has_its_share_at_most() -> None:
-    places = Places(3, 2)
-    given_back = await places.take("a")
-    await places.take("a")
-    third, other = waiting(places, "a"), waiting(places, "b")
+async def test_a_name_gets_at_most_its_share() -> None:
+    slots = FairSemaphore(3, 2)
+    release = await slots.acquire("a")
+    await slots.acquire("a")
+    third, other = start_waiting(slots, "a"), start_waiting(slots, "b")
     await settle()
     assert (third.done(), other.done()) == (False, True)
-    given_back()
+    release()
     await settle()
     assert third.done()
 
 
-async def test_all_names_together_have_the_total_at_most() -> None:
-    places = Places(2, 2)
-    given_back = await places.take("a")
-    await places.take("b")
-    late = waiting(places, "c")
+async def test_all_names_together_get_at_most_the_total() -> None:
+    slots = FairSemaphore(2, 2)
+    release = await slots.acquire("a")
+    await slots.acquire("b")
+    late = start_waiting(slots, "c")
     await settle()
     assert not late.done()
-    given_back()
+    release()
     await settle()
     assert late.done()
 
 
-async def test_without_names_there_are_no_shares() -> None:
-    places = Places(3, 1)
+async def test_the_empty_name_has_no_share() -> None:
+    slots = FairSemaphore(3, 1)
     for _ in range(3):
-        await places.take("")
-    late = waiting(places, "")
+        await slots.acquire("")
+    late = start_waiting(slots, "")
     await settle()
     assert not late.done()
     late.cancel()
 
 
-async def test_who_stops_waiting_takes_nothing() -> None:
-    places = Places(1, 1)
-    async with places.place("a"):
-        given_up = waiting(places, "b")
+async def test_a_cancelled_waiter_takes_no_slot() -> None:
+    slots = FairSemaphore(1, 1)
+    async with slots.hold("a"):
+        cancelled = start_waiting(slots, "b")
         await settle()
-        given_up.cancel()
+        cancelled.cancel()
         await settle()
-    next_one = waiting(places, "b")
+    waiter = start_waiting(slots, "b")
     await settle()
-    assert next_one.done()
+    assert waiter.done()
 
 
-async def test_a_place_is_given_back_when_its_block_fails() -> None:
-    places = Places(1, 1)
+async def test_a_slot_is_released_when_its_block_raises() -> None:
+    slots = FairSemaphore(1, 1)
     with pytest.raises(ZeroDivisionError):
-        async with places.place("a"):
+        async with slots.hold("a"):
             raise ZeroDivisionError
-    next_one = waiting(places, "a")
+    waiter = start_waiting(slots, "a")
     await settle()
-    assert next_one.done()
+    assert waiter.done()

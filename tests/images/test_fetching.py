@@ -1,4 +1,4 @@
-"""Fetching from a server of the test's own."""
+"""Fetching from a server that the test runs."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 import pytest
 
 from service.errors import FetchingOverloadedError, ImageFetchError
-from service.images.fair_semaphore import Places
+from service.images.fair_semaphore import FairSemaphore
 from service.images.fetch_policy import FetchPolicy
-from service.images.fetching import fetch
+from service.images.fetching import fetch_image
 
 POLICY = FetchPolicy(timeout=30, allow_private_addresses=True)
 IMPATIENT = FetchPolicy(timeout=0.05, allow_private_addresses=True)
@@ -17,7 +17,7 @@ ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nimag
 
 
 class Server:
-    """Answers once ``together`` requests are there; knows how many there have been at once."""
+    """Answers when ``together`` requests wait; ``most`` counts the most that waited at once."""
 
     def __init__(self, together: int) -> None:
         self._together = together
@@ -40,7 +40,7 @@ class Server:
         writer.close()
 
     async def stop_waiting(self) -> None:
-        """Answer those that are there."""
+        """Answer the waiting requests."""
         async with self._present:
             self._together = 0
             self._present.notify_all()
@@ -48,34 +48,34 @@ class Server:
 
 
 @asynccontextmanager
-async def running(server: Server) -> AsyncIterator[str]:
-    async with await asyncio.start_server(server.serve, "127.0.0.1") as listening:
-        host, port = listening.sockets[0].getsockname()
+async def run(server: Server) -> AsyncIterator[str]:
+    async with await asyncio.start_server(server.serve, "127.0.0.1") as listener:
+        host, port = listener.sockets[0].getsockname()
         yield f"http://{host}:{port}/image.png"
         await server.stop_waiting()
 
 
-async def test_no_more_images_than_there_are_places_are_on_their_way() -> None:
-    server, places = Server(together=2), Places(2, 2)
-    async with running(server) as url:
-        bodies = await asyncio.gather(*(fetch(url, POLICY, places) for _ in range(6)))
+async def test_no_more_fetches_run_than_there_are_slots() -> None:
+    server, slots = Server(together=2), FairSemaphore(2, 2)
+    async with run(server) as url:
+        bodies = await asyncio.gather(*(fetch_image(url, POLICY, slots) for _ in range(6)))
     assert bodies == [b"image"] * 6
     assert server.most == 2
 
 
-async def test_who_gets_no_place_in_time_hears_of_our_load_not_of_the_images_server() -> None:
-    places = Places(1, 1)
-    async with running(Server(together=1)) as url:
-        async with places.place(""):
+async def test_a_timeout_before_a_slot_is_free_is_an_overload_not_a_fetch_error() -> None:
+    slots = FairSemaphore(1, 1)
+    async with run(Server(together=1)) as url:
+        async with slots.hold(""):
             with pytest.raises(FetchingOverloadedError):
-                await fetch(url, IMPATIENT, places)
-        assert await fetch(url, POLICY, places) == b"image"
+                await fetch_image(url, IMPATIENT, slots)
+        assert await fetch_image(url, POLICY, slots) == b"image"
 
 
-async def test_a_server_that_does_not_answer_in_time_gives_its_place_back() -> None:
-    places = Places(1, 1)
-    async with running(Server(together=2)) as url:
+async def test_a_fetch_that_times_out_releases_its_slot() -> None:
+    slots = FairSemaphore(1, 1)
+    async with run(Server(together=2)) as url:
         with pytest.raises(ImageFetchError, match="did not arrive"):
-            await fetch(url, IMPATIENT, places)
-    async with running(Server(together=1)) as url:
-        assert await fetch(url, POLICY, places) == b"image"
+            await fetch_image(url, IMPATIENT, slots)
+    async with run(Server(together=1)) as url:
+        assert await fetch_image(url, POLICY, slots) == b"image"

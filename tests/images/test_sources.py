@@ -1,4 +1,4 @@
-"""What may be fetched, and what may not."""
+"""Which sources the service reads and which it refuses."""
 
 import base64
 import re
@@ -99,7 +99,7 @@ HOSTILE_URLS = [
 
 @pytest.fixture
 def connections(monkeypatch: pytest.MonkeyPatch) -> list[object]:
-    """The addresses that a fetch tried to connect to; every attempt fails."""
+    """Collect the addresses that a fetch tries to connect to, and fail every attempt."""
     attempted: list[object] = []
 
     async def connect(addr_infos: list[tuple[object, ...]], **_: object) -> None:
@@ -120,8 +120,8 @@ async def test_hostile_addresses_are_refused_before_a_connection(
     assert "127.0.0.1" not in str(refusal.value)
 
 
-def answering(monkeypatch: pytest.MonkeyPatch, *answers: list[str]) -> list[str]:
-    """Make the system's resolver give these answers in turn; returns the names it was asked for."""
+def fake_dns(monkeypatch: pytest.MonkeyPatch, *answers: list[str]) -> list[str]:
+    """Make ``getaddrinfo`` give these answers in turn; return the list of names it is asked for."""
     asked: list[str] = []
     remaining = list(answers)
 
@@ -139,26 +139,26 @@ def answering(monkeypatch: pytest.MonkeyPatch, *answers: list[str]) -> list[str]
 @pytest.mark.parametrize(
     "addresses", [["127.0.0.1"], ["10.1.2.3"], ["93.184.216.34", "127.0.0.1"], ["169.254.169.254"]]
 )
-async def test_a_name_that_leads_inside_is_refused(
+async def test_a_name_that_resolves_to_an_internal_address_is_refused(
     monkeypatch: pytest.MonkeyPatch, addresses: list[str]
 ) -> None:
-    answering(monkeypatch, addresses)
+    fake_dns(monkeypatch, addresses)
     with pytest.raises(ImageSourceError):
         await CheckedResolver(PUBLIC_ONLY).resolve("images.example.com", 80, socket.AF_INET)
 
 
-async def test_a_name_is_resolved_once_and_that_answer_is_connected_to(
+async def test_a_name_is_resolved_only_once(
     monkeypatch: pytest.MonkeyPatch, connections: list[object]
 ) -> None:
-    """DNS rebinding: a second, different answer must never be asked for."""
-    asked = answering(monkeypatch, ["93.184.216.34"], ["127.0.0.1"])
+    """With DNS rebinding, a second lookup would give an internal address."""
+    asked = fake_dns(monkeypatch, ["93.184.216.34"], ["127.0.0.1"])
     with pytest.raises(ImageFetchError, match="reached"):
         await read_source("http://rebinding.example.com/a.png", PUBLIC_ONLY)
     assert asked == ["rebinding.example.com"]
     assert set(connections) == {"93.184.216.34"}
 
 
-def test_an_allow_list_is_the_only_way_out() -> None:
+def test_with_an_allow_list_other_hosts_are_refused() -> None:
     policy = FetchPolicy(allowed_hosts=frozenset({"images.example.com"}))
     assert check_url("https://images.example.com/a.png", policy).host == "images.example.com"
     assert check_url("https://IMAGES.example.com./a.png", policy)
@@ -173,10 +173,10 @@ def test_an_allow_list_is_the_only_way_out() -> None:
 
 
 ALPHABET = base64.b64decode("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")
-"""Bytes whose base64 has each of its characters."""
+"""Bytes whose base64 uses every character of the alphabet."""
 
 
-async def test_data_uris() -> None:
+async def test_data_uris_are_decoded() -> None:
     assert await read_source(data_uri(b"abc"), PUBLIC_ONLY) == b"abc"
     assert await read_source("DATA:;charset=x;BASE64,YWJj", PUBLIC_ONLY) == b"abc"
     escaped = "data:;base64," + quote(base64.b64encode(ALPHABET + b"a"), safe="")
@@ -186,7 +186,7 @@ async def test_data_uris() -> None:
 
 
 @pytest.mark.parametrize("escape", ["%41", "%zz", "%", "%25"])
-async def test_escapes_cost_no_more_than_the_text(escape: str) -> None:
+async def test_escapes_need_memory_in_proportion_to_the_text(escape: str) -> None:
     uri = "data:;base64," + escape * 1_000_000
     tracemalloc.start()
     try:
@@ -210,6 +210,6 @@ async def test_escapes_cost_no_more_than_the_text(escape: str) -> None:
         (data_uri(b"x" * 100_000), ImageTooLargeError),
     ],
 )
-async def test_bad_data_uris(uri: str, error: type[ImageError]) -> None:
+async def test_bad_data_uris_are_refused(uri: str, error: type[ImageError]) -> None:
     with pytest.raises(error):
         await read_source(uri, PUBLIC_ONLY)
