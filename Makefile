@@ -1,4 +1,4 @@
-# make serve | test | lint | bench: what people, pre-commit and CI call.
+# What people, pre-commit and CI call. `make help` lists it.
 HOST ?= 127.0.0.1
 PORT ?= 8000
 # cpu, cuda, or auto: cuda where an NVIDIA GPU is found.
@@ -6,24 +6,39 @@ DEVICE ?= auto
 PYTHON ?= python3
 RUN = .venv/bin/python
 
-.PHONY: setup setup-dev serve test lint bench figures format clean
+.PHONY: help setup setup-dev serve test lint lock upgrade bench figures format clean
 
-setup:  ## create .venv with everything the service needs
+help:  ## list these commands
+	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
+
+setup:  ## create .venv with everything that the service needs
 	@PYTHON=$(PYTHON) requirements/install.sh $(DEVICE)
 
-setup-dev:
+setup-dev:  ## the same, with the tools for tests, linters and load tests
 	@PYTHON=$(PYTHON) requirements/install.sh $(DEVICE) dev
 
 serve: setup  ## serve the default model; ARGS="--model FOLDER ..." for more
 	@$(RUN) -m service serve --host $(HOST) --port $(PORT) $(ARGS)
 
-test: setup-dev  ## run the tests; ARGS="-k name" for some
+test: setup-dev  ## run the tests; ARGS="tests/vision -k batch" for some
 	@$(RUN) -m pytest $(ARGS)
 
-lint: setup-dev
+lint: setup-dev  ## ruff, mypy, import-linter, and whether the pinned lists are stale
 	@$(RUN) -m ruff format --check .
 	@$(RUN) -m ruff check .
 	@$(RUN) -m mypy
+	@.venv/bin/lint-imports
+	@requirements/lock.sh --check
+
+format: setup-dev  ## format the code and fix what ruff can fix
+	@$(RUN) -m ruff format .
+	@$(RUN) -m ruff check --fix .
+
+lock: setup-dev  ## write requirements/*.txt from pyproject.toml; pins change only where they must
+	@requirements/lock.sh
+
+upgrade: setup-dev  ## the same, with the newest versions that pyproject.toml allows
+	@requirements/lock.sh --upgrade
 
 bench: setup-dev  ## this service beside two other ways to serve the same weights
 	@$(RUN) -m loadtests.bench $(ARGS)
@@ -31,9 +46,5 @@ bench: setup-dev  ## this service beside two other ways to serve the same weight
 figures: setup-dev  ## measure the default model: the table that closes the README
 	@$(RUN) -m loadtests.figures $(ARGS)
 
-format: setup-dev
-	@$(RUN) -m ruff format .
-	@$(RUN) -m ruff check --fix .
-
-clean:
-	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+clean:  ## remove .venv, builds and caches
+	rm -rf .venv build dist *.egg-info .coverage .pytest_cache .mypy_cache .ruff_cache

@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 device=${1:-auto}
 extra=${2:-}
 python=${PYTHON:-python3}
-torch=2.13.0
+torch=$(sed -n 's/^ *"torch==\([^"]*\)",$/\1/p' pyproject.toml)
 cpu_index=https://download.pytorch.org/whl/cpu
 
 if [ "$device" = auto ]; then
@@ -24,7 +24,7 @@ pip=(.venv/bin/python -m pip --disable-pip-version-check --quiet)
 installed() {
   local name=$1 stamp
   shift
-  stamp="$device $(cat "$@" requirements/install.sh | sha256sum)"
+  stamp="$device $torch $(cat "$@" requirements/install.sh | sha256sum)"
   if [ "$(cat ".venv/.$name" 2>/dev/null)" != "$stamp" ]; then
     "install_$name"
     echo "$stamp" >".venv/.$name"
