@@ -1,4 +1,4 @@
-"""What is known of an uploaded file: on disk, and as clients see it."""
+"""The record of an uploaded file, on disk and as clients see it."""
 
 import re
 import secrets
@@ -8,13 +8,13 @@ from pydantic import BaseModel, ConfigDict
 
 FILE_PREFIX = "file-"
 FILE_ID = re.compile(rf"{FILE_PREFIX}[0-9a-f]{{32}}")
-"""The only names that ever reach the file system; 128 random bits, so nobody finds another's."""
+"""The only names that reach the file system. 128 random bits make an id impossible to guess."""
 
 FILENAME_CHARACTERS = 255
 
 
 def new_file_id() -> str:
-    """An id that cannot be guessed."""
+    """Make a random file id."""
     return f"{FILE_PREFIX}{secrets.token_hex(16)}"
 
 
@@ -22,10 +22,10 @@ class FileRecord(BaseModel):
     """An OpenAI file object: https://platform.openai.com/docs/api-reference/files/object
 
     Attributes:
-        bytes: Size of the image file as it was uploaded.
+        bytes: Size of the image file.
         created_at: Unix time in seconds.
-        expires_at: Unix time in seconds, from which on the file is gone.
-        filename: The client's own name for it, which is only ever shown.
+        expires_at: Unix time in seconds at which the file expires.
+        filename: The client's name for the file; the service only displays it.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -41,7 +41,7 @@ class FileRecord(BaseModel):
 
 
 class FileList(BaseModel):
-    """One page of files."""
+    """One page of a list of files."""
 
     object: Literal["list"] = "list"
     data: list[FileRecord]
@@ -51,7 +51,7 @@ class FileList(BaseModel):
 
 
 class DeletedFile(BaseModel):
-    """The answer to a deletion."""
+    """The response to a deletion."""
 
     id: str
     object: Literal["file"] = "file"
@@ -59,6 +59,6 @@ class DeletedFile(BaseModel):
 
 
 def shown_filename(name: str | None) -> str:
-    """A client's file name without folders and control characters, cut to a sane length."""
+    """Remove folders and control characters from a client's file name, and limit its length."""
     last = re.split(r"[/\\]", name or "")[-1]
     return "".join(filter(str.isprintable, last))[:FILENAME_CHARACTERS] or "image"

@@ -1,7 +1,7 @@
-"""Files on disk: one folder an owner, one file an upload, its record in the first line.
+"""The store of uploaded files on disk.
 
-There is no index in memory, so that a restart loses nothing and replicas may share the folder. All of
-this blocks: it runs on threads.
+Each owner has a folder, and each upload is one file with its record in the first line. There is no
+index in memory, so a restart loses nothing and replicas may share the folder.
 """
 
 import errno
@@ -18,25 +18,25 @@ from tempfile import NamedTemporaryFile
 
 from service.errors import FileQuotaError, NoSuchFileError, StorageError, StorageFullError
 from service.files.record import FILE_ID, FileRecord, new_file_id
-from service.files.sweep import UNFINISHED, is_over, sweep
+from service.files.sweep import UNFINISHED, has_expired, sweep
 from service.settings import MEBIBYTE, Settings
 
 MAX_FILES = 10_000
-"""Uploaded files of one owner: a listing of so many takes less than a second."""
+"""The most files of one owner. Listing them takes less than a second."""
 
-FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 logger = logging.getLogger("service.files")
 
 
 @dataclass(frozen=True)
 class StoreLimits:
-    """How much is kept, and how long.
+    """Quota of one owner, and the longest lifetime of a file.
 
     Attributes:
-        owner_bytes: Size of one owner's files at most, in bytes.
-        owner_files: Number of one owner's files at most.
-        max_age: Seconds after which a file is gone, at most.
+        owner_bytes: The most bytes of all files of one owner.
+        owner_files: The most files of one owner.
+        max_age: Seconds after which a file expires at the latest.
     """
 
     owner_bytes: int
@@ -45,7 +45,7 @@ class StoreLimits:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "StoreLimits":
-        """The limits that the operator's settings describe."""
+        """Read the limits from the settings."""
         return cls(
             owner_bytes=settings.files_mb * MEBIBYTE,
             owner_files=MAX_FILES,
@@ -54,24 +54,29 @@ class StoreLimits:
 
 
 class FileStore:
-    """See the module's text. An owner is an API key's name, or empty where there are no keys."""
+    """Adds, reads, lists and deletes files. An owner is an API key's name, or "" without keys.
+
+    All methods block: call them on a thread. They are thread-safe.
+    """
 
     def __init__(self, root: Path, limits: StoreLimits) -> None:
-        """Nothing is created before the first file."""
+        """Create nothing: the first file creates the folder."""
         self._root = root
         self._limits = limits
+        # Without it, two uploads could pass the quota check together. It does not cover other
+        # replicas.
         self._adding = threading.Lock()
 
     def add(self, owner: str, data: bytes, filename: str, age: int | None = None) -> FileRecord:
-        """Keep a file, whole or not at all.
+        """Store a file, whole or not at all.
 
         Args:
-            age: Seconds after which it is gone; the store's own limit at most, which is the default.
+            age: Seconds after which the file expires; at most ``max_age``, which is the default.
 
         Raises:
-            FileQuotaError: the owner has as much as one may have.
+            FileQuotaError: the owner's files would exceed the quota.
             StorageFullError: the disk is full.
-            StorageError: the disk cannot be written for another reason.
+            StorageError: writing to the disk failed for another reason.
         """
         now = int(time.time())
         lifetime = min(age or self._limits.max_age, self._limits.max_age)
@@ -82,66 +87,61 @@ class FileStore:
             expires_at=now + lifetime,
             filename=filename,
         )
-        with self._adding, _disk_errors():
+        with self._adding, _translate_disk_errors():
             self.sweep()
             self._check_quota(owner, len(data))
-            self._write(self._folder(owner), record, data)
+            self._write(self._folder_of(owner), record, data)
         return record
 
     def record(self, owner: str, file_id: str) -> FileRecord:
-        """What is known of a file; raises :class:`NoSuchFileError` and :class:`StorageError`."""
-        with _disk_errors(), self._path(owner, file_id).open("rb") as file:
-            return _head(file.readline())
+        """Return a file's record; raises :class:`NoSuchFileError` and :class:`StorageError`."""
+        with _translate_disk_errors(), self._find(owner, file_id).open("rb") as file:
+            return _parse_record(file.readline())
 
     def read(self, owner: str, file_id: str) -> bytes:
-        """A file's content; raises :class:`NoSuchFileError` and :class:`StorageError`."""
-        with _disk_errors():
-            return self._path(owner, file_id).read_bytes().partition(b"\n")[2]
+        """Return a file's content; raises :class:`NoSuchFileError` and :class:`StorageError`."""
+        with _translate_disk_errors():
+            return self._find(owner, file_id).read_bytes().partition(b"\n")[2]
 
     def records(self, owner: str) -> list[FileRecord]:
-        """All of an owner's files, the newest first; raises :class:`StorageError`."""
+        """Return the records of an owner, newest first; raises :class:`StorageError`."""
         found = []
-        with _disk_errors():
-            for path in _files(self._folder(owner)):
+        with _translate_disk_errors():
+            for path in _list_files(self._folder_of(owner)):
                 with suppress(NoSuchFileError):
                     found.append(self.record(owner, path.name))
         return sorted(found, key=lambda record: (record.created_at, record.id), reverse=True)
 
     def delete(self, owner: str, file_id: str) -> None:
         """Remove a file; raises :class:`NoSuchFileError` and :class:`StorageError`."""
-        with _disk_errors():
-            self._path(owner, file_id).unlink()
+        with _translate_disk_errors():
+            self._find(owner, file_id).unlink()
 
     def sweep(self) -> int:
-        """Remove what has expired and what was never finished; returns how many files went.
-
-        Nothing that this store did not write is removed, whatever else the root holds.
-        """
+        """Remove expired and unfinished uploads; return how many. Other files are left alone."""
         return sweep(self._root)
 
-    def _folder(self, owner: str) -> Path:
-        # A key's name may be "..": its hash is a name like any other.
+    def _folder_of(self, owner: str) -> Path:
+        # A key's name may be "..", so the folder's name is a hash of it.
         return self._root / sha256(owner.encode()).hexdigest()[:32]
 
-    def _path(self, owner: str, file_id: str) -> Path:
-        """Where an existing file is that has not expired."""
+    def _find(self, owner: str, file_id: str) -> Path:
+        """Return the path of a file that exists and has not expired."""
         if not FILE_ID.fullmatch(file_id):
-            raise _missing()
-        path = self._folder(owner) / file_id
-        if is_over(path):
-            raise _missing()
+            raise _no_such_file()
+        path = self._folder_of(owner) / file_id
+        if has_expired(path):
+            raise _no_such_file()
         return path
 
     def _check_quota(self, owner: str, size: int) -> None:
-        sizes = [path.stat().st_size for path in _files(self._folder(owner))]
+        sizes = [path.stat().st_size for path in _list_files(self._folder_of(owner))]
         limits = self._limits
         if len(sizes) >= limits.owner_files:
-            raise FileQuotaError(
-                f"There are {limits.owner_files} files already; delete some first."
-            )
+            raise FileQuotaError(f"You have {limits.owner_files} files already; delete some first.")
         if sum(sizes) + size > limits.owner_bytes:
             raise FileQuotaError(
-                f"All files together may have {limits.owner_bytes} bytes; delete some first."
+                f"Your files may have {limits.owner_bytes} bytes in total; delete some first."
             )
 
     def _write(self, folder: Path, record: FileRecord, data: bytes) -> None:
@@ -152,7 +152,7 @@ class FileStore:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-                # The moment of expiry, readable without opening the file.
+                # The modification time is the time of expiry, readable without opening the file.
                 os.utime(file.fileno(), (record.created_at, record.expires_at))
                 os.replace(file.name, folder / record.id)  # noqa: PTH105 - both are on this disk
             except BaseException:
@@ -160,35 +160,35 @@ class FileStore:
                 raise
 
 
-def _head(line: bytes) -> FileRecord:
+def _parse_record(line: bytes) -> FileRecord:
     try:
         return FileRecord.model_validate_json(line)
     except ValueError as error:
         logger.error("an uploaded file is damaged: %s", error)
-        raise _missing() from error
+        raise _no_such_file() from error
 
 
-def _files(folder: Path) -> list[Path]:
+def _list_files(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
     return [path for path in folder.iterdir() if FILE_ID.fullmatch(path.name)]
 
 
-def _missing() -> NoSuchFileError:
+def _no_such_file() -> NoSuchFileError:
     return NoSuchFileError(
-        "There is no such file: it was never uploaded, has expired or is deleted."
+        "There is no such file: it was never uploaded, has expired or was deleted."
     )
 
 
 @contextmanager
-def _disk_errors() -> Iterator[None]:
-    """The system's errors as ours; what the system says stays in the log."""
+def _translate_disk_errors() -> Iterator[None]:
+    """Log an error of the operating system and raise our own, without its text."""
     try:
         yield
     except FileNotFoundError:
-        raise _missing() from None  # another request was faster
+        raise _no_such_file() from None  # another request deleted it meanwhile
     except OSError as error:
-        logger.error("uploaded files cannot be reached: %s", error)
-        if error.errno in FULL:
-            raise StorageFullError("No room is left for uploaded files.") from error
-        raise StorageError("Uploaded files cannot be reached now.") from error
+        logger.error("uploaded files cannot be read or written: %s", error)
+        if error.errno in DISK_FULL:
+            raise StorageFullError("The disk of the uploaded files is full.") from error
+        raise StorageError("Uploaded files are not available now.") from error

@@ -1,6 +1,6 @@
-"""Removing what has expired from the folder of uploaded files, and nothing else.
+"""Remove expired and unfinished uploads, and nothing else.
 
-The folder may be one that holds other things, too: a mounted volume's ``lost+found``, a data folder.
+The folder may also hold files of others, such as a mounted volume's ``lost+found``.
 """
 
 import logging
@@ -12,39 +12,28 @@ from pathlib import Path
 from service.files.record import FILE_ID
 
 OWNER = re.compile(r"[0-9a-f]{32}")
-"""Names of owners' folders. The root may hold other folders, which are never entered."""
+"""Names of owners' folders. Other folders are never entered."""
 
 UNFINISHED = "upload-"
 UPLOAD = re.compile(rf"{UNFINISHED}[a-z0-9_]{{8}}")
-"""Names that :mod:`tempfile` makes."""
+"""Names that :mod:`tempfile` makes for uploads that are being written."""
 
 UNFINISHED_SECONDS = 3600
-"""Age at which an upload that was cut off, by a crash say, is removed."""
+"""Age at which an unfinished upload is removed; a crash can leave one behind."""
 
 logger = logging.getLogger("service.files")
 
 
 def sweep(root: Path) -> int:
-    """Remove expired files and uploads that were cut off; returns how many files went."""
-    return sum(map(_sweep_folder, _folders(root)))
+    """Remove expired and old unfinished uploads; return how many. Blocks: call it on a thread."""
+    return sum(map(_sweep_folder, _list_owner_folders(root)))
 
 
-def _sweep_folder(folder: Path) -> int:
-    """One owner's folder that cannot be swept must not stop the uploads of the others."""
-    removed = 0
-    try:
-        for path in _own(folder):
-            if is_over(path):
-                with suppress(FileNotFoundError):
-                    path.unlink()
-                    removed += 1
-    except OSError as error:
-        logger.warning("expired files cannot be removed: %s", error)
-    return removed
+def has_expired(path: Path) -> bool:
+    """Return whether a file has expired or does not exist.
 
-
-def is_over(path: Path) -> bool:
-    """Whether a file has expired or is not there; its modification time is when it expires."""
+    The modification time of a file is the time at which it expires.
+    """
     try:
         expires = path.stat().st_mtime
     except FileNotFoundError:
@@ -54,13 +43,27 @@ def is_over(path: Path) -> bool:
     return expires <= time.time()
 
 
-def _folders(root: Path) -> list[Path]:
+def _sweep_folder(folder: Path) -> int:
+    """Sweep one owner's folder. A failure is only logged, so that other owners can still upload."""
+    removed = 0
+    try:
+        for path in _list_uploads(folder):
+            if has_expired(path):
+                with suppress(FileNotFoundError):
+                    path.unlink()
+                    removed += 1
+    except OSError as error:
+        logger.warning("expired files cannot be removed: %s", error)
+    return removed
+
+
+def _list_owner_folders(root: Path) -> list[Path]:
     if not root.is_dir():
         return []
     return [path for path in root.iterdir() if OWNER.fullmatch(path.name) and path.is_dir()]
 
 
-def _own(folder: Path) -> list[Path]:
-    """What the store has written there, finished or not."""
+def _list_uploads(folder: Path) -> list[Path]:
+    """List the files that the store wrote, finished or not."""
     names = (FILE_ID, UPLOAD)
     return [path for path in folder.iterdir() if any(name.fullmatch(path.name) for name in names)]

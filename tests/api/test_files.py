@@ -1,4 +1,4 @@
-"""The files routes as a client sees them, around a real store and no engine."""
+"""The files routes as a client sees them, with a real store and without an engine."""
 
 import asyncio
 import threading
@@ -35,7 +35,7 @@ MAX_BYTES = 50_000
 
 
 class Keyed:
-    """Sets the owner from a header, in the place of the layer that knows keys."""
+    """Takes the owner from a header, in place of the layer that checks API keys."""
 
     def __init__(self, app: Any) -> None:
         self._app = app
@@ -95,7 +95,7 @@ async def test_openais_client_creates_lists_retrieves_and_deletes(client: AsyncO
     assert [other.id async for other in client.files.list()] == []
 
 
-async def test_expiry_can_be_asked_for(client: AsyncOpenAI) -> None:
+async def test_a_client_may_set_the_expiry(client: AsyncOpenAI) -> None:
     file = await client.files.create(
         file=("cat.png", PNG),
         purpose="vision",
@@ -104,7 +104,7 @@ async def test_expiry_can_be_asked_for(client: AsyncOpenAI) -> None:
     assert file.expires_at - file.created_at == 3600
 
 
-async def test_pages_follow_each_other(client: AsyncOpenAI) -> None:
+async def test_a_list_is_read_page_by_page(client: AsyncOpenAI) -> None:
     ids = [
         (await client.files.create(file=("cat.png", PNG), purpose="vision")).id for _ in range(5)
     ]
@@ -117,7 +117,7 @@ async def test_pages_follow_each_other(client: AsyncOpenAI) -> None:
     assert [file.id async for file in client.files.list(purpose="batch")] == []
 
 
-async def test_keys_are_apart(app: Any, client: AsyncOpenAI) -> None:
+async def test_a_key_cannot_reach_the_files_of_another_key(app: Any, client: AsyncOpenAI) -> None:
     file = await client.files.create(file=("cat.png", PNG), purpose="vision")
     async with http(app, "bob") as other:
         assert (await other.get("/files")).json()["data"] == []
@@ -206,7 +206,7 @@ RAW = {
         "multipart/form-data; boundary=x; charset=idna",
         b'--x\r\nContent-Disposition: form-data; name="\xff\xfe.."\r\n\r\nabc\r\n--x--\r\n',
     ),
-    "a charset that is none": (
+    "a codec that is not a charset": (
         "multipart/form-data; boundary=x; charset=zlib",
         b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\nabc\r\n--x--\r\n',
     ),
@@ -234,13 +234,13 @@ async def test_a_malformed_form_is_refused(app: Any, name: str) -> None:
     assert answer.json()["error"]["message"]
 
 
-async def test_a_body_beyond_the_limit(app: Any) -> None:
+async def test_a_body_over_the_limit_is_refused(app: Any) -> None:
     async with http(app) as connection:
         answer = await connection.post("/files", files={"file": bytes(5 * MAX_BYTES)})
     assert answer.status_code == 413
 
 
-async def test_the_share_of_a_key(app: Any) -> None:
+async def test_a_key_has_a_quota(app: Any) -> None:
     big = PNG + bytes(MAX_BYTES - len(PNG))
     async with http(app) as connection:
         answers = [await connection.post("/files", **form(files={"file": big})) for _ in range(21)]
@@ -248,7 +248,7 @@ async def test_the_share_of_a_key(app: Any) -> None:
         assert "delete" in answers[-1].json()["error"]["message"]
 
 
-async def test_slow_uploads_keep_nobody_out(app: Any) -> None:
+async def test_slow_uploads_do_not_block_other_uploads(app: Any) -> None:
     begun, finish = asyncio.Semaphore(0), asyncio.Event()
     request = httpx.Request("POST", "http://x", **form())
     body, headers = request.read(), {"Content-Type": request.headers["Content-Type"]}
@@ -271,9 +271,7 @@ async def test_slow_uploads_keep_nobody_out(app: Any) -> None:
         assert {(await upload).status_code for upload in uploads} == {200}
 
 
-async def test_more_uploads_than_can_be_written_are_told_to_come_back(
-    app: Any, store: FileStore
-) -> None:
+async def test_too_many_uploads_at_once_are_refused_with_503(app: Any, store: FileStore) -> None:
     begun, finish = asyncio.Semaphore(0), threading.Event()
     add, loop = store.add, asyncio.get_running_loop()
 
@@ -296,8 +294,10 @@ async def test_more_uploads_than_can_be_written_are_told_to_come_back(
     assert refused.status_code == 503
 
 
-async def test_a_full_share_is_told_from_a_large_body(app: Any, store: FileStore) -> None:
-    """Wherever the metrics and access lines look."""
+async def test_an_exceeded_quota_is_recorded_as_such_and_not_as_a_large_body(
+    app: Any, store: FileStore
+) -> None:
+    """Metrics and access log lines read this state."""
     states: list[dict[str, Any]] = []
 
     async def watched(scope: Any, receive: Any, send: Any) -> None:
@@ -320,12 +320,12 @@ def failing(error: Exception) -> Callable[..., None]:
 @pytest.mark.parametrize(
     ("error", "status"),
     [
-        (StorageFullError("No room is left for uploaded files."), 507),
-        (StorageError("Uploaded files cannot be reached now."), 500),
+        (StorageFullError("The disk of the uploaded files is full."), 507),
+        (StorageError("Uploaded files are not available now."), 500),
         (StorageBusyError("Too many files are being uploaded; try again later."), 503),
     ],
 )
-async def test_a_disk_that_cannot_be_used_is_not_taken_for_load(
+async def test_a_disk_error_has_its_own_status(
     app: Any, store: FileStore, error: ServiceError, status: int
 ) -> None:
     store.add = failing(error)  # type: ignore[method-assign]
@@ -335,7 +335,7 @@ async def test_a_disk_that_cannot_be_used_is_not_taken_for_load(
     assert answer.json()["error"]["code"] == status
 
 
-async def test_what_is_downloaded_is_never_shown_as_a_page(client: AsyncOpenAI) -> None:
+async def test_a_browser_never_shows_a_downloaded_file_as_a_page(client: AsyncOpenAI) -> None:
     polyglot = PNG + b"<script>alert(1)</script>"
     file = await client.files.create(file=("a.html", polyglot), purpose="vision")
     answer = await client.files.content(file.id)

@@ -1,4 +1,4 @@
-"""The store on disk: owners apart, bounds, expiry, restarts, faults."""
+"""The store on disk: separate owners, quotas, expiry, restarts, disk errors."""
 
 import errno
 import os
@@ -28,11 +28,11 @@ def store(root: Path) -> FileStore:
     return FileStore(root, LIMITS)
 
 
-def contents(root: Path) -> list[Path]:
+def list_contents(root: Path) -> list[Path]:
     return sorted(path for path in root.rglob("*") if path.is_file())
 
 
-def test_what_is_kept_is_read_back(store: FileStore) -> None:
+def test_a_stored_file_is_read_back(store: FileStore) -> None:
     record = store.add("alice", b"one\ntwo", "cat.png")
     assert FILE_ID.fullmatch(record.id)
     assert record.bytes == 7
@@ -51,7 +51,7 @@ def test_a_restart_loses_nothing(store: FileStore, root: Path) -> None:
 
 
 @pytest.mark.parametrize("other", ["", "bob", "..", "alice/", "Alice"])
-def test_nobody_reaches_anothers_file(store: FileStore, other: str) -> None:
+def test_an_owner_cannot_reach_the_file_of_another(store: FileStore, other: str) -> None:
     record = store.add("alice", b"data", "cat.png")
     assert store.records(other) == []
     for access in (store.read, store.record, store.delete):
@@ -60,10 +60,10 @@ def test_nobody_reaches_anothers_file(store: FileStore, other: str) -> None:
     assert store.read("alice", record.id) == b"data"
 
 
-def test_owners_with_names_of_folders_stay_inside(store: FileStore, root: Path) -> None:
+def test_owners_named_like_paths_stay_inside_the_root(store: FileStore, root: Path) -> None:
     for owner in ("..", ".", "../../x", "a/b", "\0"):
         store.add(owner, b"data", "cat.png")
-    inside = contents(root)
+    inside = list_contents(root)
     assert len(inside) == 5
     assert all(path.parent.parent == root for path in inside)
 
@@ -76,7 +76,7 @@ def test_owners_with_names_of_folders_stay_inside(store: FileStore, root: Path) 
         "file-" + "0" * 32 + "\n",
     ],
 )
-def test_no_other_name_reaches_the_disk(store: FileStore, root: Path, file_id: str) -> None:
+def test_only_file_ids_reach_the_disk(store: FileStore, root: Path, file_id: str) -> None:
     store.add("alice", b"data", "cat.png")
     (root.parent / "x").write_text("outside")
     for access in (store.read, store.record, store.delete):
@@ -87,13 +87,13 @@ def test_no_other_name_reaches_the_disk(store: FileStore, root: Path, file_id: s
 def test_a_deleted_file_is_gone(store: FileStore, root: Path) -> None:
     record = store.add("alice", b"data", "cat.png")
     store.delete("alice", record.id)
-    assert contents(root) == []
+    assert list_contents(root) == []
     for access in (store.read, store.record, store.delete):
         with pytest.raises(NoSuchFileError):
             access("alice", record.id)
 
 
-def test_an_expired_file_is_gone_before_it_is_swept(store: FileStore, root: Path) -> None:
+def test_an_expired_file_is_gone_before_the_sweep(store: FileStore, root: Path) -> None:
     record = store.add("alice", b"data", "cat.png", age=1)
     kept = store.add("alice", b"data", "dog.png")
     pass_time(root, record.id, 1)
@@ -102,24 +102,24 @@ def test_an_expired_file_is_gone_before_it_is_swept(store: FileStore, root: Path
             access("alice", record.id)
     assert store.records("alice") == [kept]
     assert store.sweep() == 1
-    assert [path.name for path in contents(root)] == [kept.id]
+    assert [path.name for path in list_contents(root)] == [kept.id]
 
 
 def pass_time(root: Path, name: str, seconds: float) -> None:
-    """As if the file had been written ``seconds`` earlier."""
+    """Make the file look as if it had been written ``seconds`` earlier."""
     (path,) = root.rglob(name)
     status = path.stat()
     os.utime(path, (status.st_atime - seconds, status.st_mtime - seconds))
 
 
-def test_a_client_may_shorten_the_age_not_lengthen_it(store: FileStore) -> None:
+def test_a_client_may_shorten_the_lifetime_but_not_lengthen_it(store: FileStore) -> None:
     shorter = store.add("", b"data", "a", age=60)
     longer = store.add("", b"data", "a", age=10**9)
     assert shorter.expires_at - shorter.created_at == 60
     assert longer.expires_at - longer.created_at == 3600
 
 
-def test_an_owners_share_is_bounded(store: FileStore) -> None:
+def test_an_owner_has_a_quota_of_bytes_and_of_files(store: FileStore) -> None:
     store.add("alice", bytes(60_000), "a")
     with pytest.raises(FileQuotaError, match="100000 bytes"):
         store.add("alice", bytes(60_000), "b")
@@ -130,7 +130,9 @@ def test_an_owners_share_is_bounded(store: FileStore) -> None:
         store.add("alice", b"small", "d")
 
 
-def test_deleting_and_expiring_make_room(store: FileStore, root: Path) -> None:
+def test_deleted_and_expired_files_do_not_count_against_the_quota(
+    store: FileStore, root: Path
+) -> None:
     first = store.add("alice", bytes(60_000), "a")
     store.delete("alice", first.id)
     second = store.add("alice", bytes(60_000), "a")
@@ -139,8 +141,8 @@ def test_deleting_and_expiring_make_room(store: FileStore, root: Path) -> None:
 
 
 @contextmanager
-def no_room_beyond(size: int) -> Iterator[None]:
-    """The system refuses to let any file grow further: what a full disk does, errno apart."""
+def limit_file_size(size: int) -> Iterator[None]:
+    """Make writes beyond ``size`` bytes fail, as on a full disk but with another errno."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:
@@ -149,10 +151,10 @@ def no_room_beyond(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_a_full_disk_leaves_nothing_half_written(store: FileStore, root: Path) -> None:
-    with no_room_beyond(4096), pytest.raises(StorageFullError, match="No room"):
+def test_a_full_disk_leaves_no_partial_file(store: FileStore, root: Path) -> None:
+    with limit_file_size(4096), pytest.raises(StorageFullError, match="full"):
         store.add("alice", bytes(50_000), "a")
-    assert contents(root) == []
+    assert list_contents(root) == []
     assert store.records("alice") == []
     store.add("alice", bytes(50_000), "a")
 
@@ -161,7 +163,7 @@ def test_a_full_disk_leaves_nothing_half_written(store: FileStore, root: Path) -
     ("number", "expected"),
     [(errno.ENOSPC, StorageFullError), (errno.EDQUOT, StorageFullError), (errno.EIO, StorageError)],
 )
-def test_what_the_system_says_stays_here(
+def test_the_text_of_a_disk_error_does_not_reach_the_client(
     store: FileStore, root: Path, monkeypatch: pytest.MonkeyPatch, number: int, expected: type
 ) -> None:
     def fail(_: int) -> None:
@@ -172,16 +174,16 @@ def test_what_the_system_says_stays_here(
         store.add("alice", b"data", "a")
     assert type(caught.value) is expected
     assert str(root) not in str(caught.value)
-    assert contents(root) == []
+    assert list_contents(root) == []
 
 
-def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_a_storage_error(tmp_path: Path) -> None:
     (tmp_path / "files").write_text("in the way")
     with pytest.raises(StorageError):
         FileStore(tmp_path / "files", LIMITS).add("alice", b"data", "a")
 
 
-def test_remnants_of_a_crash_are_removed(store: FileStore, root: Path) -> None:
+def test_unfinished_uploads_are_removed_after_a_crash(store: FileStore, root: Path) -> None:
     kept = store.add("alice", b"data", "a")
     (folder,) = (path for path in root.iterdir())
     options = {"dir": folder, "prefix": UNFINISHED, "delete": False}
@@ -189,11 +191,11 @@ def test_remnants_of_a_crash_are_removed(store: FileStore, root: Path) -> None:
         pass
     pass_time(root, Path(old.name).name, 4000)
     assert store.sweep() == 1
-    assert {path.name for path in contents(root)} == {kept.id, Path(new.name).name}
+    assert {path.name for path in list_contents(root)} == {kept.id, Path(new.name).name}
     assert store.records("alice") == [kept]
 
 
-def test_what_the_store_did_not_write_is_never_removed(store: FileStore, root: Path) -> None:
+def test_files_of_others_are_never_removed(store: FileStore, root: Path) -> None:
     expired = store.add("alice", b"data", "a")
     (folder,) = root.iterdir()
     foreign = [
@@ -214,7 +216,9 @@ def test_what_the_store_did_not_write_is_never_removed(store: FileStore, root: P
     assert not (folder / expired.id).exists()
 
 
-def test_a_folder_that_cannot_be_swept_stops_nobody(store: FileStore, root: Path) -> None:
+def test_an_owner_can_upload_while_the_folder_of_another_cannot_be_swept(
+    store: FileStore, root: Path
+) -> None:
     blocked = store.add("alice", b"data", "a")
     (folder,) = root.iterdir()
     (folder / blocked.id).unlink()
@@ -224,7 +228,7 @@ def test_a_folder_that_cannot_be_swept_stops_nobody(store: FileStore, root: Path
     assert store.read("bob", record.id) == b"data"
 
 
-def test_a_damaged_file_is_as_good_as_none(store: FileStore, root: Path) -> None:
+def test_a_damaged_file_counts_as_missing(store: FileStore, root: Path) -> None:
     record = store.add("alice", b"data", "a")
     (path,) = root.rglob(record.id)
     path.write_bytes(b"{not json\ndata")
@@ -234,9 +238,9 @@ def test_a_damaged_file_is_as_good_as_none(store: FileStore, root: Path) -> None
         store.record("alice", record.id)
 
 
-def test_files_are_private(store: FileStore, root: Path) -> None:
+def test_only_the_services_user_can_read_the_files(store: FileStore, root: Path) -> None:
     store.add("alice", b"data", "a")
-    (path,) = contents(root)
+    (path,) = list_contents(root)
     assert path.stat().st_mode & 0o077 == 0
     assert path.parent.stat().st_mode & 0o077 == 0
 
@@ -253,5 +257,5 @@ def test_files_are_private(store: FileStore, root: Path) -> None:
         ("x" * 999, "x" * 255),
     ],
 )
-def test_a_clients_name_is_made_harmless(name: str | None, shown: str) -> None:
+def test_a_clients_file_name_is_made_safe(name: str | None, shown: str) -> None:
     assert shown_filename(name) == shown
