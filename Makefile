@@ -6,7 +6,7 @@ DEVICE ?= auto
 PYTHON ?= python3
 RUN = .venv/bin/python
 
-.PHONY: help setup setup-dev serve test lint lock upgrade bench figures format clean
+.PHONY: help setup setup-dev serve test lint lint-code lint-lists lock upgrade bench figures format clean
 
 help:  ## list these commands
 	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -23,11 +23,15 @@ serve: setup  ## serve the default model; ARGS="--model FOLDER ..." for more
 test: setup-dev  ## run the tests; ARGS="tests/vision -k batch" for some
 	@$(RUN) -m pytest $(ARGS)
 
-lint: setup-dev  ## ruff, mypy, import-linter, and whether the pinned lists are stale
+lint: lint-code lint-lists  ## ruff, mypy, import-linter, and whether the pinned lists are stale
+
+lint-code: setup-dev
 	@$(RUN) -m ruff format --check .
 	@$(RUN) -m ruff check .
 	@$(RUN) -m mypy
 	@.venv/bin/lint-imports
+
+lint-lists: setup-dev
 	@requirements/lock.sh --check
 
 format: setup-dev  ## format the code and fix what ruff can fix
