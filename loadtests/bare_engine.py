@@ -13,7 +13,8 @@ from loadtests.traffic import WORKLOADS
 from loadtests.usage import Usage
 from service.engine.client import start_engine
 from service.model_folder.layout import ModelFolder
-from service.serve.command import parse_vllm_flags, set_environment
+from service.serve.environment import set_environment
+from service.serve.vllm_arguments import parse_vllm_flags
 from service.settings import Settings
 
 

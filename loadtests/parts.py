@@ -12,9 +12,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from service.plugin.cpu_top_p import keep_nucleus, sort_vocabulary
 from service.serve.builtin_models import resolve_model
 from service.vision.weights import load_vision_encoder
+from service.vllm_patches.cpu_top_p import keep_top_p, sort_vocabulary
 
 SECONDS = 1.0
 """How long each part is repeated."""
@@ -34,7 +34,7 @@ def main() -> None:
             logits = peaked_logits(rows, vocabulary)
             p = torch.full((rows,), 0.9)
             times = [
-                milliseconds(partial(masked, f, logits, p)) for f in (sort_vocabulary, keep_nucleus)
+                milliseconds(partial(masked, f, logits, p)) for f in (sort_vocabulary, keep_top_p)
             ]
             print(f"| {vocabulary} tokens | {rows} | {times[0]:.2f} | {times[1]:.2f} |")
     print("\n| encoder | batch | float32, ms an image | bfloat16 |\n| --- | --- | --- | --- |")

@@ -17,6 +17,22 @@ class ClientError(ServiceError):
     """The request cannot be served as it is."""
 
 
+class RequestError(ClientError):
+    """The request does not have the form that its route expects.
+
+    Attributes:
+        parameter: The request field that is wrong, in OpenAI's naming; None where no field can be named.
+    """
+
+    def __init__(self, message: str, parameter: str | None = None) -> None:
+        super().__init__(message)
+        self.parameter = parameter
+
+
+class NotFoundError(ClientError):
+    """The request names a model or a file that does not exist."""
+
+
 class ImageError(ClientError):
     """The service cannot use an image of the request.
 

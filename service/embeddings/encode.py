@@ -11,7 +11,7 @@ from service.images.decoding import decode_pixels
 from service.images.fetch_policy import FetchPolicy
 from service.images.sources import read_source
 from service.observability.tracing import span
-from service.request_context import TENANT
+from service.request_context import current_request
 from service.settings import Settings
 from service.vision.encoded_image import EncodedImage
 from service.vision.shared import shared_runtime, shared_settings
@@ -28,7 +28,7 @@ async def encode_source(url: str) -> EncodedImage:
         ImageError, EncoderOverloadedError, EncoderNotReadyError, EncodingError, StorageError.
     """
     settings = shared_settings()
-    salt = TENANT.get() if settings.isolate_keys else ""
+    salt = current_request().tenant if settings.isolate_keys else ""
     if is_embeddings_uri(url):
         return _received(url, settings, salt)
     with span("image.fetch"):
@@ -44,8 +44,8 @@ async def encode_source(url: str) -> EncodedImage:
 async def _read(url: str, settings: Settings) -> bytes:
     if url.startswith(FILE_PREFIX):
         store = FileStore(settings.files_root, StoreLimits.from_settings(settings))
-        return await asyncio.to_thread(store.read, TENANT.get(), url)
-    return await read_source(url, FetchPolicy.from_settings(settings), TENANT.get())
+        return await asyncio.to_thread(store.read, current_request().tenant, url)
+    return await read_source(url, FetchPolicy.from_settings(settings), current_request().tenant)
 
 
 def _received(url: str, settings: Settings, salt: str) -> EncodedImage:

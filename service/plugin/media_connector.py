@@ -10,11 +10,11 @@ from vllm.multimodal.media.connector import MEDIA_CONNECTOR_REGISTRY, MediaConne
 
 from service.embeddings.encode import encode_source
 from service.errors import ImageSourceError
-from service.plugin.names import CONNECTOR_NAME
+from service.plugin.names import CONNECTOR
 from service.vision.encoded_image import EncodedImage
 
 
-@MEDIA_CONNECTOR_REGISTRY.register(CONNECTOR_NAME)
+@MEDIA_CONNECTOR_REGISTRY.register(CONNECTOR)
 class ImageConnector(MediaConnector):
     """Fetches and encodes images; everything else is refused."""
 

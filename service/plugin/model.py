@@ -26,8 +26,8 @@ from vllm.platforms import current_platform
 from vllm.sequence import IntermediateTensors
 
 from service.families import IMAGE_TOKEN
-from service.plugin import cpu_top_p
 from service.plugin.processor import DummyImages, EncodedImageProcessor, ModelInfo
+from service.vllm_patches import cpu_top_p
 
 
 @MULTIMODAL_REGISTRY.register_processor(

@@ -6,5 +6,8 @@ ARCHITECTURE = "MiniGPT4ForCausalLM"
 CONFIG_KEY = "minigpt4"
 """Attribute of the Hugging Face configuration with the model folder's path and its visual tokens."""
 
-CONNECTOR_NAME = "minigpt4"
+CONNECTOR = "minigpt4"
 """Value of ``VLLM_MEDIA_CONNECTOR`` that selects :mod:`service.plugin.media_connector`."""
+
+TOKENIZER_MODE = "minigpt4"
+"""Value of ``--tokenizer-mode`` that selects :mod:`service.plugin.renderer`."""

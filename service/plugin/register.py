@@ -4,34 +4,41 @@ import multiprocessing
 import os
 import threading
 
-from service.plugin.names import ARCHITECTURE
-from service.plugin.start_failure import record_failures
+from service.plugin.names import ARCHITECTURE, TOKENIZER_MODE
+from service.vllm_patches.start_failure import record_failures
 
-MODEL_CLASS = f"service.plugin.model:{ARCHITECTURE}"
+MODEL = f"service.plugin.model:{ARCHITECTURE}"
+RENDERER = ("service.plugin.renderer", "MiniGPT4Renderer")
+TOKENIZER = ("vllm.tokenizers.hf", "CachedHfTokenizer")
 
-_watched = False
+_watches_parent = False
 
 
 def register() -> None:
-    """Make the architecture known. Idempotent, and cheap: the class is imported when it is needed."""
+    """Register the model and the renderer. Idempotent, and cheap: both are imported when they are needed."""
     from vllm import ModelRegistry
+    from vllm.renderers.registry import RENDERER_REGISTRY
+    from vllm.tokenizers.registry import TokenizerRegistry
 
     if ARCHITECTURE not in ModelRegistry.get_supported_archs():
-        ModelRegistry.register_model(ARCHITECTURE, MODEL_CLASS)
-    _end_with_parent()
+        ModelRegistry.register_model(ARCHITECTURE, MODEL)
+    if TOKENIZER_MODE not in RENDERER_REGISTRY.renderers:
+        RENDERER_REGISTRY.register(TOKENIZER_MODE, *RENDERER)
+        TokenizerRegistry.register(TOKENIZER_MODE, *TOKENIZER)
+    _exit_with_parent()
     record_failures()
 
 
-def _end_with_parent() -> None:
-    """In a spawned process: end when the one that spawned it is gone, however it ended.
+def _exit_with_parent() -> None:
+    """In a spawned process: exit when the parent process has ended, however it ended.
 
-    An engine whose API process was killed would keep its memory, or the GPU, for ever.
+    Otherwise an engine whose API process was killed would keep its memory, or the GPU, for ever.
     """
-    global _watched
+    global _watches_parent
     parent = multiprocessing.parent_process()
-    if parent is None or _watched:
+    if parent is None or _watches_parent:
         return
-    _watched = True
+    _watches_parent = True
 
     def watch() -> None:
         parent.join()

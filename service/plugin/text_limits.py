@@ -1,81 +1,61 @@
-"""How much a prompt may be made of, looked at before a template or the tokenizer reads it.
+"""Bounds the text of a prompt before a chat template or the tokenizer reads it.
 
-vLLM looks at a text's length where nothing is to be cut off it. What is to be cut, or only counted, is
-tokenized whole, and a template goes over every message: a body of the largest size took minutes and
+vLLM checks a text's length only where nothing is to be cut off it. A text that is to be truncated, or only
+counted, is tokenized whole, and a template goes over every message: a body of the largest size took minutes and
 gibibytes.
 """
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from service.plugin.errors import BadRequestError
+from service.errors import RequestError
 
 MAX_PIECES = 4096
-"""Messages and content parts of a conversation; each takes some tokens, so that no context holds more."""
+"""Messages and content parts of a conversation. Each takes some tokens, so that no context holds more."""
 
-MAX_ARGUMENTS = 64
-"""Arguments for the chat template, which knows few."""
+MAX_TEMPLATE_ARGUMENTS = 64
+"""Arguments for the chat template; templates use a few."""
 
 LONGEST_TOKEN = 16
-"""Characters; of Llama's vocabulary."""
+"""Characters of the longest token in Llama's vocabulary."""
 
-LEAST = 1 << 16
-
-
-def most_characters(max_model_len: int) -> int:
-    """Of a text, for a context of so many tokens."""
-    return max(LEAST, LONGEST_TOKEN * max_model_len)
+MIN_CHARACTERS = 1 << 16
 
 
-def bounding_conversations(
-    render: Callable[..., Awaitable[Any]], most: int
-) -> Callable[..., Awaitable[Any]]:
-    """``render`` (``render_chat_async`` of vLLM's renderers), raising :class:`BadRequestError` for too much.
-
-    Args:
-        most: Characters of all texts of a conversation.
-    """
-
-    async def rendered(conversations: Any, chat_params: Any, *args: Any, **options: Any) -> Any:
-        for conversation in conversations:
-            _check_conversation(conversation, most)
-        if len(chat_params.chat_template_kwargs) > MAX_ARGUMENTS:
-            raise BadRequestError(
-                f"The chat template takes {MAX_ARGUMENTS} arguments at most.",
-                parameter="chat_template_kwargs",
-            )
-        return await render(conversations, chat_params, *args, **options)
-
-    return rendered
+def max_characters(max_model_len: int) -> int:
+    """Characters that a prompt may have, for a context of ``max_model_len`` tokens."""
+    return max(MIN_CHARACTERS, LONGEST_TOKEN * max_model_len)
 
 
-def bounding_text(
-    tokenize: Callable[..., Awaitable[Any]], most: int
-) -> Callable[..., Awaitable[Any]]:
-    """``tokenize`` (``tokenize_prompt_async``), raising :class:`BadRequestError` for too long a text."""
-
-    async def tokenized(prompt: Any, *args: Any, **options: Any) -> Any:
-        if len(prompt.get("prompt") or "") > most:
-            raise _too_long(most)
-        return await tokenize(prompt, *args, **options)
-
-    return tokenized
-
-
-def _check_conversation(messages: Sequence[Any], most: int) -> None:
+def check_conversation(messages: Sequence[Any], limit: int) -> None:
+    """Raise :class:`RequestError` for too many messages and parts, or more than ``limit`` characters."""
     pieces, characters = len(messages), 0
     for content in _contents(messages):
         if isinstance(content, list):
             pieces += len(content)
-            characters += sum(map(_characters, content))
+            characters += sum(map(_count_characters, content))
         else:
-            characters += _characters(content)
+            characters += _count_characters(content)
     if pieces > MAX_PIECES:
-        raise BadRequestError(
-            f"A conversation has {MAX_PIECES} messages and parts at most.", parameter="messages"
+        raise RequestError(
+            f"A conversation has {MAX_PIECES} messages and parts at most.", "messages"
         )
-    if characters > most:
-        raise _too_long(most)
+    check_length(characters, limit)
+
+
+def check_template_arguments(arguments: dict[str, Any]) -> None:
+    """Raise :class:`RequestError` for too many arguments of the chat template."""
+    if len(arguments) > MAX_TEMPLATE_ARGUMENTS:
+        raise RequestError(
+            f"The chat template takes {MAX_TEMPLATE_ARGUMENTS} arguments at most.",
+            "chat_template_kwargs",
+        )
+
+
+def check_length(characters: int, limit: int) -> None:
+    """Raise :class:`RequestError` for a text that is too long."""
+    if characters > limit:
+        raise RequestError(f"The text has more than {limit} characters.")
 
 
 def _contents(messages: Sequence[Any]) -> Iterator[Any]:
@@ -83,10 +63,6 @@ def _contents(messages: Sequence[Any]) -> Iterator[Any]:
         yield message.get("content") if isinstance(message, dict) else None
 
 
-def _characters(part: Any) -> int:
+def _count_characters(part: Any) -> int:
     text = part.get("text") if isinstance(part, dict) else part
     return len(text) if isinstance(text, str) else 0
-
-
-def _too_long(most: int) -> BadRequestError:
-    return BadRequestError(f"The text has more than {most} characters.")

@@ -6,15 +6,13 @@ from typing import Any
 
 import pytest
 import torch
-from vllm.renderers import TokenizeParams
 
 from service.embeddings.encode import encode_source
 from service.embeddings.wire import URI_START, numbers_json, to_base64
 from service.errors import ImageEmbeddingsError, SettingsError
 from service.model_folder.layout import ModelFolder
-from service.plugin.content_parts import with_image_parts
-from service.plugin.errors import BadRequestError
-from service.serve.command import parse_vllm_flags
+from service.plugin.content_parts import rewrite_message
+from service.serve.vllm_arguments import parse_vllm_flags
 from service.settings import load_settings
 from service.vision import shared
 
@@ -31,26 +29,23 @@ def allowed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     return bool(request.param)
 
 
-async def rendered(content: object, **message: Any) -> Any:
-    async def render(conversations: Any, *_: Any) -> Any:
-        return conversations
-
-    conversations = [[{"role": "user", "content": content, **message}]]
-    return (await with_image_parts(render)(conversations, None))[0][0]
+def rewrite(content: object, **message: Any) -> Any:
+    allowed = shared.shared_settings().image_embeddings_input
+    return rewrite_message({"role": "user", "content": content, **message}, allowed)
 
 
 @pytest.mark.parametrize("content", ["text", None, [TEXT, IMAGE], ["text"], []])
-async def test_other_content_is_left_as_it_is(allowed: bool, content: object) -> None:
-    message = await rendered(content, name="x")
+def test_other_content_is_left_as_it_is(allowed: bool, content: object) -> None:
+    message = rewrite(content, name="x")
     assert message == {"role": "user", "content": content, "name": "x"}
 
 
-async def test_content_that_is_read_once_is_read_once(allowed: bool) -> None:
+def test_content_that_is_read_once_is_read_once(allowed: bool) -> None:
     def parts() -> Iterator[Any]:
         yield TEXT
         yield IMAGE
 
-    assert (await rendered(parts()))["content"] == [TEXT, IMAGE]
+    assert rewrite(parts())["content"] == [TEXT, IMAGE]
 
 
 @pytest.mark.parametrize(
@@ -61,8 +56,8 @@ async def test_content_that_is_read_once_is_read_once(allowed: bool) -> None:
         {"type": "input_image", "file_id": FILE, "image_url": None},
     ],
 )
-async def test_a_files_id_becomes_an_address(allowed: bool, part: dict[str, Any]) -> None:
-    message = await rendered([TEXT, part])
+def test_a_files_id_becomes_an_address(allowed: bool, part: dict[str, Any]) -> None:
+    message = rewrite([TEXT, part])
     assert message["content"] == [TEXT, {"type": "image_url", "image_url": {"url": FILE}}]
 
 
@@ -76,34 +71,19 @@ PARTS = [
 
 
 @pytest.mark.parametrize("part", PARTS)
-async def test_embeddings_become_an_address_or_are_refused(
-    allowed: bool, part: dict[str, Any]
-) -> None:
+def test_embeddings_become_an_address_or_are_refused(allowed: bool, part: dict[str, Any]) -> None:
     if not allowed:
         with pytest.raises(ImageEmbeddingsError, match="image_embeddings_input"):
-            await rendered([part])
+            rewrite([part])
         return
     address = URI_START + to_base64(EMBEDDINGS)
-    assert (await rendered([part]))["content"] == [
-        {"type": "image_url", "image_url": {"url": address}}
-    ]
+    assert rewrite([part])["content"] == [{"type": "image_url", "image_url": {"url": address}}]
 
 
 @pytest.mark.parametrize("value", [None, {}, {"a": "b"}, [], 5, ""])
-async def test_no_value_goes_on_to_another_reader(allowed: bool, value: object) -> None:
+def test_no_value_goes_on_to_another_reader(allowed: bool, value: object) -> None:
     with pytest.raises(ImageEmbeddingsError):
-        await rendered([{"type": "image_embeds", "image_embeds": value}])
-
-
-@pytest.mark.parametrize(("cut", "expected"), [(5, BadRequestError), (None, AssertionError)])
-async def test_a_prompt_is_not_cut_where_an_image_would_be_lost(
-    allowed: bool, cut: int | None, expected: type[Exception]
-) -> None:
-    async def render(*_: Any) -> Any:
-        raise AssertionError
-
-    with pytest.raises(expected):
-        await with_image_parts(render)([], None, TokenizeParams(None, truncate_prompt_tokens=cut))
+        rewrite([{"type": "image_embeds", "image_embeds": value}])
 
 
 @pytest.mark.parametrize("flag", ["--enable-mm-embeds", "--enable-prompt-embeds"])

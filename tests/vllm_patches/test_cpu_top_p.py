@@ -6,7 +6,7 @@ from torch import Tensor
 from vllm.platforms import current_platform
 from vllm.v1.sample.ops import topk_topp_sampler
 
-from service.plugin import cpu_top_p
+from service.vllm_patches import cpu_top_p
 
 SORTED = cpu_top_p.sort_vocabulary
 ROWS, VOCABULARY = 12, 1000
@@ -31,7 +31,7 @@ def test_keeps_what_sorting_keeps(shape: str, seed: int) -> None:
     logits = drawn(SHAPES[shape], seed)
     p = torch.linspace(0.05, 0.99, ROWS, dtype=torch.double)
     expected = SORTED(logits.clone(), None, p)
-    assert torch.equal(cpu_top_p.keep_nucleus(logits.clone(), None, p), expected)
+    assert torch.equal(cpu_top_p.keep_top_p(logits.clone(), None, p), expected)
 
 
 @pytest.mark.parametrize("allowed", [1, 10, 100])
@@ -40,14 +40,14 @@ def test_tokens_that_a_grammar_forbids_stay_forbidden(allowed: int) -> None:
     logits[:, allowed:] = -torch.inf
     p = torch.linspace(0.05, 0.99, ROWS, dtype=torch.double)
     expected = SORTED(logits.clone(), None, p)
-    assert torch.equal(cpu_top_p.keep_nucleus(logits.clone(), None, p), expected)
+    assert torch.equal(cpu_top_p.keep_top_p(logits.clone(), None, p), expected)
 
 
 def test_a_row_without_top_p_stays_whole_beside_others() -> None:
     logits = drawn(8.0, 0)
     p = torch.full((ROWS,), 0.5, dtype=torch.double)
     p[3] = 1.0
-    kept = cpu_top_p.keep_nucleus(logits.clone(), None, p)
+    kept = cpu_top_p.keep_top_p(logits.clone(), None, p)
     assert torch.equal(kept[3], logits[3])
     assert (kept.isfinite().sum(-1) < cpu_top_p.CANDIDATES).sum() == ROWS - 1
 
@@ -57,14 +57,14 @@ def test_top_k_is_left_to_vllm(p: Tensor | None) -> None:
     logits = drawn(3.0, 0)
     k = torch.full((ROWS,), 5)
     expected = SORTED(logits.clone(), k, p)
-    assert torch.equal(cpu_top_p.keep_nucleus(logits.clone(), k, p), expected)
+    assert torch.equal(cpu_top_p.keep_top_p(logits.clone(), k, p), expected)
 
 
 def test_a_vocabulary_no_larger_than_the_candidates() -> None:
     logits = drawn(1.0, 0)[:, : cpu_top_p.CANDIDATES]
     p = torch.full((ROWS,), 0.7, dtype=torch.double)
     expected = SORTED(logits.clone(), None, p)
-    assert torch.equal(cpu_top_p.keep_nucleus(logits.clone(), None, p), expected)
+    assert torch.equal(cpu_top_p.keep_top_p(logits.clone(), None, p), expected)
 
 
 def test_vllms_sampler_uses_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,7 +76,7 @@ def test_vllms_sampler_uses_it(monkeypatch: pytest.MonkeyPatch) -> None:
         seen.append(len(logits))
         return logits
 
-    monkeypatch.setattr(cpu_top_p, "_of_larger", watched)
+    monkeypatch.setattr(cpu_top_p, "_sort_rows", watched)
     cpu_top_p.install()
     current_platform.import_kernels()
     sampler = topk_topp_sampler.TopKTopPSampler()

@@ -8,8 +8,8 @@ from vllm.entrypoints.serve.exception_handling.error_response import create_erro
 from vllm.exceptions import QueueOverflowError, VLLMNotFoundError, VLLMServerError
 from vllm.v1.engine.exceptions import EngineDeadError
 
-from service.engine.log_filter import OwnFaults, log_own_faults_only
 from service.plugin.errors import BadRequestError
+from service.vllm_patches.log_filter import ClientErrorFilter, filter_client_errors
 
 CLIENTS = [BadRequestError("no"), VLLMNotFoundError("no such model"), QueueOverflowError()]
 OURS = [VLLMServerError("broken"), EngineDeadError(), RuntimeError("a bug"), ValueError("a bug")]
@@ -18,7 +18,7 @@ OURS = [VLLMServerError("broken"), EngineDeadError(), RuntimeError("a bug"), Val
 def passes(error: Exception | None, *arguments: object) -> bool:
     info = error and (type(error), error, None)
     record = logging.LogRecord("vllm.x", logging.ERROR, "", 0, "%s", arguments, info)
-    return OwnFaults().filter(record)
+    return ClientErrorFilter().filter(record)
 
 
 @pytest.mark.parametrize("error", CLIENTS, ids=repr)
@@ -44,6 +44,6 @@ def test_an_answer_decides_by_its_status() -> None:
 def test_it_is_set_once(monkeypatch: pytest.MonkeyPatch) -> None:
     handler = logging.NullHandler()
     monkeypatch.setattr(logging.getLogger("vllm"), "handlers", [handler])
-    log_own_faults_only()
-    log_own_faults_only()
+    filter_client_errors()
+    filter_client_errors()
     assert len(handler.filters) == 1
