@@ -1,6 +1,61 @@
-"""Whose request this is: the name of its API key."""
+"""What the service knows about the request that is being served: one object from the first layer to the engine.
 
-from contextvars import ContextVar
+The outermost ASGI layer creates it, inner layers fill it in, and the engine reads it. It travels in a context
+variable, because vLLM's routers stand between our layers and the engine and pass on nothing of ours.
+"""
 
-TENANT: ContextVar[str] = ContextVar("tenant", default="")
-"""Set for the time of a request; empty where no keys are configured."""
+from contextvars import ContextVar, Token
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class Slot(Protocol):
+    """A reservation in the engine's queue (:class:`service.engine.admission.Reservation`)."""
+
+    @property
+    def sequences(self) -> int:
+        """Sequences that are still reserved; 0 once the reservation is released."""
+
+    def release(self) -> None:
+        """Give the sequences back. Idempotent."""
+
+
+@dataclass
+class RequestContext:
+    """One request on its way through the service.
+
+    Attributes:
+        request_id: Id in the response's header, in the access line and in vLLM's log.
+        tenant: Name of the request's API key; empty where no keys are configured.
+        trace_id: Id of the OpenTelemetry trace, in hex; empty where tracing is off.
+        refusal: Why the request was refused (:class:`service.api.error_responses.Refusal`), if it was.
+        slot: The slot that admission reserved when the body had arrived. The engine client exchanges it for
+            as many sequences as the request asks for.
+    """
+
+    request_id: str = ""
+    tenant: str = ""
+    trace_id: str = ""
+    refusal: str | None = None
+    slot: Slot | None = None
+
+
+_current: ContextVar[RequestContext] = ContextVar("request_context")
+
+
+def current_request() -> RequestContext:
+    """The context of the request that runs this code; an empty one outside of a request."""
+    try:
+        return _current.get()
+    except LookupError:
+        return RequestContext()
+
+
+def enter_request(context: RequestContext) -> Token[RequestContext]:
+    """Make ``context`` the current one for this task and the tasks it starts."""
+    return _current.set(context)
+
+
+def leave_request(token: Token[RequestContext]) -> None:
+    """Undo :func:`enter_request`."""
+    _current.reset(token)

@@ -1,77 +1,57 @@
-"""Room in the engine's queue, kept from a request's arrival until the engine has it.
+"""Slots in the engine's queue, reserved from a request's arrival until the engine has its sequences.
 
-vLLM checks its queue twice: before a response begins, and when it adds the request, which for a stream
-is after the status 200. What others took in between ended the stream with an error. So whoever passes
-the first check keeps the room, and the second is not asked.
+vLLM checks its queue twice: before a response begins, and again when it adds the request, which for a stream is
+after the status 200. Requests that took slots in between ended such streams with an error. Here a request
+reserves what it needs before its response begins, and the second check always passes.
 
-Between arrival and the first check stand parsing, decoding and encoding: what is there has a place, too,
-or many would be prepared at once only to be refused.
+Between the arrival of a body and the first check, the body is parsed and its images are decoded and encoded. A
+request reserves one slot for that time, or many would be prepared only to be refused.
 """
 
 import weakref
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager
-from contextvars import ContextVar
 from typing import Any
 
-from vllm.exceptions import RetryableRequestError, VLLMError
+from vllm.exceptions import VLLMError
 from vllm.outputs import RequestOutput
 from vllm.v1.engine.async_llm import AsyncLLM
 
-from service.engine.unsent import dropping_unsent, mark_sent
 from service.plugin.errors import BadRequestError
+from service.request_context import current_request
 
 Answer = AsyncGenerator[RequestOutput, None]
 
 
-class Room:
-    """Room for the sequences of one request that is on its way."""
+class Reservation:
+    """Slots for the sequences of one request that is on its way to the engine."""
 
     def __init__(self, engine: "AdmittingEngine", sequences: int) -> None:
         self._engine = engine
         self._sequences = sequences
-        engine.arriving += sequences
+        engine.reserved += sequences
 
     @property
     def sequences(self) -> int:
-        """Sequences whose room is kept; none once it is released."""
+        """Sequences that are still reserved; 0 once the reservation is released."""
         return self._sequences
 
     def release(self) -> None:
-        """The request is in the engine, or never will be. Idempotent."""
-        self._engine.arriving -= self._sequences
+        """Give the slots back: the engine has the request, or never will have it. Idempotent."""
+        self._engine.reserved -= self._sequences
         self._sequences = 0
-
-    def kept_for(self, answer: Answer) -> Answer:
-        """``answer``, whose first step adds the request; nobody may ever take that step."""
-        kept = self._kept_for(answer)
-        weakref.finalize(kept, self.release)
-        return kept
-
-    async def _kept_for(self, answer: Answer) -> Answer:
-        async with aclosing(answer):
-            ROOM.set(self)
-            async for output in answer:
-                if any(choice.finish_reason == "error" for choice in output.outputs):
-                    # The engine had forgotten an image that this process took it to have.
-                    raise RetryableRequestError
-                yield output
-
-
-PLACE: ContextVar[Room | None] = ContextVar("place", default=None)
-"""Room for one sequence of the request that is being served, until it says how many it wants."""
-
-ROOM: ContextVar[Room | None] = ContextVar("room", default=None)
-ADDING: ContextVar[bool] = ContextVar("adding", default=False)
 
 
 class AdmittingEngine(AsyncLLM):
-    """AsyncLLM that refuses a request before its response begins or not at all."""
+    """AsyncLLM that refuses a request before its response begins, or not at all. Lives on the event loop."""
 
-    arriving: int = 0
-    """Sequences whose room is kept."""
+    reserved: int = 0
+    """Sequences that are reserved and not yet in the engine."""
 
-    def full(self) -> bool:
+    _adding: Reservation | None = None
+    """The reservation of the request that :meth:`add_request` is about to be called for."""
+
+    def is_full(self) -> bool:
         """Whether a request that arrives now must be refused."""
         try:
             self.check_admission()
@@ -80,51 +60,71 @@ class AdmittingEngine(AsyncLLM):
         return False
 
     @contextmanager
-    def place(self) -> Iterator[bool]:
-        """A place for the request that the block serves; gives whether there was one.
+    def reserve_slot(self) -> Iterator[bool]:
+        """Reserve one slot for the request that the block serves; gives whether there was one.
 
-        It is given up for what :meth:`reserve` keeps, or at the block's end.
+        :meth:`reserve` exchanges the slot for as many as the request asks for. What is left of it is released
+        at the end of the block.
         """
-        if self.full():
+        if self.is_full():
             yield False
             return
-        place = Room(self, 1)
-        token = PLACE.set(place)
+        slot = Reservation(self, 1)
+        current_request().slot = slot
         try:
-            with dropping_unsent():
-                yield True
+            yield True
         finally:
-            PLACE.reset(token)
-            place.release()
+            slot.release()
 
-    def reserve(self, sequences: int) -> Room:
-        """Keep room; raises vLLM's 503, and :class:`BadRequestError` for more than there ever is."""
+    def reserve(self, sequences: int) -> Reservation:
+        """Reserve slots for the current request's sequences.
+
+        Raises:
+            VLLMError: vLLM's own refusal for load.
+            BadRequestError: more sequences than the queue can ever hold.
+        """
         self.check_admission(sequences)
-        if (place := PLACE.get()) is not None:
-            place.release()
-        return Room(self, sequences)
+        if (slot := current_request().slot) is not None:
+            slot.release()
+        return Reservation(self, sequences)
 
     def check_admission(self, n: int = 1, request_id: str | None = None) -> None:
-        """As AsyncLLM's, counting what is on its way; a request's own place is not against it."""
-        if ADDING.get():
+        """As AsyncLLM's, counting what is reserved; the current request's own slot does not count against it.
+
+        AsyncLLM names the request when it checks again while it adds one: that request has its reservation.
+        """
+        if request_id is not None:
             return
-        most = self.scheduler_config.max_num_queued_reqs
-        if most is not None and n > most:
-            raise BadRequestError(f"At most {most} sequences can be asked for.", parameter="n")
-        place = PLACE.get()
-        others = self.arriving - (place.sequences if place is not None else 0)
-        super().check_admission(n + others, request_id)
+        limit = self.scheduler_config.max_num_queued_reqs
+        if limit is not None and n > limit:
+            raise BadRequestError(f"At most {limit} sequences can be asked for.", parameter="n")
+        slot = current_request().slot
+        others = self.reserved - (slot.sequences if slot is not None else 0)
+        super().check_admission(n + others)
+
+    def hold_until_added(self, reservation: Reservation, answer: Answer) -> Answer:
+        """``answer``, whose first step calls :meth:`add_request`; that releases ``reservation``.
+
+        A caller may drop the answer without taking a step: the reservation is then released with it.
+        """
+        held = self._hold_until_added(reservation, answer)
+        weakref.finalize(held, reservation.release)
+        return held
+
+    async def _hold_until_added(self, reservation: Reservation, answer: Answer) -> Answer:
+        async with aclosing(answer):
+            # Between here and the first line of add_request nothing else runs on the event loop.
+            self._adding = reservation
+            async for output in answer:
+                yield output
 
     async def add_request(self, request_id: str, prompt: Any, *args: Any, **options: Any) -> Any:
-        """As AsyncLLM's; a request whose room is kept is not refused for load any more."""
-        if (room := ROOM.get()) is None:
-            return await super().add_request(request_id, prompt, *args, **options)
-        ROOM.set(None)
-        adding = ADDING.set(True)
+        """As AsyncLLM's; releases the reservation once the engine counts the request itself."""
+        reservation, self._adding = self._adding, None
+        if reservation is None:
+            self.check_admission()
         try:
-            collector = await super().add_request(request_id, prompt, *args, **options)
-            mark_sent(prompt)
-            return collector
+            return await super().add_request(request_id, prompt, *args, **options)
         finally:
-            ADDING.reset(adding)
-            room.release()
+            if reservation is not None:
+                reservation.release()

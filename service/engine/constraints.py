@@ -71,7 +71,7 @@ def check_constraints(engine: AsyncLLM, params: SamplingParams) -> None:
         ) from error
 
 
-async def refusing_dead_ends(
+async def refuse_dead_ends(
     answer: AsyncGenerator[RequestOutput, None],
 ) -> AsyncGenerator[RequestOutput, None]:
     """``answer``, raising :class:`BadRequestError` where the engine found no token that fits.

@@ -10,7 +10,7 @@ from service.errors import SettingsError
 from service.families import DEFAULT_SAMPLING
 from service.model_folder.layout import ModelFolder
 from service.observability.logs import vllm_logging_flags
-from service.plugin.names import ARCHITECTURE, CONFIG_KEY
+from service.plugin.names import ARCHITECTURE, CONFIG_KEY, TOKENIZER_MODE
 from service.settings import Settings
 
 CPU_FLAGS = [
@@ -41,8 +41,8 @@ def vllm_flags(
         "--override-generation-config": json.dumps({**DEFAULT_SAMPLING, **folder.index.sampling}),
         # Tokenizing and templates run on these threads; one would serialise the requests' text.
         "--renderer-num-workers": "4",
-        # Embeddings in the engine's cache; the 4 GiB default is meant for pixels.
-        "--mm-processor-cache-gb": "1",
+        # An image's embeddings are 0.25 MiB: sending them again costs less than keeping two caches in step.
+        "--mm-processor-cache-gb": "0",
         "--max-num-queued-reqs": "512",
         "--shutdown-timeout": "30",
         "--sse-keep-alive-interval": "15",
@@ -86,6 +86,7 @@ def model_flags(folder: ModelFolder) -> dict[str, str]:
         "--tokenizer": str(folder.tokenizer),
         "--hf-overrides": json.dumps(_hf_overrides(folder)),
         "--chat-template-content-format": "openai",
+        "--tokenizer-mode": TOKENIZER_MODE,
     }
 
 

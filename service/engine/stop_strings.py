@@ -10,7 +10,7 @@ from vllm.outputs import RequestOutput
 from vllm.sampling_params import SamplingParams
 
 
-def added_stop(params: SamplingParams, stop: Sequence[str]) -> tuple[str, ...]:
+def missing_stop(params: SamplingParams, stop: Sequence[str]) -> tuple[str, ...]:
     """What of the family's ``stop`` the client has not asked for itself.
 
     Nothing is added to ``ignore_eos``, which asks for the full length whatever the model says, and to
@@ -33,7 +33,7 @@ def with_stop(params: SamplingParams, added: Sequence[str]) -> SamplingParams:
     return params
 
 
-async def ending_naturally(
+async def end_naturally(
     answer: AsyncGenerator[RequestOutput, None], added: Sequence[str]
 ) -> AsyncGenerator[RequestOutput, None]:
     """``answer``, in which ``added`` are the end that the model has found, as its end-of-sequence token is.

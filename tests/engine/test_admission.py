@@ -1,6 +1,7 @@
 """Room in the queue is kept for those who were let in, and given back."""
 
 import asyncio
+from collections.abc import Iterator
 from contextvars import copy_context
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +12,7 @@ from vllm.v1.engine.async_llm import AsyncLLM
 
 from service.engine.admission import AdmittingEngine, Answer
 from service.plugin.errors import BadRequestError
+from service.request_context import RequestContext, enter_request, leave_request
 
 TOKEN = SimpleNamespace(outputs=[SimpleNamespace(finish_reason=None)])
 
@@ -31,13 +33,21 @@ class Engine(AdmittingEngine):
 
 
 @pytest.fixture(autouse=True)
+def request_context() -> Iterator[None]:
+    """One request for the whole test."""
+    token = enter_request(RequestContext())
+    yield
+    leave_request(token)
+
+
+@pytest.fixture(autouse=True)
 def queue(monkeypatch: pytest.MonkeyPatch) -> None:
     def check(self: Engine, n: int = 1, request_id: str | None = None) -> None:
         if self.inside + n > 3:
             raise FullError
 
     async def add(self: Engine, *_: Any, **__: Any) -> None:
-        self.check_admission(1)
+        self.check_admission(1, "internal")
         self.inside += 1
 
     monkeypatch.setattr(AsyncLLM, "check_admission", check)
@@ -49,7 +59,7 @@ def ask(engine: Engine, n: int = 1) -> Answer:
         await engine.add_request("x", {})
         yield TOKEN
 
-    return engine.reserve(n).kept_for(answer())
+    return engine.hold_until_added(engine.reserve(n), answer())
 
 
 async def test_who_was_let_in_is_not_refused_later() -> None:
@@ -59,7 +69,7 @@ async def test_who_was_let_in_is_not_refused_later() -> None:
         ask(engine)
     for answer in answers:
         assert await anext(answer) == TOKEN
-    assert (engine.inside, engine.arriving) == (3, 0)
+    assert (engine.inside, engine.reserved) == (3, 0)
     with pytest.raises(FullError):
         await engine.add_request("uninvited", {})
 
@@ -67,9 +77,9 @@ async def test_who_was_let_in_is_not_refused_later() -> None:
 async def test_a_request_that_nobody_follows_gives_its_room_back() -> None:
     engine = Engine()
     answer = ask(engine, n=3)
-    assert engine.arriving == 3
+    assert engine.reserved == 3
     del answer
-    assert engine.arriving == 0
+    assert engine.reserved == 0
     ask(engine)
 
 
@@ -80,43 +90,44 @@ def test_more_than_there_ever_is_is_no_matter_of_load() -> None:
 
 def test_a_place_becomes_the_room_of_what_is_asked_for() -> None:
     engine = Engine()
-    with engine.place() as kept:
+    with engine.reserve_slot() as kept:
         assert kept
-        assert engine.arriving == 1
+        assert engine.reserved == 1
         room = engine.reserve(3)
-        assert engine.arriving == 3
-        assert engine.full()
-        with engine.place() as another:
+        assert engine.reserved == 3
+        assert engine.is_full()
+        with engine.reserve_slot() as another:
             assert not another
-    assert engine.arriving == 3, "the room outlives the place"
+    assert engine.reserved == 3, "the room outlives the place"
     room.release()
-    assert not engine.full()
+    assert not engine.is_full()
 
 
 def test_places_of_requests_in_preparation_are_taken() -> None:
     engine = Engine()
-    with engine.place():
-        others = copy_context()
-        second = engine.place()
-        others.run(second.__enter__)
+    with engine.reserve_slot():
+        other_request = copy_context()
+        other_request.run(enter_request, RequestContext())
+        second = engine.reserve_slot()
+        other_request.run(second.__enter__)
         with pytest.raises(FullError):
             engine.reserve(3)
         engine.reserve(2).release()
-        others.run(second.__exit__, None, None, None)
-    assert engine.arriving == 0
+        other_request.run(second.__exit__, None, None, None)
+    assert engine.reserved == 0
 
 
 async def test_a_place_is_given_back_however_the_request_ends() -> None:
     engine = Engine()
 
     async def serve() -> None:
-        with engine.place():
+        with engine.reserve_slot():
             await asyncio.Event().wait()
 
     serving = asyncio.create_task(serve())
     await asyncio.sleep(0)
-    assert engine.arriving == 1
+    assert engine.reserved == 1
     serving.cancel()
     with pytest.raises(asyncio.CancelledError):
         await serving
-    assert engine.arriving == 0
+    assert engine.reserved == 0

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from vllm.sampling_params import SamplingParams, StructuredOutputsParams
 
-from service.engine.constraints import MAX_COUNT, REPETITION, check_constraints, refusing_dead_ends
-from service.plugin.errors import BadRequestError, refusing
+from service.engine.constraints import MAX_COUNT, REPETITION, check_constraints, refuse_dead_ends
+from service.plugin.errors import BadRequestError
 
 ENGINE: Any = None  # refused before it is asked
 
@@ -46,25 +46,8 @@ async def test_an_answer_that_cannot_go_on_is_refused() -> None:
         finally:
             closed.append(True)
 
-    outputs = refusing_dead_ends(answer())
+    outputs = refuse_dead_ends(answer())
     await anext(outputs)
     with pytest.raises(BadRequestError, match="No text fits"):
         await anext(outputs)
     assert closed
-
-
-@pytest.mark.parametrize("error", [AttributeError, KeyError, RecursionError, TypeError])
-def test_a_validator_that_fails_refuses(error: type[Exception]) -> None:
-    def validate() -> None:
-        raise error
-
-    with pytest.raises(BadRequestError):
-        refusing(validate)()
-
-
-def test_a_validator_that_refuses_is_heard() -> None:
-    def validate() -> None:
-        raise ValueError("too long")
-
-    with pytest.raises(ValueError, match="too long"):
-        refusing(validate)()

@@ -8,7 +8,7 @@ import pytest
 
 from service.engine.cpu_process import shares_process
 from service.model_folder.layout import ModelFolder
-from service.serve.command import parse_vllm_flags
+from service.serve.vllm_arguments import parse_vllm_flags
 from service.settings import load_settings
 from tests.server import ServerProcess
 

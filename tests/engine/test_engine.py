@@ -10,7 +10,7 @@ from vllm.entrypoints.serve.exception_handling.error_response import create_erro
 from service import errors
 from service.engine.flags import vllm_flags
 from service.model_folder.layout import ModelFolder
-from service.plugin.errors import translating_errors
+from service.plugin.errors import translate_errors
 from service.settings import load_settings
 
 
@@ -85,27 +85,20 @@ def test_overrides_that_are_no_json(folder: ModelFolder) -> None:
         (errors.EncodingError("no image"), 500, None),
     ],
 )
-async def test_our_errors_reach_the_client_as_they_are_written(
+def test_our_errors_reach_the_client_as_they_are_written(
     error: errors.ServiceError, status: int, parameter: str | None
 ) -> None:
-    @translating_errors
-    async def fail() -> None:
+    with pytest.raises(Exception, match="no image") as raised, translate_errors():
         raise error
-
-    with pytest.raises(Exception, match="no image") as raised:
-        await fail()
     response = create_error_response(raised.value).error
     assert response.code == status
     assert response.param == parameter
     assert response.message == "no image"
 
 
-async def test_pydantics_text_does_not_reach_the_client() -> None:
-    @translating_errors
-    async def fail() -> None:
+def test_pydantics_text_does_not_reach_the_client() -> None:
+    message = "list of text and image_url parts"
+    with pytest.raises(Exception, match=message) as raised, translate_errors():
         TypeAdapter(int).validate_python("x")
-
-    with pytest.raises(Exception, match="list of text and image_url parts") as raised:
-        await fail()
     assert isinstance(raised.value.__cause__, ValidationError)
     assert create_error_response(raised.value).error.param == "messages"

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from vllm.sampling_params import SamplingParams
 
-from service.engine.stop_strings import added_stop, ending_naturally, with_stop
+from service.engine.stop_strings import end_naturally, missing_stop, with_stop
 
 
 def test_the_familys_stop_strings_join_the_clients() -> None:
     params = SamplingParams(stop=["x"])
-    stopped = with_stop(params, added_stop(params, ("###",)))
+    stopped = with_stop(params, missing_stop(params, ("###",)))
     assert stopped.stop == ["x", "###"]
     assert stopped.output_text_buffer_length == 2
     assert params.stop == ["x"], "the client's own parameters are left as they were"
@@ -23,7 +23,7 @@ def test_the_familys_stop_strings_join_the_clients() -> None:
 )
 def test_stop_strings_are_not_added_where_they_do_not_belong(options: dict[str, object]) -> None:
     params = SamplingParams(**options)
-    assert added_stop(params, ("###",)) == ()
+    assert missing_stop(params, ("###",)) == ()
     assert with_stop(params, ()) is params
 
 
@@ -37,6 +37,6 @@ async def test_only_what_the_client_asked_for_is_given_as_the_reason() -> None:
         finally:
             closed.append(True)
 
-    outputs = [output async for output in ending_naturally(answer(), ("###",))]
+    outputs = [output async for output in end_naturally(answer(), ("###",))]
     assert [output.outputs[0].stop_reason for output in outputs] == [None, None, "x", 7]
     assert closed
