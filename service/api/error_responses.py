@@ -1,12 +1,93 @@
-"""Error bodies in OpenAI's shape, for what is answered before vLLM's routers are reached.
+"""Error responses in OpenAI's shape, and the reasons for which requests are refused.
 
-https://platform.openai.com/docs/guides/error-codes; the types' names are vLLM's.
+Used by every layer that answers before vLLM's routers are reached. The shape is
+https://platform.openai.com/docs/guides/error-codes; the names of the types are vLLM's.
 """
 
 import json
+from enum import StrEnum
+
+from starlette.types import Send
+
+from service.request_context import current_request
 
 
-def error_body(message: str, error_type: str, status: int, parameter: str | None = None) -> bytes:
-    """The JSON body of an error response."""
-    error = {"message": message, "type": error_type, "param": parameter, "code": status}
+class Refusal(StrEnum):
+    """Why a request was refused: the label ``reason`` of ``minigpt4_requests_rejected``."""
+
+    UNAUTHORIZED = "unauthorized"
+    BODY_TOO_LARGE = "body_too_large"
+    OVERLOADED = "overloaded"
+    STARTING = "starting"
+    DRAINING = "draining"
+    FAILED = "failed"
+    DEADLINE = "deadline"
+    CLIENT_DEADLINE = "client_deadline"
+    FILE_QUOTA = "file_quota"
+
+
+REFUSAL_OF_STATUS = {
+    401: Refusal.UNAUTHORIZED,
+    413: Refusal.BODY_TOO_LARGE,
+    503: Refusal.OVERLOADED,
+}
+"""The reason that a status stands for where no layer named another one."""
+
+ERROR_TYPES = {
+    400: "BadRequestError",
+    401: "AuthenticationError",
+    408: "TimeoutError",
+    413: "BadRequestError",
+    500: "InternalServerError",
+    503: "ServiceUnavailableError",
+    504: "TimeoutError",
+}
+
+BUSY = "The service is busy and cannot take another request now; try again later."
+
+
+def error_body(
+    status: int, message: str, parameter: str | None = None, error_type: str | None = None
+) -> bytes:
+    """The JSON body of an error response.
+
+    Args:
+        parameter: The request field or header that is wrong, in OpenAI's naming.
+        error_type: Instead of the one in :data:`ERROR_TYPES`.
+    """
+    error = {
+        "message": message,
+        "type": error_type or ERROR_TYPES[status],
+        "param": parameter,
+        "code": status,
+    }
     return json.dumps({"error": error}).encode()
+
+
+async def send_json(send: Send, status: int, body: bytes, retry_after: int | None = None) -> None:
+    """Send a whole JSON response; ``retry_after`` is in seconds."""
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    if retry_after is not None:
+        headers.append((b"retry-after", b"%d" % retry_after))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def send_error(
+    send: Send,
+    status: int,
+    message: str,
+    *,
+    parameter: str | None = None,
+    refusal: Refusal | None = None,
+    retry_after: int | None = None,
+) -> None:
+    """Send an error response; ``refusal`` is noted for the access line and the metrics."""
+    if refusal is not None:
+        current_request().refusal = refusal
+    await send_json(send, status, error_body(status, message, parameter), retry_after)
+
+
+async def send_overloaded(send: Send) -> None:
+    """Send 503 for load. :class:`service.api.middleware.retry_after.RetryAfter` adds the header."""
+    await send_error(send, 503, BUSY, refusal=Refusal.OVERLOADED)

@@ -9,7 +9,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
-from service.api.middleware.admission import Overload
+from service.api.backend import Backend, Loaded
+from service.api.middleware.admission import Admission
 
 CHAT = "/v1/chat/completions"
 
@@ -36,7 +37,11 @@ class Room:
         await PlainTextResponse("read")(scope, receive, send)
 
     def client(self) -> httpx.AsyncClient:
-        app = Overload(self.read, lambda: self.places <= 0, self.place)
+        backend = Backend()
+        backend.attach(
+            Loaded(self.read, lambda: True, lambda: self.places <= 0, self.place, lambda: 1)
+        )
+        app = Admission(backend, backend)
         return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x")
 
 

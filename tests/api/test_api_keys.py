@@ -12,10 +12,11 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from service.api import api_keys as keys
-from service.api.api_keys import GivenKeys, KeyFile, RequireKey, read_keys
+from service.api.api_keys import GivenKeys, KeyFile, read_keys
 from service.api.keys_command import add_key
+from service.api.middleware.require_key import RequireKey
 from service.errors import SettingsError
-from service.request_context import TENANT
+from service.request_context import RequestContext, current_request, enter_request
 
 
 @pytest.fixture
@@ -24,16 +25,15 @@ def file(tmp_path: Path) -> Path:
 
 
 async def who(request: Request) -> JSONResponse:
-    return JSONResponse(
-        {"tenant": TENANT.get(), "state": request.scope.get("state", {}).get("tenant")}
-    )
+    return JSONResponse({"tenant": current_request().tenant})
 
 
 def ask(*keys: KeyFile | GivenKeys, path: str = "/v1/models", **headers: str) -> httpx.Response:
     app = Starlette(routes=[Route(path, who, methods=["GET", "OPTIONS"])])
 
     async def run() -> httpx.Response:
-        transport = httpx.ASGITransport(RequireKey(app, *keys))
+        enter_request(RequestContext())
+        transport = httpx.ASGITransport(RequireKey(app, keys))
         async with httpx.AsyncClient(transport=transport, base_url="http://x") as http:
             method = headers.pop("method", "GET")
             return await http.request(method, path, headers=headers)
@@ -45,9 +45,8 @@ def test_a_key_opens_and_names_the_request(file: Path) -> None:
     alice, bob = add_key("alice", file), add_key("bob", file)
     key_file = KeyFile(file)
     named = ask(key_file, authorization=f"Bearer {alice}")
-    assert named.json() == {"tenant": "alice", "state": "alice"}
+    assert named.json() == {"tenant": "alice"}
     assert ask(key_file, **{"x-api-key": bob}).json()["tenant"] == "bob"
-    assert TENANT.get() == ""
 
 
 @pytest.mark.parametrize(
@@ -92,7 +91,7 @@ def test_a_prefix_opens_nothing(file: Path, path: str) -> None:
     app.add_route(path, who)
 
     async def status(path: str) -> int:
-        transport = httpx.ASGITransport(RequireKey(app, KeyFile(file)))
+        transport = httpx.ASGITransport(RequireKey(app, [KeyFile(file)]))
         async with httpx.AsyncClient(transport=transport, base_url="http://x") as http:
             return (await http.get(path)).status_code
 
@@ -103,7 +102,7 @@ def test_a_prefix_opens_nothing(file: Path, path: str) -> None:
 def test_the_file_is_read_again_when_it_changes(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keys, "RECHECK", 0.0)
+    monkeypatch.setattr(keys, "RECHECK_SECONDS", 0.0)
     alice = add_key("alice", file)
     key_file = KeyFile(file)
     bob = add_key("bob", file)

@@ -8,10 +8,12 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, StreamingResponse
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 from vllm.entrypoints.serve.utils.api_utils import with_cancellation
 
+from service.api.lifecycle import Lifecycle
 from service.api.middleware.deadline import Deadline
+from service.request_context import RequestContext, enter_request
 
 started: list[str] = []
 aborted: list[str] = []
@@ -50,7 +52,7 @@ async def stream(_: Request) -> StreamingResponse:
 
 def client(max_seconds: float) -> httpx.AsyncClient:
     routes = [Route("/whole", whole, methods=["POST"]), Route("/stream", stream, methods=["POST"])]
-    app: ASGIApp = Deadline(Starlette(routes=routes), max_seconds)
+    app: ASGIApp = Deadline(Starlette(routes=routes), Lifecycle(), max_seconds)
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x")
 
 
@@ -105,16 +107,17 @@ def test_a_stream_ends_with_an_error_event() -> None:
 @pytest.mark.parametrize("path", ["/stream", "/whole?seconds=30"])
 def test_what_outlives_a_drain_is_told_so(path: str) -> None:
     routes = [Route("/whole", whole, methods=["POST"]), Route("/stream", stream, methods=["POST"])]
-    app = Deadline(Starlette(routes=routes), 30)
 
     async def run() -> httpx.Response:
+        lifecycle = Lifecycle()
+        app = Deadline(Starlette(routes=routes), lifecycle, 30)
         async with httpx.AsyncClient(
             transport=httpx.ASGITransport(app), base_url="http://x"
         ) as http:
             asking = asyncio.create_task(http.post(path, content=b"body"))
             while not started:  # noqa: ASYNC110 - the applications say so in a list
                 await asyncio.sleep(0)
-            app.cut()
+            await lifecycle.drain(grace=0)
             return await asking
 
     response = asyncio.run(run())
@@ -137,7 +140,7 @@ def test_a_body_that_does_not_arrive_is_the_clients_fault() -> None:
         scope = {"type": "http", "method": "POST", "path": "/whole", "headers": []}
         scope |= {"query_string": b"seconds=0", "http_version": "1.1"}
         app = Starlette(routes=[Route("/whole", whole, methods=["POST"])])
-        await Deadline(app, 0.05)(scope, receive, send)  # type: ignore[arg-type]
+        await Deadline(app, Lifecycle(), 0.05)(scope, receive, send)  # type: ignore[arg-type]
         return sent
 
     assert asyncio.run(run())[0]["status"] == 408
@@ -147,19 +150,17 @@ def test_a_body_that_does_not_arrive_is_the_clients_fault() -> None:
     ("own", "reason"), [(None, "deadline"), ("30", "deadline"), ("0.05", "client_deadline")]
 )
 def test_whose_limit_was_over_is_told_apart(own: str | None, reason: str) -> None:
-    states: list[dict[str, object]] = []
+    context = RequestContext()
 
     async def run() -> None:
-        app = Deadline(Starlette(routes=[Route("/whole", whole, methods=["POST"])]), 0.1)
-
-        async def watched(scope: Scope, receive: Receive, send: Send) -> None:
-            await app(scope, receive, send)
-            states.append(scope["state"])
-
-        transport = httpx.ASGITransport(watched)
+        enter_request(context)
+        app = Deadline(
+            Starlette(routes=[Route("/whole", whole, methods=["POST"])]), Lifecycle(), 0.1
+        )
+        transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://x") as http:
             headers = {} if own is None else {"x-request-timeout": own}
             await http.post("/whole?seconds=30", headers=headers)
 
     asyncio.run(run())
-    assert states[0]["rejected"] == reason
+    assert context.refusal == reason

@@ -14,8 +14,8 @@ from openai import AsyncOpenAI, NotFoundError
 from starlette.types import Receive, Scope, Send
 from vllm.entrypoints.serve.exception_handling.register import init_exception_handler
 
-from service.api.app import service_error
-from service.api.middleware.retry_after import BodyLimit
+from service.api.error_handlers import handle_service_error
+from service.api.middleware.body_limit import BodyLimit
 from service.api.routes.files import MAX_UPLOADS, files_router
 from service.errors import (
     FileQuotaError,
@@ -26,7 +26,7 @@ from service.errors import (
 )
 from service.files.record import FileRecord
 from service.files.store import FileStore, StoreLimits
-from service.request_context import TENANT
+from service.request_context import RequestContext, enter_request, leave_request
 from service.settings import load_settings
 from tests.pictures import encoded, picture
 
@@ -42,11 +42,12 @@ class Keyed:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         name = dict(scope["headers"]).get(b"authorization", b"").decode().removeprefix("Bearer ")
-        token = TENANT.set(name)
+        self.context = RequestContext(tenant=name)
+        token = enter_request(self.context)
         try:
             await self._app(scope, receive, send)
         finally:
-            TENANT.reset(token)
+            leave_request(token)
 
 
 @pytest.fixture
@@ -60,10 +61,10 @@ def app(store: FileStore) -> Iterator[Any]:
     app = FastAPI()
     app.state.args = type("Arguments", (), {"log_error_stack": False})
     init_exception_handler(app)
-    app.add_exception_handler(ServiceError, service_error)
+    app.add_exception_handler(ServiceError, handle_service_error)
     settings = load_settings(image_max_bytes=MAX_BYTES, image_max_pixels=1_000_000)
     app.include_router(files_router(store, settings, asyncio.to_thread))
-    return Keyed(BodyLimit(app, 4 * MAX_BYTES))
+    return Keyed(BodyLimit(app, 4 * MAX_BYTES, 40 * MAX_BYTES))
 
 
 def http(app: Any, key: str = "alice") -> httpx.AsyncClient:
@@ -297,17 +298,11 @@ async def test_too_many_uploads_at_once_are_refused_with_503(app: Any, store: Fi
 async def test_an_exceeded_quota_is_recorded_as_such_and_not_as_a_large_body(
     app: Any, store: FileStore
 ) -> None:
-    """Metrics and access log lines read this state."""
-    states: list[dict[str, Any]] = []
-
-    async def watched(scope: Any, receive: Any, send: Any) -> None:
-        await app(scope, receive, send)
-        states.append(scope["state"])
-
+    """Metrics and access log lines read this refusal."""
     store.add = failing(FileQuotaError("full"))  # type: ignore[method-assign]
-    async with http(watched) as connection:
+    async with http(app) as connection:
         assert (await connection.post("/files", **form())).status_code == 413
-    assert states[0]["rejected"] == "file_quota"
+    assert app.context.refusal == "file_quota"
 
 
 def failing(error: Exception) -> Callable[..., None]:

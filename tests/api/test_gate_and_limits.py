@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import nullcontext
 
 import httpx
 import pytest
@@ -9,9 +10,13 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
-from service.api.lifecycle import Gate, Lifecycle, State
-from service.api.middleware.retry_after import BodyLimit, RetryAfter
+from service.api.backend import Backend, Loaded
+from service.api.lifecycle import Lifecycle, State
+from service.api.middleware.body_limit import BodyLimit
+from service.api.middleware.gate import Gate
+from service.api.middleware.retry_after import RetryAfter
 
 
 async def echo_length(request: Request) -> Response:
@@ -50,8 +55,20 @@ def lifecycle() -> Lifecycle:
 
 
 @pytest.fixture
-def gate(lifecycle: Lifecycle) -> Gate:
-    return Gate(lifecycle)
+def backend() -> Backend:
+    return Backend()
+
+
+@pytest.fixture
+def gate(backend: Backend, lifecycle: Lifecycle) -> Gate:
+    return Gate(backend, backend, lifecycle)
+
+
+def attach(backend: Backend, app: ASGIApp, lifecycle: Lifecycle, healthy: bool = True) -> None:
+    """Open the gate."""
+    loaded = Loaded(app, lambda: healthy, lambda: False, lambda: nullcontext(True), lambda: 9)
+    backend.attach(loaded)
+    lifecycle.state = State.READY
 
 
 async def test_before_it_is_open_everything_is_unavailable(gate: Gate) -> None:
@@ -96,8 +113,10 @@ async def test_before_it_is_open_a_browser_gets_a_page_that_looks_again(gate: Ga
         assert posted.json()["error"]["code"] == 503
 
 
-async def test_open_it_passes_requests_on(gate: Gate) -> None:
-    gate.open(APP, lambda: True)
+async def test_open_it_passes_requests_on(
+    gate: Gate, backend: Backend, lifecycle: Lifecycle
+) -> None:
+    attach(backend, APP, lifecycle)
     async with client(gate) as http:
         assert (await http.get("/ready")).json() == {"status": "ready"}
         echoed = await http.post("/echo", content=b"abc")
@@ -106,7 +125,7 @@ async def test_open_it_passes_requests_on(gate: Gate) -> None:
 
 
 async def test_what_begins_to_be_answered_during_a_drain_closes_its_connection(
-    gate: Gate, lifecycle: Lifecycle
+    gate: Gate, backend: Backend, lifecycle: Lifecycle
 ) -> None:
     entered, finish = asyncio.Event(), asyncio.Event()
 
@@ -115,7 +134,7 @@ async def test_what_begins_to_be_answered_during_a_drain_closes_its_connection(
         await finish.wait()
         return PlainTextResponse("done")
 
-    gate.open(Starlette(routes=[Route("/slow", slow)]), lambda: True)
+    attach(backend, Starlette(routes=[Route("/slow", slow)]), lifecycle)
     async with client(gate) as http:
         running = asyncio.create_task(http.get("/slow"))
         await entered.wait()
@@ -124,8 +143,10 @@ async def test_what_begins_to_be_answered_during_a_drain_closes_its_connection(
         assert (await running).headers["connection"] == "close"
 
 
-async def test_an_unhealthy_part_makes_it_unready(gate: Gate) -> None:
-    gate.open(APP, lambda: False)
+async def test_an_unhealthy_part_makes_it_unready(
+    gate: Gate, backend: Backend, lifecycle: Lifecycle
+) -> None:
+    attach(backend, APP, lifecycle, healthy=False)
     async with client(gate) as http:
         answer = await http.get("/ready")
         health = await http.get("/health")
@@ -135,7 +156,9 @@ async def test_an_unhealthy_part_makes_it_unready(gate: Gate) -> None:
     assert "failed" in health.text
 
 
-async def test_a_drain_waits_for_what_is_under_way(gate: Gate, lifecycle: Lifecycle) -> None:
+async def test_a_drain_waits_for_what_is_under_way(
+    gate: Gate, backend: Backend, lifecycle: Lifecycle
+) -> None:
     started, finish = asyncio.Event(), asyncio.Event()
 
     async def slow(_: Request) -> Response:
@@ -147,7 +170,7 @@ async def test_a_drain_waits_for_what_is_under_way(gate: Gate, lifecycle: Lifecy
 
         return StreamingResponse(body())
 
-    gate.open(Starlette(routes=[Route("/slow", slow), *APP.routes]), lambda: True)
+    attach(backend, Starlette(routes=[Route("/slow", slow), *APP.routes]), lifecycle)
     async with client(gate) as http:
         running = asyncio.create_task(http.get("/slow"))
         await started.wait()
@@ -176,7 +199,7 @@ async def test_a_body_is_counted(chunked: bool) -> None:
         for _ in range(size):
             yield b"x"
 
-    async with client(BodyLimit(APP, max_bytes=10)) as http:
+    async with client(BodyLimit(APP, max_bytes=10, max_total_bytes=100)) as http:
         for size, status in ((10, 200), (11, 413)):
             body = chunks(size) if chunked else b"x" * size
             answer = await http.post("/echo", content=body)
@@ -185,7 +208,9 @@ async def test_a_body_is_counted(chunked: bool) -> None:
 
 
 async def test_retry_after_is_added_where_it_is_missing() -> None:
-    async with client(RetryAfter(APP, lambda: 9)) as http:
+    backend = Backend()
+    attach(backend, APP, Lifecycle())
+    async with client(RetryAfter(backend, backend)) as http:
         assert (await http.get("/overloaded")).headers["retry-after"] == "9"
         assert (await http.get("/patient")).headers["retry-after"] == "77"
         assert "retry-after" not in (await http.post("/echo")).headers

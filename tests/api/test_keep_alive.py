@@ -1,16 +1,10 @@
 """Comments in silent event streams, and nowhere else."""
 
 import asyncio
-import socket
-from argparse import Namespace
-from pathlib import Path
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.middleware.keep_alive import COMMENT, KeepAlive
-from service.serve.builtin_models import resolve_model
-from service.serve.server import Server
-from service.settings import Settings
 
 SECONDS = 0.02
 
@@ -100,13 +94,3 @@ async def test_none_after_the_application_failed() -> None:
     except RuntimeError:
         await asyncio.sleep(3 * SECONDS)
     assert bodies == []
-
-
-async def test_the_interval_is_vllms_flag_and_vllm_adds_none(tmp_path: Path) -> None:
-    arguments = Namespace(sse_keep_alive_interval=1, api_key=None)
-    with socket.socket() as listener:
-        server = Server(resolve_model("default", tmp_path), Settings(), arguments, listener)
-    assert arguments.sse_keep_alive_interval == 0
-    bodies = await sent(server._guarded(application(EVENTS, 1.5)))
-    assert bodies[0] == COMMENT
-    assert [body for body in bodies if body != COMMENT] == [b"x", b""]

@@ -18,10 +18,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from vllm.entrypoints.serve.utils.api_utils import with_cancellation
 
-from service.api.middleware.deadline import GAVE_UP
-from service.api.middleware.request_observer import LOST, RequestObserver
+from service.api.error_responses import Refusal
+from service.api.middleware.request_observer import CLIENT_CLOSED, RequestObserver
+from service.api.middleware.tracing import Tracing
 from service.observability import logs
-from service.observability.tracing import Tracing, span
+from service.observability.tracing import span
+from service.request_context import current_request
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = f"00-{TRACE}-00f067aa0ba902b7-01"
@@ -40,13 +42,13 @@ def application() -> FastAPI:
 
     @app.get("/refused")
     async def refused(request: Request) -> Response:
-        request.state.tenant = "alice"
-        request.state.rejected = "draining"
+        current_request().tenant = "alice"
+        current_request().refusal = Refusal.DRAINING
         return JSONResponse({}, 503)
 
     @app.get("/impatient")
     async def impatient(request: Request) -> Response:
-        request.state.rejected = GAVE_UP
+        current_request().refusal = Refusal.CLIENT_DEADLINE
         return JSONResponse({}, 504)
 
     @app.get("/broken")
@@ -139,7 +141,7 @@ def test_a_client_that_went_away_is_told_apart(lines: list[logging.LogRecord]) -
 
     scope = {"type": "http", "method": "GET", "path": "/x", "headers": []}
     asyncio.run(RequestObserver(silent)(scope, nothing, nothing))  # type: ignore[arg-type]
-    assert lines[-1].getMessage().endswith(str(LOST))
+    assert lines[-1].getMessage().endswith(str(CLIENT_CLOSED))
 
 
 def test_an_answer_that_nobody_waited_for_is_not_taken_for_served(
@@ -162,7 +164,7 @@ def test_an_answer_that_nobody_waited_for_is_not_taken_for_served(
 
     scope = {"type": "http", "method": "GET", "path": "/slow", "headers": [], "query_string": b""}
     asyncio.run(RequestObserver(app)(scope, receive, nothing))  # type: ignore[arg-type]
-    assert lines[-1].getMessage() == f"GET '/slow' {LOST}"
+    assert lines[-1].getMessage() == f"GET '/slow' {CLIENT_CLOSED}"
 
 
 def test_a_disconnect_after_the_answer_loses_nothing(lines: list[logging.LogRecord]) -> None:
@@ -183,10 +185,10 @@ def test_a_disconnect_after_the_answer_loses_nothing(lines: list[logging.LogReco
 def test_a_client_that_would_not_wait_is_no_failure_of_the_service(
     lines: list[logging.LogRecord],
 ) -> None:
-    before = count("minigpt4_requests_rejected_total", reason=GAVE_UP)
+    before = count("minigpt4_requests_rejected_total", reason=Refusal.CLIENT_DEADLINE)
     assert get("/impatient").status_code == 504
-    assert lines[-1].getMessage() == f"GET '/impatient' {LOST}"
-    assert count("minigpt4_requests_rejected_total", reason=GAVE_UP) == before + 1
+    assert lines[-1].getMessage() == f"GET '/impatient' {CLIENT_CLOSED}"
+    assert count("minigpt4_requests_rejected_total", reason=Refusal.CLIENT_DEADLINE) == before + 1
 
 
 def test_nothing_stays_in_flight() -> None:

@@ -11,9 +11,9 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from service.api.middleware.strict_json import (
-    MAX_OBJECTS,
-    MAX_VALUES,
-    QUICK_VALUES,
+    EVENT_LOOP_COMMAS,
+    MAX_BRACKETS,
+    MAX_COMMAS,
     StrictJson,
     is_strict,
 )
@@ -79,7 +79,9 @@ async def test_a_body_is_refused(body: bytes) -> None:
     assert answer.json()["error"]["code"] == 400
 
 
-@pytest.mark.parametrize(("commas", "on_loop"), [(QUICK_VALUES, True), (QUICK_VALUES + 1, False)])
+@pytest.mark.parametrize(
+    ("commas", "on_loop"), [(EVENT_LOOP_COMMAS, True), (EVENT_LOOP_COMMAS + 1, False)]
+)
 async def test_many_values_are_read_beside_the_event_loop(
     monkeypatch: pytest.MonkeyPatch, commas: int, on_loop: bool
 ) -> None:
@@ -101,7 +103,8 @@ async def test_only_json_is_looked_at() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "most"), [(b"[]", MAX_OBJECTS - 1), (b"{}", MAX_OBJECTS - 1), (b"1", MAX_VALUES + 1)]
+    ("value", "most"),
+    [(b"[]", MAX_BRACKETS - 1), (b"{}", MAX_BRACKETS - 1), (b"1", MAX_COMMAS + 1)],
 )
 def test_values_are_counted(value: bytes, most: int) -> None:
     assert is_strict(b"[" + b",".join([value] * most) + b"]")

@@ -1,61 +1,44 @@
-"""Refusing what there is no room for before anything is spent on it.
+"""Refuses a request for load before anything is spent on it.
 
-Reading, decoding and encoding for requests that are refused afterwards takes the time of those that were
-let in, and makes the refusal slow.
+Reading, decoding and encoding for a request that is refused afterwards takes time from the requests that
+were admitted, and makes the refusal slow.
 """
-
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.api.error_responses import error_body
-from service.api.lifecycle import respond
+from service.api.backend import Backend
+from service.api.error_responses import send_overloaded
 from service.api.middleware.read_ahead import read_ahead
 
 GENERATING = ("/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/messages")
-MESSAGE = "The service is busy and cannot take another request now; try again later."
 
 
-class Overload:
-    """ASGI layer: 503 for a request to generate when there is no room, before it is parsed.
+class Admission:
+    """ASGI layer: 503 for a request to generate when the engine has no slot for it.
 
-    Args:
-        full: Whether there is no room; asked when a request's head is there, before its body is read.
-        place: Keeps room for one request, and gives whether there was any; entered once the body is
-            there, so that nobody keeps a place by sending slowly.
+    The engine is asked when the request's head has arrived. The slot is reserved when the body has arrived, so
+    that no client holds one by sending slowly.
     """
 
-    def __init__(
-        self,
-        app: ASGIApp,
-        full: Callable[[], bool],
-        place: Callable[[], AbstractContextManager[bool]],
-    ) -> None:
+    def __init__(self, app: ASGIApp, backend: Backend) -> None:
         self._app = app
-        self._full = full
-        self._place = place
+        self._backend = backend
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Look at POSTs to routes that generate, below whatever prefix."""
+        """Look at POST requests to routes that generate, below any prefix."""
         generates = scope["type"] == "http" and scope["method"] == "POST"
         if not generates or not scope["path"].endswith(GENERATING):
             await self._app(scope, receive, send)
             return
-        if self._full():
-            await refuse_for_load(send)
+        if self._backend.loaded.is_full():
+            await send_overloaded(send)
             return
         if (arrived := await read_ahead(receive)) is None:
             return
-        again = arrived[1]
-        del arrived  # or the body would be kept as long as the answer takes
-        with self._place() as kept:
-            if kept:
-                await self._app(scope, again, send)
+        replay = arrived[1]
+        del arrived  # otherwise the body would be kept until the response has ended
+        with self._backend.loaded.reserve_slot() as reserved:
+            if reserved:
+                await self._app(scope, replay, send)
             else:
-                await refuse_for_load(send)
-
-
-async def refuse_for_load(send: Send) -> None:
-    """503 in OpenAI's shape; the layer around adds when to come back."""
-    await respond(send, 503, error_body(MESSAGE, "ServiceUnavailableError", 503))
+                await send_overloaded(send)

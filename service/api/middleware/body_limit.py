@@ -1,72 +1,90 @@
-"""How much memory the bodies of all requests under way may take together.
+"""Bounds the memory that request bodies take, one and all together, while they arrive.
 
-A body is kept until its request is answered, streams included, and has arrived before there is a place for
-it in the engine: the size of one body and the number of places do not bound their sum.
+A body is kept until its request is answered, streams included, and it arrives before the engine has a slot
+for its request. The size of one body and the number of slots therefore do not bound the sum.
 """
 
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.api.middleware.admission import refuse_for_load
+from service.api.error_responses import Refusal, send_error, send_overloaded
 
 
-class BodyBudget:
-    """ASGI layer: 503 for the body that would make all of them more than ``total`` bytes.
+class BodyLimit:
+    """ASGI layer: 413 for a body that is too large, 503 for one that makes all of them too large.
 
-    What is declared is compared before the body is read, and what has come counts: nobody takes room by a
-    promise.
+    A declared length is only believed when it is too large. Bytes count when they have arrived, so that no
+    client reserves memory by a promise.
     """
 
-    def __init__(self, app: ASGIApp, total: int) -> None:
+    def __init__(self, app: ASGIApp, max_bytes: int, max_total_bytes: int) -> None:
+        """``max_bytes`` is for one body, ``max_total_bytes`` for all bodies in flight."""
         self._app = app
-        self._total = total
-        self.held = 0
-        """Bytes of the bodies that are under way."""
+        self._max_bytes = max_bytes
+        self._max_total_bytes = max_total_bytes
+        self.held_bytes = 0
+        """Bytes of all bodies in flight."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Count what arrives for as long as the request takes."""
+        """Count the bytes that arrive, for as long as the request takes."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         length = dict(scope["headers"]).get(b"content-length", b"0")
-        if length.isdigit() and self.held + int(length) > self._total:
-            await refuse_for_load(send)
+        declared = int(length) if length.isdigit() else 0
+        if refusal := self.check(0, declared):
+            await self._refuse(send, refusal)
             return
         body = _Body(self, receive, send)
         try:
             await self._app(scope, body.receive, body.send)
-            if body.refused:
-                await refuse_for_load(send)
+        except ClientDisconnect:
+            if body.refusal is None:
+                raise
         finally:
-            self.held -= body.received
+            self.held_bytes -= body.received
+        if body.refusal and not body.response_started:
+            await self._refuse(send, body.refusal)
 
-    def take(self, size: int) -> bool:
-        """Count ``size`` more bytes if there is room; says whether there was."""
-        if self.held + size > self._total:
-            return False
-        self.held += size
-        return True
+    def check(self, received: int, more: int) -> Refusal | None:
+        """Why ``more`` bytes cannot be taken for a body of which ``received`` have arrived, if they cannot."""
+        if received + more > self._max_bytes:
+            return Refusal.BODY_TOO_LARGE
+        if self.held_bytes + more > self._max_total_bytes:
+            return Refusal.OVERLOADED
+        return None
+
+    async def _refuse(self, send: Send, refusal: Refusal) -> None:
+        if refusal is Refusal.OVERLOADED:
+            await send_overloaded(send)
+        else:
+            message = f"The request's body has more than {self._max_bytes} bytes."
+            await send_error(send, 413, message, refusal=refusal)
 
 
 class _Body:
-    """One request's; to the application, a refused one looks as if its client had gone away."""
+    """One request's body. A refused one looks to the application as if its client had disconnected."""
 
-    def __init__(self, budget: BodyBudget, receive: Receive, send: Send) -> None:
-        self._budget = budget
+    def __init__(self, limit: BodyLimit, receive: Receive, send: Send) -> None:
+        self._limit = limit
         self._receive = receive
         self._send = send
         self.received = 0
-        self.refused = False
+        self.refusal: Refusal | None = None
+        self.response_started = False
 
     async def receive(self) -> Message:
         message = await self._receive()
         size = len(message.get("body", b""))
-        if self.refused or not self._budget.take(size):
-            self.refused = True
+        self.refusal = self.refusal or self._limit.check(self.received, size)
+        if self.refusal:
             return {"type": "http.disconnect"}
         self.received += size
+        self._limit.held_bytes += size
         return message
 
     async def send(self, message: Message) -> None:
-        # What the application says to a client that it takes to be gone is not the answer.
-        if not self.refused:
+        # The application answers a client that it believes gone; that is not the answer to send.
+        if not self.refusal:
+            self.response_started = True
             await self._send(message)

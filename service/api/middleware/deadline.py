@@ -1,8 +1,8 @@
-"""The longest a request may take; when it is over, its sequences leave the engine.
+"""Ends a request that takes too long; its sequences then leave the engine.
 
-To the application an expired request looks like one whose client has gone away, which is when vLLM's
-routers abort what they have submitted. Cancelling them from outside would leave it running: they do
-their work in tasks of their own.
+To the application an expired request looks like one whose client has disconnected: vLLM's routers then abort
+what they have submitted. Cancelling them from outside would not stop it, because they work in tasks of
+their own.
 """
 
 import asyncio
@@ -14,58 +14,52 @@ from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.api.error_responses import error_body
-from service.api.lifecycle import State, respond
+from service.api.error_responses import Refusal, error_body, send_error, send_json
+from service.api.lifecycle import Lifecycle
+from service.request_context import current_request
 
 ABORT = "minigpt4.abort"
-"""Extension in the scope of a request: a function that drops its connection, and what waits to be sent."""
+"""Extension in the scope of a request: a function that drops its connection and what waits to be sent."""
 
 GRACE = 1.0
-"""Seconds for a client to read the rest, once the time is over."""
+"""Seconds for a client to read the rest of the response after the deadline."""
 
 HEADER = "x-request-timeout"
-"""Seconds that the client will wait; may shorten the service's own limit, never lengthen it."""
-
-LATE, GAVE_UP = "deadline", "client_deadline"
-"""Reasons (``state["rejected"]``) by whose limit was over: the service's own, or the client's."""
+"""Seconds that the client will wait. It may shorten the service's own limit, never lengthen it."""
 
 
 class Deadline:
-    """ASGI layer: 504 before the answer has begun, an error event in a stream that has.
+    """ASGI layer: 504 before the response has begun, an error event in a stream that has.
 
-    A request that has not arrived by then, which is the client's doing, gets 408. A client that does not
-    read what it is sent loses its connection: uvicorn waits for it, and so would whoever sends.
+    A request whose body has not arrived by then gets 408. A client that does not read its response loses its
+    connection: uvicorn would wait for it, and with uvicorn the code that sends.
     """
 
-    def __init__(self, app: ASGIApp, max_seconds: float) -> None:
+    def __init__(self, app: ASGIApp, lifecycle: Lifecycle, max_seconds: float) -> None:
         self._app = app
+        self._lifecycle = lifecycle
         self._max_seconds = max_seconds
-        self._under_way: set[_Exchange] = set()
-
-    def cut(self) -> None:
-        """End all requests that are under way, each with a word to its client: the service stops."""
-        for exchange in self._under_way:
-            exchange.expire(State.DRAINING, "The service is stopping.", 503)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the application for as long as the request may take."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        seconds, reason = self._max_seconds, LATE
+        seconds, refusal = self._max_seconds, Refusal.DEADLINE
         if (wanted := Headers(scope=scope).get(HEADER)) is not None:
-            own = _seconds(wanted)
+            own = _parse_seconds(wanted)
             if own is None:
                 message = f"The header {HEADER} must be a positive number of seconds."
-                await respond(send, 400, error_body(message, "BadRequestError", 400, HEADER))
+                await send_error(send, 400, message, parameter=HEADER)
                 return
             if own < seconds:
-                seconds, reason = own, GAVE_UP
-        abort = scope.get("extensions", {}).get(ABORT)
-        exchange = _Exchange(receive, send, abort)
-        text = f"The request took longer than {seconds:g} seconds."
-        timer = asyncio.get_running_loop().call_later(seconds, exchange.expire, reason, text, 504)
-        self._under_way.add(exchange)
+                seconds, refusal = own, Refusal.CLIENT_DEADLINE
+        exchange = _Exchange(receive, send, scope.get("extensions", {}).get(ABORT))
+        message = f"The request took longer than {seconds:g} seconds."
+        timer = asyncio.get_running_loop().call_later(
+            seconds, exchange.expire, refusal, message, 504
+        )
+        self._lifecycle.exchanges.add(exchange)
         try:
             await self._app(scope, exchange.receive, exchange.send)
         except ClientDisconnect:
@@ -73,13 +67,13 @@ class Deadline:
                 raise
         finally:
             timer.cancel()
-            self._under_way.discard(exchange)
+            self._lifecycle.exchanges.discard(exchange)
         if exchange.expired.is_set() and not exchange.complete:
-            scope.setdefault("state", {})["rejected"] = exchange.reason
-            await exchange.end()
+            current_request().refusal = exchange.refusal
+            await exchange.send_end()
 
 
-def _seconds(text: str) -> float | None:
+def _parse_seconds(text: str) -> float | None:
     with suppress(ValueError):
         seconds = float(text)
         if math.isfinite(seconds) and seconds > 0:
@@ -88,13 +82,14 @@ def _seconds(text: str) -> float | None:
 
 
 class _Exchange:
-    """One request's messages in both directions; none pass once ``expired`` is set."""
+    """The messages of one request in both directions; none pass once ``expired`` is set."""
 
     def __init__(self, receive: Receive, send: Send, abort: Callable[[], None] | None) -> None:
         self.expired = asyncio.Event()
         self.complete = False
-        self.reason = self._text = ""
-        self._status = 0
+        self.refusal = Refusal.DEADLINE
+        self._message = ""
+        self._status = 504
         self._receive = receive
         self._send = send
         self._abort = abort
@@ -102,23 +97,27 @@ class _Exchange:
         self._arrived = False
         self._headers: Headers | None = None
 
-    def expire(self, reason: str, text: str, status: int) -> None:
-        """The time is over; who waits for the client to read waits a little longer, not for ever."""
+    def cut(self) -> None:
+        """End the request because the service stops."""
+        self.expire(Refusal.DRAINING, "The service is stopping.", 503)
+
+    def expire(self, refusal: Refusal, message: str, status: int) -> None:
+        """End the request; a client that is slow to read has a little longer, not for ever."""
         if self.expired.is_set():
             return
-        self.reason, self._text, self._status = reason, text, status
+        self.refusal, self._message, self._status = refusal, message, status
         self.expired.set()
-        self._give_up_soon()
+        self._abort_after_grace()
 
-    def _give_up_soon(self) -> None:
-        asyncio.get_running_loop().call_later(GRACE, self._give_up)
+    def _abort_after_grace(self) -> None:
+        asyncio.get_running_loop().call_later(GRACE, self._abort_if_sending)
 
-    def _give_up(self) -> None:
+    def _abort_if_sending(self) -> None:
         if self._sending and self._abort is not None:
             self._abort()
 
     async def receive(self) -> Message:
-        """What the client sends; a disconnect when the time is over."""
+        """The client's next message, or a disconnect at the deadline."""
         message = asyncio.ensure_future(self._receive())
         expired = asyncio.ensure_future(self.expired.wait())
         try:
@@ -127,35 +126,34 @@ class _Exchange:
                 return {"type": "http.disconnect"}
         finally:
             expired.cancel()
-            message.cancel()  # without effect on one that is done
+            message.cancel()  # has no effect on a future that is done
         self._arrived = self._arrived or not message.result().get("more_body", False)
         return message.result()
 
     async def send(self, message: Message) -> None:
-        """Pass the answer on and remember how far it is."""
+        """Pass the response on and remember how far it is."""
         if self.expired.is_set():
             return
         if message["type"] == "http.response.start":
             self._headers = Headers(raw=message["headers"])
         elif message["type"] == "http.response.body":
             self.complete = not message.get("more_body", False)
-        await self._pass(message)
+        await self._pass_on(message)
 
-    async def _pass(self, message: Message) -> None:
+    async def _pass_on(self, message: Message) -> None:
         self._sending += 1
         try:
             await self._send(message)
         finally:
             self._sending -= 1
 
-    async def end(self) -> None:
-        """Say that the time is over, in whatever form still fits."""
-        self._give_up_soon()
+    async def send_end(self) -> None:
+        """Tell the client that the request was ended, in the form that still fits."""
+        self._abort_after_grace()
         status = self._status if self._arrived else 408
-        kind = "ServiceUnavailableError" if status == 503 else "TimeoutError"
-        body = error_body(self._text, kind, status)
+        body = error_body(status, self._message)
         if self._headers is None:
-            await respond(self._pass, status, body)
+            await send_json(self._pass_on, status, body)
         elif "event-stream" in self._headers.get("content-type", ""):
             event = b"event: error\ndata: " + body + b"\n\n"
-            await self._pass({"type": "http.response.body", "body": event})
+            await self._pass_on({"type": "http.response.body", "body": event})

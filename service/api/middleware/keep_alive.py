@@ -1,8 +1,7 @@
-"""A comment in every event stream that has been silent for a while, so that no proxy closes it.
+"""Sends a comment in every event stream that has been silent for a while, so that no proxy closes it.
 
-vLLM's own keep-alive makes a task for every chunk and waits for it with a timeout, which was 6 % of the
-event loop's samples at 64 streams, and covers two routes. Here one timer a stream looks whether anything
-was sent meanwhile.
+vLLM's own keep-alive covers two routes, and makes a task with a timeout for every chunk: 6 % of the event
+loop's samples at 64 streams. Here one timer for each stream checks whether anything was sent.
 """
 
 import asyncio
@@ -23,7 +22,7 @@ class KeepAlive:
         self._seconds = seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Watch the answer, if it is an event stream."""
+        """Watch the response, if it is an event stream."""
         stream = _Stream(send, self._seconds)
         try:
             await self._app(scope, receive, stream.send)
@@ -32,49 +31,50 @@ class KeepAlive:
 
 
 class _Stream:
-    """One answer on its way to the client."""
+    """One response on its way to the client."""
 
     def __init__(self, send: Send, seconds: float) -> None:
         self._send = send
         self._seconds = seconds
         self._loop = asyncio.get_running_loop()
-        self._last = self._loop.time()
+        self._last_sent = self._loop.time()
         self._sending = 0
         self._timer: asyncio.TimerHandle | None = None
         self._comment: asyncio.Task[None] | None = None
 
     async def send(self, message: Message) -> None:
-        """Pass a message on; the first one says whether this is an event stream."""
+        """Pass a message on; the first one says whether the response is an event stream."""
         if message["type"] == "http.response.start":
             if "event-stream" in Headers(raw=message["headers"]).get("content-type", ""):
-                self._timer = self._loop.call_later(self._seconds, self._look)
+                self._timer = self._loop.call_later(self._seconds, self._check_silence)
         elif not message.get("more_body", False):
             self.end()
-        await self._pass(message)
+        await self._pass_on(message)
 
     def end(self) -> None:
-        """No comments from now on. Idempotent."""
+        """Send no more comments. Idempotent."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def _look(self) -> None:
-        # A client that does not read what it has been sent is not waiting for more.
-        due = self._last + self._seconds if not self._sending else self._loop.time() + self._seconds
-        if due <= self._loop.time():
+    def _check_silence(self) -> None:
+        now = self._loop.time()
+        # A client that does not read what was sent is not waiting for more.
+        due = now + self._seconds if self._sending else self._last_sent + self._seconds
+        if due <= now:
             self._comment = self._loop.create_task(self._send_comment())
-            due = self._loop.time() + self._seconds
-        self._timer = self._loop.call_at(due, self._look)
+            due = now + self._seconds
+        self._timer = self._loop.call_at(due, self._check_silence)
 
     async def _send_comment(self) -> None:
-        # The stream may have ended or spoken since the timer fired.
-        if self._timer is not None and self._loop.time() - self._last >= self._seconds:
-            await self._pass({"type": "http.response.body", "body": COMMENT, "more_body": True})
+        # Since the timer fired, the stream may have ended or sent something.
+        if self._timer is not None and self._loop.time() - self._last_sent >= self._seconds:
+            await self._pass_on({"type": "http.response.body", "body": COMMENT, "more_body": True})
 
-    async def _pass(self, message: Message) -> None:
+    async def _pass_on(self, message: Message) -> None:
         self._sending += 1
         try:
             await self._send(message)
         finally:
             self._sending -= 1
-            self._last = self._loop.time()
+            self._last_sent = self._loop.time()

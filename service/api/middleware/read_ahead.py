@@ -1,12 +1,14 @@
-"""A request's body, read before the application asks for it."""
+"""Reads a request's body before the application asks for it."""
 
 from starlette.types import Message, Receive
 
 
 async def read_ahead(receive: Receive) -> tuple[bytes, Receive] | None:
-    """The whole body, and a ``receive`` that gives it as one message and then goes on.
+    """Read the whole body.
 
-    None where the client went away first: there is nobody to answer.
+    Returns:
+        The body, and a ``receive`` that gives it as one message and then goes on; None where the client
+        disconnected first, so that there is nobody to answer.
     """
     message = await receive()
     body: bytes = message.get("body", b"")
@@ -21,7 +23,7 @@ async def read_ahead(receive: Receive) -> tuple[bytes, Receive] | None:
         return None
     waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
-    async def again() -> Message:
+    async def replay() -> Message:
         return waiting.pop() if waiting else await receive()
 
-    return body, again
+    return body, replay

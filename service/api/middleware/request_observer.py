@@ -1,21 +1,21 @@
 """One access line and one set of counters for each request, refused ones included.
 
-vLLM's series tell about tokens and the engine; these tell who was served and who was not.
+vLLM's series count tokens and engine requests; these count requests that were served and that were not.
 """
 
 import logging
 import re
 import uuid
 from time import monotonic
-from typing import Any
 
 from prometheus_client import Counter, Gauge, Histogram
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.api.lifecycle import PROBES
-from service.api.middleware.deadline import GAVE_UP
+from service.api.error_responses import REFUSAL_OF_STATUS, Refusal
+from service.api.middleware.gate import PROBES
 from service.observability.logs import ACCESS
+from service.request_context import RequestContext, enter_request, leave_request
 
 REQUESTS = Counter(
     "minigpt4_requests",
@@ -32,82 +32,84 @@ SECONDS = Histogram(
     ["route"],
     buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600),
 )
+for _reason in Refusal:
+    REJECTED.labels(_reason.value)  # a rate can only be computed from a series that starts at 0
 
 REQUEST_ID = "x-request-id"
 SAFE_ID = re.compile(r"[\w.:+/=-]{1,128}")
-"""What a client's request id may be, so that it cannot forge log lines."""
+"""Request ids that are taken from clients; others could forge log lines."""
 
-LOST = 499
-"""Status in log and metrics of a request whose client went away first (nginx's number), or would not wait as
-long as the service, whatever it was still told."""
-
-REASONS = {401: "unauthorized", 413: "body_too_large", 503: "overloaded"}
-"""Why a status is a refusal, where nobody said it better (``state["rejected"]``)."""
-
-for reason in (
-    *REASONS.values(),
-    *("starting", "draining", "failed", "deadline", GAVE_UP, "file_quota"),
-):
-    # A rate needs to have seen the zero.
-    REJECTED.labels(reason)
+CLIENT_CLOSED = 499
+"""Status in logs and metrics of a request whose client disconnected first, or whose own deadline was over,
+whatever was still sent. The number is nginx's."""
 
 access = logging.getLogger(ACCESS)
 
 
 class RequestObserver:
-    """Outermost ASGI layer; gives every request an id, which the answer carries back."""
+    """Outermost ASGI layer: creates the request's context and reports the request when it has ended."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Observe HTTP requests other than probes."""
-        if scope["type"] != "http" or scope["path"] in PROBES:
-            await self._app(scope, receive, send)
-            return
-        seen = _Exchange(scope)
+        context = RequestContext()
+        token = enter_request(context)
+        try:
+            if scope["type"] != "http" or scope["path"] in PROBES:
+                await self._app(scope, receive, send)
+            else:
+                await self._observe(context, scope, receive, send)
+        finally:
+            leave_request(token)
+
+    async def _observe(
+        self, context: RequestContext, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        exchange = _Exchange(context, scope)
         IN_FLIGHT.inc()
         try:
-            await self._app(scope, seen.listen(receive), seen.watch(send))
+            await self._app(scope, exchange.watch_receive(receive), exchange.watch_send(send))
         finally:
             IN_FLIGHT.dec()
-            seen.report()
+            exchange.report()
 
 
 class _Exchange:
-    """What is known of one request and its answer."""
+    """What is known of one request and its response."""
 
-    def __init__(self, scope: Scope) -> None:
+    def __init__(self, context: RequestContext, scope: Scope) -> None:
+        self._context = context
         self._scope = scope
-        self._state: dict[str, Any] = scope.setdefault("state", {})
         self._begin = monotonic()
-        self._status = LOST
+        self._status = CLIENT_CLOSED
         self._complete = False
-        self._left = False
+        self._disconnected = False
         self._first_byte: float | None = None
         given = Headers(scope=scope).get(REQUEST_ID, "")
-        self.id = given if SAFE_ID.fullmatch(given) else uuid.uuid4().hex
-        # vLLM takes the id from the header, too.
+        context.request_id = given if SAFE_ID.fullmatch(given) else uuid.uuid4().hex
+        # vLLM reads the id from the header as well.
         headers = [(name, value) for name, value in scope["headers"] if name != REQUEST_ID.encode()]
-        scope["headers"] = [*headers, (REQUEST_ID.encode(), self.id.encode())]
+        scope["headers"] = [*headers, (REQUEST_ID.encode(), context.request_id.encode())]
 
-    def listen(self, receive: Receive) -> Receive:
-        """``receive``, noting whether the client went away before the end."""
+    def watch_receive(self, receive: Receive) -> Receive:
+        """``receive``, noting whether the client disconnects before the response is complete."""
 
-        async def listened() -> Message:
+        async def watched() -> Message:
             message = await receive()
             if message["type"] == "http.disconnect" and not self._complete:
-                self._left = True
+                self._disconnected = True
             return message
 
-        return listened
+        return watched
 
-    def watch(self, send: Send) -> Send:
-        """``send``, noting the status, the first byte and whether the end was reached."""
+    def watch_send(self, send: Send) -> Send:
+        """``send``, noting the status, the time of the first byte and whether the response is complete."""
 
         async def watched(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)[REQUEST_ID] = self.id
+                MutableHeaders(scope=message)[REQUEST_ID] = self._context.request_id
             await send(message)
             if message["type"] == "http.response.start":
                 self._status = message["status"]
@@ -119,16 +121,15 @@ class _Exchange:
         return watched
 
     def report(self) -> None:
-        """Count, and write the access line."""
-        rejected = self._state.get("rejected")
-        served = self._complete and not self._left and rejected != GAVE_UP
-        status = self._status if served else LOST
+        """Count the request and write its access line."""
+        context, refusal = self._context, self._context.refusal
+        served = self._complete and not self._disconnected and refusal != Refusal.CLIENT_DEADLINE
+        status = self._status if served else CLIENT_CLOSED
         seconds = monotonic() - self._begin
         route = getattr(self._scope.get("route"), "path", "other")
-        key = self._state.get("tenant", "")
-        REQUESTS.labels(route, str(status), key).inc()
+        REQUESTS.labels(route, str(status), context.tenant).inc()
         SECONDS.labels(route).observe(seconds)
-        if reason := rejected or REASONS.get(status):
+        if reason := refusal or REFUSAL_OF_STATUS.get(status):
             REJECTED.labels(reason).inc()
         access.info(
             f"{self._scope['method']} {self._scope['path'][:200]!a} {status}",
@@ -136,10 +137,10 @@ class _Exchange:
                 "fields": {
                     "seconds": round(seconds, 4),
                     "first_byte": self._first_byte and round(self._first_byte, 4),
-                    "key": key,
-                    "rejected": rejected,
-                    "request_id": self.id,
-                    "trace_id": self._state.get("trace_id"),
+                    "key": context.tenant,
+                    "rejected": refusal and str(refusal),
+                    "request_id": context.request_id,
+                    "trace_id": context.trace_id or None,
                 }
             },
         )

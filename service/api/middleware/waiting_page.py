@@ -1,4 +1,4 @@
-"""What a browser shows while there is no service yet: a page that looks again by itself."""
+"""The page that a browser shows while the service is not ready. It reloads itself."""
 
 from starlette.datastructures import Headers
 from starlette.types import Scope, Send
@@ -18,18 +18,18 @@ PAGE = """<!doctype html>
 <meta name="color-scheme" content="light dark">
 <title>MiniGPT-4</title>
 <h1>The service is {state}.</h1>
-<p>This page looks again every {seconds} seconds, and shows the service as soon as it is ready.</p>
+<p>This page reloads every {seconds} seconds and shows the service as soon as it is ready.</p>
 """
 
 
 def is_from_browser(scope: Scope) -> bool:
-    """Whether somebody opens a page: browsers name HTML first; programs want JSON, or anything."""
+    """Whether a browser opens a page: browsers accept HTML first, programs JSON or anything."""
     accept = Headers(scope=scope).get("accept", "")
     return scope["method"] == "GET" and accept.lower().startswith("text/html")
 
 
 async def send_waiting_page(send: Send, state: str, retry_after: int) -> None:
-    """The page, as a 503, so that nobody takes it for the service."""
+    """Send the page with status 503, so that no program takes it for the service."""
     body = PAGE.format(state=state, seconds=SECONDS).encode()
     headers = [
         *HEADERS,

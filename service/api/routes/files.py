@@ -8,13 +8,12 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, FastAPI, Path, Query, Request
 from fastapi.responses import Response
-from vllm.exceptions import VLLMNotFoundError
 
 from service.api.routes.upload import ANCHOR, PURPOSE, SECONDS, Upload, check_image, read_upload
-from service.errors import NoSuchFileError, StorageBusyError, StorageError
+from service.errors import NoSuchFileError, NotFoundError, StorageBusyError, StorageError
 from service.files.record import DeletedFile, FileList, FileRecord
 from service.files.store import FileStore
-from service.request_context import TENANT
+from service.request_context import current_request
 from service.settings import Settings
 
 MAX_UPLOADS = 8
@@ -91,7 +90,7 @@ class _Routes:
     async def _keep(self, upload: Upload) -> FileRecord:
         await self._decode(partial(check_image, upload.data, self._settings.image_max_pixels))
         return await asyncio.to_thread(
-            self._store.add, TENANT.get(), upload.data, upload.filename, upload.age
+            self._store.add, current_request().tenant, upload.data, upload.filename, upload.age
         )
 
     async def list(
@@ -102,7 +101,7 @@ class _Routes:
         after: Annotated[str | None, Query(description="The last id of the page before.")] = None,
     ) -> FileList:
         """The files of this API key, by time of upload."""
-        records = await asyncio.to_thread(self._store.records, TENANT.get())
+        records = await asyncio.to_thread(self._store.records, current_request().tenant)
         records = [record for record in records if purpose in (None, record.purpose)]
         if order == "asc":
             records.reverse()
@@ -120,18 +119,18 @@ class _Routes:
     async def retrieve(self, file_id: FileId) -> FileRecord:
         """What is known of a file."""
         with _not_found():
-            return await asyncio.to_thread(self._store.record, TENANT.get(), file_id)
+            return await asyncio.to_thread(self._store.record, current_request().tenant, file_id)
 
     async def delete(self, file_id: FileId) -> DeletedFile:
         """Remove a file; answers that are under way are not disturbed."""
         with _not_found():
-            await asyncio.to_thread(self._store.delete, TENANT.get(), file_id)
+            await asyncio.to_thread(self._store.delete, current_request().tenant, file_id)
         return DeletedFile(id=file_id)
 
     async def content(self, file_id: FileId) -> Response:
         """The image file as it was uploaded."""
         with _not_found():
-            data = await asyncio.to_thread(self._store.read, TENANT.get(), file_id)
+            data = await asyncio.to_thread(self._store.read, current_request().tenant, file_id)
         # A browser must never show what a stranger uploaded as a page of this site.
         headers = {
             "X-Content-Type-Options": "nosniff",
@@ -153,4 +152,4 @@ def _not_found() -> Iterator[None]:
     try:
         yield
     except NoSuchFileError as error:
-        raise VLLMNotFoundError(str(error)) from error
+        raise NotFoundError(str(error)) from error

@@ -5,7 +5,6 @@ import asyncio
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from vllm.entrypoints.serve.utils.api_utils import with_cancellation
-from vllm.exceptions import VLLMNotFoundError
 
 from service.api.routes.image_embeddings_body import answer_body
 from service.api.routes.image_embeddings_schema import (
@@ -13,7 +12,7 @@ from service.api.routes.image_embeddings_schema import (
     ImageEmbeddingsResponse,
 )
 from service.embeddings.encode import encode_source
-from service.plugin.errors import BadRequestError
+from service.errors import NotFoundError, RequestError
 from service.settings import Settings
 
 
@@ -34,10 +33,10 @@ def embeddings_router(settings: Settings) -> APIRouter:
         """An image's projected embeddings, as they stand in the prompt in its place."""
         models = raw_request.app.state.openai_serving_models
         if request.model and not models.is_base_model(request.model):
-            raise VLLMNotFoundError(f"The model does not exist; there is `{models.model_name()}`.")
+            raise NotFoundError(f"The model does not exist; there is `{models.model_name()}`.")
         if len(request.input) > settings.images_per_prompt:
             message = f"At most {settings.images_per_prompt} images are encoded at once."
-            raise BadRequestError(message, parameter="input")
+            raise RequestError(message, "input")
         images = await asyncio.gather(*(encode_source(part.source) for part in request.input))
         body = await asyncio.to_thread(
             answer_body, models.model_name(), images, request.encoding_format

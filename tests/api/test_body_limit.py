@@ -8,7 +8,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
-from service.api.middleware.body_limit import BodyBudget
+from service.api.middleware.body_limit import BodyLimit
 from service.api.middleware.strict_json import StrictJson
 
 
@@ -20,7 +20,7 @@ class Service:
         self.read: list[bytes] = []
         self.gone = 0
         self.arrived = asyncio.Event()
-        self.budget = BodyBudget(self.serve, 10)
+        self.budget = BodyLimit(self.serve, 100, 10)
 
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -47,12 +47,12 @@ async def test_bodies_count_until_their_requests_are_answered() -> None:
     async with service.client() as http:
         first = asyncio.create_task(http.post("/", content=b"1234567"))
         await service.arrived.wait()
-        assert service.budget.held == 7
+        assert service.budget.held_bytes == 7
         refused = await http.post("/", content=b"1234")
         service.answer.set()
         assert (await http.post("/", content=b"123")).text == "answered"
         assert (await first).text == "answered"
-        assert service.budget.held == 0
+        assert service.budget.held_bytes == 0
         assert (await http.post("/", content=b"1234567890")).text == "answered"
     assert refused.status_code == 503
     assert refused.json()["error"]["type"] == "ServiceUnavailableError"
@@ -76,14 +76,14 @@ async def test_what_was_not_declared_is_refused_when_it_is_too_much() -> None:
     async with service.client() as http:
         answer = await http.post("/", content=chunks(b"123456", b"123456", b"1"))
         assert answer.status_code == 503
-        assert (service.read, service.gone, service.budget.held) == ([], 1, 0)
+        assert (service.read, service.gone, service.budget.held_bytes) == ([], 1, 0)
         service.answer.set()
         assert (await http.post("/", content=chunks(b"123456", b"1234"))).text == "answered"
 
 
 async def test_a_body_that_is_refused_is_not_parsed() -> None:
     service = Service()
-    budget = BodyBudget(StrictJson(service.serve), 10)
+    budget = BodyLimit(StrictJson(service.serve), 100, 10)
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(budget), base_url="http://x"
     ) as http:

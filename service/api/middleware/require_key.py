@@ -1,0 +1,42 @@
+"""Asks for an API key where keys are configured."""
+
+from collections.abc import Sequence
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from service.api.api_keys import KeySource
+from service.api.error_responses import Refusal, send_error
+from service.request_context import current_request
+
+GUARDED = ("/v1/", "/tokenize", "/detokenize")
+"""Parts of paths that need a key: everything that costs work or tells about the model. They are looked for
+anywhere in the path, because the routes also answer below ``--root-path``."""
+
+MESSAGE = "A valid API key is needed: send it as `Authorization: Bearer KEY` or `x-api-key: KEY`."
+
+
+class RequireKey:
+    """ASGI layer: 401 without a known key; the key's name becomes the request's tenant."""
+
+    def __init__(self, app: ASGIApp, keys: Sequence[KeySource]) -> None:
+        self._app = app
+        self._keys = keys
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Check guarded paths. A preflight request carries no key and does no work."""
+        guarded = scope["type"] == "http" and any(part in scope["path"] for part in GUARDED)
+        if guarded and scope["method"] != "OPTIONS":
+            key = _presented_key(Headers(scope=scope))
+            names = [name for source in self._keys if (name := source.name_of(key))]
+            if not names:
+                await send_error(send, 401, MESSAGE, refusal=Refusal.UNAUTHORIZED)
+                return
+            current_request().tenant = names[0]
+        await self._app(scope, receive, send)
+
+
+def _presented_key(headers: Headers) -> str:
+    """OpenAI's clients send a bearer token, Anthropic's ``x-api-key``."""
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")

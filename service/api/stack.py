@@ -1,0 +1,89 @@
+"""The middleware stack: every layer that a request passes before vLLM's routers, outermost first.
+
+The whole stack exists from the first second on. Until the engine and the encoder are loaded, the gate answers
+in their place. Inside the application, vLLM adds layers of its own (``--middleware`` among them).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp
+
+from service.api.api_keys import KeySource
+from service.api.backend import Backend
+from service.api.lifecycle import Lifecycle
+from service.api.middleware.admission import Admission
+from service.api.middleware.body_limit import BodyLimit
+from service.api.middleware.deadline import Deadline
+from service.api.middleware.gate import Gate
+from service.api.middleware.keep_alive import KeepAlive
+from service.api.middleware.request_observer import RequestObserver
+from service.api.middleware.require_key import RequireKey
+from service.api.middleware.retry_after import RetryAfter
+from service.api.middleware.strict_json import StrictJson
+from service.api.middleware.tracing import Tracing
+from service.settings import Settings
+
+
+@dataclass(frozen=True)
+class StackOptions:
+    """What vLLM's flags say about the stack.
+
+    Attributes:
+        cors: Keyword arguments of Starlette's CORS middleware; None without ``--allowed-origins``.
+        traces: Whether traces are exported (``--otlp-traces-endpoint``).
+        keys: Where API keys are looked up; empty where no key is needed.
+        keep_alive_seconds: Longest silence in an event stream (``--sse-keep-alive-interval``); 0 for no limit.
+    """
+
+    cors: dict[str, Any] | None = None
+    traces: bool = False
+    keys: Sequence[KeySource] = ()
+    keep_alive_seconds: float = 0
+
+
+def layers(
+    backend: Backend, lifecycle: Lifecycle, settings: Settings, options: StackOptions
+) -> list[Middleware]:
+    """The layers in the order in which a request passes them."""
+    return [
+        # Gives the request an id, writes its access line, counts it: sees every refusal further in.
+        Middleware(RequestObserver),
+        # Lets pages of allowed origins read responses, the refusals among them.
+        *([Middleware(CORSMiddleware, **options.cors)] if options.cors else []),
+        # Opens the server's trace span, as a child of the caller's.
+        *([Middleware(Tracing)] if options.traces else []),
+        # Answers probes; refuses requests while the service starts, drains or has failed.
+        Middleware(Gate, backend, lifecycle),
+        # Names the request's tenant by its API key, or answers 401, before its body is read.
+        *([Middleware(RequireKey, options.keys)] if options.keys else []),
+        # Ends a request that takes too long, its stream included; a stop cuts requests here.
+        Middleware(Deadline, lifecycle, settings.request_max_seconds),
+        # Sends a comment in a silent event stream, so that no proxy closes it.
+        *(
+            [Middleware(KeepAlive, options.keep_alive_seconds)]
+            if options.keep_alive_seconds
+            else []
+        ),
+        # Adds Retry-After to refusals for load, those of the layers below and vLLM's.
+        Middleware(RetryAfter, backend),
+        # Bounds the size of one body (413) and of all bodies in flight (503) while they arrive.
+        Middleware(BodyLimit, settings.request_max_bytes, settings.bodies_max_bytes),
+        # Reserves a slot in the engine's queue, or answers 503, before a body is parsed.
+        Middleware(Admission, backend),
+        # Refuses JSON that readers understand differently, before the first of them reads it.
+        Middleware(StrictJson),
+    ]
+
+
+def build_stack(
+    backend: Backend, lifecycle: Lifecycle, settings: Settings, options: StackOptions
+) -> ASGIApp:
+    """``backend`` with all layers around it."""
+    app: ASGIApp = backend
+    for cls, args, kwargs in reversed(layers(backend, lifecycle, settings, options)):
+        app = cls(app, *args, **kwargs)
+    return app
