@@ -1,7 +1,7 @@
-"""The running service: listen, load, open the gate, drain, stop.
+"""The running service: listen, load, serve, drain, stop.
 
-It answers "starting" while the encoder and the engine load at the same time, and at SIGTERM it
-refuses new requests, lets the running ones finish within the grace period, and stops.
+The service listens from the first second and answers "starting" while the encoder and the engine load. At
+SIGTERM it refuses new requests, lets the running ones finish within the grace period, and stops.
 """
 
 import argparse
@@ -15,24 +15,21 @@ from contextlib import AsyncExitStack
 from time import monotonic
 from typing import ParamSpec, TypeVar
 
-from starlette.types import ASGIApp
 from vllm.entrypoints.launchers.launcher import NoSignalServer
 from vllm.envs import enable_envs_cache
 
-from service.api.api_keys import GivenKeys, KeyFile, RequireKey
+from service.api.api_keys import GivenKeys, KeyFile, KeySource
 from service.api.app import create_app
-from service.api.lifecycle import Gate, Lifecycle, State
-from service.api.middleware.deadline import Deadline
-from service.api.middleware.keep_alive import KeepAlive
-from service.api.middleware.request_observer import RequestObserver
+from service.api.backend import Backend, Loaded
+from service.api.lifecycle import Lifecycle, State
+from service.api.stack import StackOptions, build_stack
 from service.engine.client import Engine, start_engine
 from service.errors import ServiceError
 from service.model_folder.layout import ModelFolder
 from service.observability.output import restore_output
-from service.observability.tracing import Tracing
 from service.serve.banner import banner, say
 from service.serve.startup_report import capacity
-from service.serve.uvicorn_config import given_keys, uvicorn_config, with_cors
+from service.serve.uvicorn_config import cors_options, given_keys, uvicorn_config
 from service.settings import Settings
 from service.vision import shared
 from service.vision.runtime import EncodingRuntime
@@ -40,8 +37,8 @@ from service.vision.runtime import EncodingRuntime
 P = ParamSpec("P")
 R = TypeVar("R")
 
-POLL = 1.0
-"""Seconds between looks at whether engine and encoder still live."""
+WATCH_SECONDS = 1.0
+"""How often the engine and the encoder are checked for life."""
 
 
 class Server:
@@ -62,26 +59,22 @@ class Server:
         self._folder = folder
         self._settings = settings
         self._arguments = arguments
-        # Ours (service/api/middleware/keep_alive.py) instead of vLLM's.
-        self._silence = arguments.sse_keep_alive_interval
-        arguments.sse_keep_alive_interval = 0
         self._listener = listener
         self._lifecycle = Lifecycle()
-        self._gate = Gate(self._lifecycle)
-        self._keys: list[KeyFile | GivenKeys] = []
-        if settings.api_keys_file:
-            self._keys.append(KeyFile(settings.api_keys_file))
-        if given := given_keys(arguments):
-            self._keys.append(GivenKeys(given))
-        self._cut: Callable[[], None] = lambda: None
+        self._backend = Backend()
+        options = _stack_options(arguments, settings)
+        # Our layer does this instead of vLLM's.
+        arguments.sse_keep_alive_interval = 0
+        self._app = build_stack(self._backend, self._lifecycle, settings, options)
         self._stop = asyncio.Event()
         self._exit_status = 0
 
     async def run(self) -> int:
-        """Start, serve, drain, stop; returns the process's exit status."""
+        """Start, serve, drain, stop; return the exit status of the process."""
         self._handle_signals()
         async with AsyncExitStack() as stack:
-            http, serving = self._listen()
+            http = NoSignalServer(uvicorn_config(self._app, self._arguments))
+            serving = asyncio.create_task(http.serve(sockets=[self._listener]))
             starting = asyncio.create_task(self._start(stack, http))
             stopping = asyncio.create_task(self._stop.wait())
             first = asyncio.FIRST_COMPLETED
@@ -89,7 +82,7 @@ class Server:
             if serving.done():
                 _fail(serving.exception() or RuntimeError("HTTP ended while the service started."))
             if not starting.done():
-                _exit_now()  # told to stop while loading: nothing is under way
+                _exit_now()  # told to stop while loading: no request is in flight
             if error := starting.exception():
                 _fail(error)
             watching = asyncio.create_task(self._watch(*starting.result()))
@@ -97,7 +90,7 @@ class Server:
             watching.cancel()
             if self._exit_status == 0:
                 await self._drain()
-            # First, so that nobody asks an application that is no more.
+            # HTTP stops before the application, which must not be asked after its end.
             http.should_exit = True
             await serving
         return self._exit_status
@@ -105,26 +98,38 @@ class Server:
     def _handle_signals(self) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._signalled)
+            loop.add_signal_handler(number, self._handle_signal)
 
-    def _signalled(self) -> None:
+    def _handle_signal(self) -> None:
         if self._stop.is_set():
             _exit_now()
         self._stop.set()
-
-    def _listen(self) -> tuple[NoSignalServer, asyncio.Task[None]]:
-        front: ASGIApp = self._gate
-        if self._arguments.otlp_traces_endpoint:
-            front = Tracing(front)
-        front = RequestObserver(with_cors(front, self._arguments))
-        http = NoSignalServer(uvicorn_config(front, self._arguments))
-        return http, asyncio.create_task(http.serve(sockets=[self._listener]))
 
     async def _start(
         self, stack: AsyncExitStack, http: NoSignalServer
     ) -> tuple[Engine, EncodingRuntime]:
         while not http.started:  # noqa: ASYNC110 - uvicorn offers no event for it
             await asyncio.sleep(0.01)
+        engine, runtime = await self._load_parts(stack)
+        app = await create_app(engine, self._arguments, self._settings, self._folder.root)
+        app.state.server = http  # vLLM's error handlers look for it there
+        await stack.enter_async_context(app.router.lifespan_context(app))
+        enable_envs_cache()  # otherwise vLLM reads the environment several times for each token
+        loaded = Loaded(
+            app,
+            is_healthy=lambda: runtime.ready and not engine.errored,
+            is_full=engine.is_full,
+            reserve_slot=engine.reserve_slot,
+            retry_after=lambda: max(1, round(runtime.seconds_to_empty)),
+        )
+        self._backend.attach(loaded)
+        self._lifecycle.state = State.READY
+        say(capacity(self._folder, self._settings, engine.vllm_config))
+        say(banner(self._arguments, self._settings.page))
+        return engine, runtime
+
+    async def _load_parts(self, stack: AsyncExitStack) -> tuple[Engine, EncodingRuntime]:
+        """Load encoder and engine at the same time; ``stack`` shuts them down."""
         shared.set_model_folder(self._folder)
         shared.set_settings(self._settings)
         say(f"Loading {self._folder.index.family} from {self._folder.root}")
@@ -140,28 +145,7 @@ class Server:
         )
         stack.callback(shared.stop_shared_runtime)
         stack.callback(engine.shutdown, timeout=5)
-        await engine.reset_mm_cache()  # what profiling left there
-
-        def busy_seconds() -> int:
-            return max(1, round(runtime.seconds_to_empty))
-
-        app, limited = await create_app(
-            engine, self._arguments, self._settings, self._folder.root, busy_seconds
-        )
-        app.state.server = http  # where vLLM's error handlers look for it
-        await stack.enter_async_context(app.router.lifespan_context(app))
-        enable_envs_cache()  # vLLM asks the environment several times a token otherwise
-        self._gate.open(self._guarded(limited), lambda: runtime.ready and not engine.errored)
-        say(capacity(self._folder, self._settings, engine.vllm_config))
-        say(banner(self._arguments, self._settings.page))
         return engine, runtime
-
-    def _guarded(self, app: ASGIApp) -> ASGIApp:
-        if self._silence:
-            app = KeepAlive(app, self._silence)
-        deadline = Deadline(app, self._settings.request_max_seconds)
-        self._cut = deadline.cut
-        return RequireKey(deadline, *self._keys) if self._keys else deadline
 
     async def _load(self, what: str, load: Callable[P, R], *args: P.args, **kw: P.kwargs) -> R:
         start = monotonic()
@@ -171,9 +155,9 @@ class Server:
         return loaded
 
     async def _watch(self, engine: Engine, runtime: EncodingRuntime) -> None:
-        """What has died cannot come back: end, so that the orchestrator starts anew."""
+        """Stop when the engine or the encoder has died, so that the orchestrator starts a new process."""
         while not (engine.errored or runtime.failed):  # noqa: ASYNC110 - vLLM offers no event for it
-            await asyncio.sleep(POLL)
+            await asyncio.sleep(WATCH_SECONDS)
         say(f"The {'engine' if engine.errored else 'vision encoder'} has died; exiting.")
         self._lifecycle.state = State.FAILED
         self._exit_status = 1
@@ -181,14 +165,27 @@ class Server:
 
     async def _drain(self) -> None:
         grace = self._arguments.shutdown_timeout
-        say(f"Draining: {self._lifecycle.in_flight} requests under way, at most {grace} s.")
+        say(f"Draining: {self._lifecycle.in_flight} requests in flight, at most {grace} s.")
         if cut := await self._lifecycle.drain(grace):
             say(f"{cut} requests were cut.")
-            self._cut()
+
+
+def _stack_options(arguments: argparse.Namespace, settings: Settings) -> StackOptions:
+    keys: list[KeySource] = []
+    if settings.api_keys_file:
+        keys.append(KeyFile(settings.api_keys_file))
+    if given := given_keys(arguments):
+        keys.append(GivenKeys(given))
+    return StackOptions(
+        cors=cors_options(arguments),
+        traces=bool(arguments.otlp_traces_endpoint),
+        keys=keys,
+        keep_alive_seconds=arguments.sse_keep_alive_interval,
+    )
 
 
 def _fail(error: BaseException) -> None:
-    """Say why the service could not start, and end without waiting for what still loads."""
+    """Say why the service could not start, and exit without waiting for what still loads."""
     if not isinstance(error, ServiceError):
         traceback.print_exception(error)
     restore_output()
@@ -197,5 +194,5 @@ def _fail(error: BaseException) -> None:
 
 
 def _exit_now() -> None:
-    """End at once, engine processes included: they notice that their parent is gone."""
+    """Exit at once. Engine processes notice that their parent has ended, and exit as well."""
     os._exit(1)

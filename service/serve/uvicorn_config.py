@@ -1,9 +1,9 @@
-"""Who is listened to, as vLLM's flags ask for it: connections, TLS, origins, keys."""
+"""What vLLM's flags say about connections: TLS, timeouts, allowed origins, keys."""
 
 import argparse
+from typing import Any
 
 import uvicorn
-from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 from vllm import envs
 from vllm.entrypoints.launchers.utils.server_utils import get_uvicorn_log_config
@@ -13,7 +13,7 @@ from service.serve.http_protocol import BoundedHead
 
 
 def uvicorn_config(app: ASGIApp, arguments: argparse.Namespace) -> uvicorn.Config:
-    """uvicorn's configuration, loaded; access lines and news of starting and stopping are ours.
+    """uvicorn's configuration, loaded. We write the access lines and the messages of start and stop ourselves.
 
     Raises:
         SettingsError: certificate, key or ciphers cannot be used.
@@ -24,7 +24,7 @@ def uvicorn_config(app: ASGIApp, arguments: argparse.Namespace) -> uvicorn.Confi
     config = uvicorn.Config(
         app,
         http=BoundedHead,
-        # A request must not inherit another one's tenant or span through its connection.
+        # Otherwise a request would inherit the trace span of the one before on its connection.
         reset_contextvars=True,
         log_config=log_config,
         log_level=None,
@@ -33,10 +33,10 @@ def uvicorn_config(app: ASGIApp, arguments: argparse.Namespace) -> uvicorn.Confi
         ssl_certfile=arguments.ssl_certfile,
         ssl_ca_certs=arguments.ssl_ca_certs,
         ssl_cert_reqs=arguments.ssl_cert_reqs,
-        # uvicorn's own default where none are named.
+        # Without the flag, uvicorn's own default applies.
         **({"ssl_ciphers": arguments.ssl_ciphers} if arguments.ssl_ciphers else {}),
         timeout_keep_alive=envs.VLLM_HTTP_TIMEOUT_KEEP_ALIVE,
-        # A stream that outlives the drain is cut.
+        # Streams that are still open after the drain are cut.
         timeout_graceful_shutdown=1,
     )
     if arguments.ssl_keyfile and not arguments.ssl_certfile:
@@ -44,24 +44,23 @@ def uvicorn_config(app: ASGIApp, arguments: argparse.Namespace) -> uvicorn.Confi
     try:
         config.load()
     except (OSError, ValueError) as error:
-        # OpenSSL names no file.
+        # OpenSSL does not name the file.
         given = {name: value for name, value in vars(arguments).items() if name.startswith("ssl_")}
         files = ", ".join(value for value in given.values() if isinstance(value, str))
         raise SettingsError(f"TLS cannot be set up with {files}: {error}") from error
     return config
 
 
-def with_cors(app: ASGIApp, arguments: argparse.Namespace) -> ASGIApp:
-    """``app`` for pages of ``--allowed-origins``, which must be able to read its refusals, too."""
+def cors_options(arguments: argparse.Namespace) -> dict[str, Any] | None:
+    """Keyword arguments of Starlette's CORS middleware; None without ``--allowed-origins``."""
     if not arguments.allowed_origins:
-        return app
-    return CORSMiddleware(
-        app,
-        allow_origins=arguments.allowed_origins,
-        allow_credentials=arguments.allow_credentials,
-        allow_methods=arguments.allowed_methods,
-        allow_headers=arguments.allowed_headers,
-    )
+        return None
+    return {
+        "allow_origins": arguments.allowed_origins,
+        "allow_credentials": arguments.allow_credentials,
+        "allow_methods": arguments.allowed_methods,
+        "allow_headers": arguments.allowed_headers,
+    }
 
 
 def given_keys(arguments: argparse.Namespace) -> list[str]:

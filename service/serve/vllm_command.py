@@ -9,7 +9,7 @@ from pathlib import Path
 from service.engine.flags import model_flags
 from service.model_folder.layout import ModelFolder
 from service.model_folder.validation import validate
-from service.plugin.names import CONNECTOR_NAME
+from service.plugin.names import CONNECTOR
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,7 +21,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Print the line."""
     folder = ModelFolder.open(arguments.folder)
     validate(folder)
-    print(f"VLLM_MEDIA_CONNECTOR={CONNECTOR_NAME} {shlex.join(vllm_command(folder))}")
+    print(f"VLLM_MEDIA_CONNECTOR={CONNECTOR} {shlex.join(vllm_command(folder))}")
 
 
 def vllm_command(folder: ModelFolder) -> list[str]:

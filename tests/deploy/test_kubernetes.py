@@ -19,7 +19,8 @@ from service import __version__
 from service.api.lifecycle import PROBES
 from service.engine.flags import vllm_flags
 from service.model_folder.layout import ModelFolder
-from service.serve.command import add_arguments, given_settings, parse_vllm_flags
+from service.serve.command import add_arguments, given_settings
+from service.serve.vllm_arguments import parse_vllm_flags
 from service.settings import load_settings
 from tests.deploy.tools import ROOT, program, run, series
 from tests.server import ServerProcess

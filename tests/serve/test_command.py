@@ -7,7 +7,7 @@ import pytest
 
 from service.errors import SettingsError
 from service.model_folder.layout import ModelFolder
-from service.serve.command import parse_vllm_flags
+from service.serve.vllm_arguments import parse_vllm_flags
 from service.settings import load_settings
 
 

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import httpx
 import pytest
@@ -13,12 +14,16 @@ from vllm.entrypoints.launchers.cli_args import make_arg_parser
 from vllm.entrypoints.serve.middleware.register import init_entrypoints_middleware
 from vllm.utils.argparse_utils import FlexibleArgumentParser
 
-from service.api.api_keys import GivenKeys, RequireKey
-from service.api.app import without_ours
+from service.api.api_keys import GivenKeys
+from service.api.app import _without_our_layers
+from service.api.backend import Backend, Loaded
+from service.api.lifecycle import Lifecycle, State
+from service.api.stack import StackOptions, build_stack
 from service.errors import SettingsError
 from service.model_folder.layout import ModelFolder
-from service.serve.command import set_environment
-from service.serve.uvicorn_config import given_keys, uvicorn_config, with_cors
+from service.serve.environment import set_environment
+from service.serve.uvicorn_config import cors_options, given_keys, uvicorn_config
+from service.settings import load_settings
 
 
 async def nothing(scope: object, receive: object, send: object) -> None: ...
@@ -81,8 +86,12 @@ def served(*flags: str) -> ASGIApp:
         return {}
 
     given = arguments(*flags)
-    init_entrypoints_middleware(without_ours(given), app, ())
-    return with_cors(RequireKey(app, GivenKeys(given_keys(given))), given)
+    init_entrypoints_middleware(_without_our_layers(given), app, ())
+    backend, lifecycle = Backend(), Lifecycle()
+    backend.attach(Loaded(app, lambda: True, lambda: False, lambda: nullcontext(True), lambda: 1))
+    lifecycle.state = State.READY
+    options = StackOptions(cors=cors_options(given), keys=[GivenKeys(given_keys(given))])
+    return build_stack(backend, lifecycle, load_settings(), options)
 
 
 def test_a_page_of_an_allowed_origin_can_read_a_refusal_too() -> None:

@@ -1,0 +1,40 @@
+"""The environment that vLLM, torch and Hugging Face read; a value that the user has set stays."""
+
+import logging
+import os
+import warnings
+
+from service.model_folder.layout import ModelFolder
+from service.plugin.names import CONNECTOR
+
+DEFAULTS = {
+    "VLLM_MEDIA_CONNECTOR": CONNECTOR,
+    "VLLM_LOGGING_LEVEL": "ERROR",
+    # Warnings of libraries to their developers, in every process.
+    "PYTHONWARNINGS": "ignore",
+    "TORCH_LOGS": "-all",
+    "TORCH_CPP_LOG_LEVEL": "ERROR",
+    "VLLM_NO_USAGE_STATS": "1",
+    # A forked engine would inherit the encoder's threads in a frozen state.
+    "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
+    "VLLM_CPU_KVCACHE_SPACE": "1",
+    # vLLM's own limits are for trusted callers: 16384 answers, 1024 prompts in a request.
+    "VLLM_MAX_N_SEQUENCES": "16",
+    "VLLM_MAX_COMPLETION_PROMPTS": "64",
+    "TOKENIZERS_PARALLELISM": "false",
+    # Longer than the 60 s of nginx and of load balancers. The side that sends requests must be the one that
+    # closes an idle connection; otherwise a request can meet a connection that is just being closed.
+    "VLLM_HTTP_TIMEOUT_KEEP_ALIVE": "75",
+}
+
+
+def set_environment(folder: ModelFolder) -> None:
+    """Set the defaults for this process and those it spawns; must run before vLLM is imported."""
+    defaults = {**DEFAULTS, "HF_HUB_OFFLINE": "1"} if folder.language_model_is_local else DEFAULTS
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)
+    if os.environ["PYTHONWARNINGS"] == "ignore":
+        warnings.simplefilter("ignore")
+        logging.getLogger("torch").setLevel(
+            logging.ERROR
+        )  # torch has read TORCH_LOGS at its import

@@ -1,0 +1,75 @@
+"""vLLM's flags, parsed and checked before anything is loaded."""
+
+import argparse
+from collections.abc import Sequence
+
+from service.engine.flags import default_name, vllm_flags, with_config_file
+from service.errors import SettingsError
+from service.model_folder.layout import ModelFolder
+from service.plugin.names import TOKENIZER_MODE
+from service.settings import Settings
+
+NOT_SERVED = {
+    **dict.fromkeys(
+        ("enable_mm_embeds", "enable_prompt_embeds"),
+        "vLLM would unpickle what clients send; --image-embeddings-input does without",
+    ),
+    **dict.fromkeys(("uds", "grpc", "grpc_port"), "the service speaks HTTP on --host and --port"),
+    "enable_ssl_refresh": "certificates are read at the start only",
+    **dict.fromkeys(
+        ("h11_max_incomplete_event_size", "h11_max_header_count"),
+        "a request's head is bounded at 64 KiB",
+    ),
+    **dict.fromkeys(
+        ("tokens_only", "enable_scale_out", "enable_tokenizer_info_endpoint"),
+        "the service does not have its routes",
+    ),
+    "enable_offline_docs": "the documentation's page loads its scripts from elsewhere",
+}
+"""vLLM's flags that would do nothing here, each with the reason: refused rather than ignored."""
+
+FIXED = {
+    "tokenizer_mode": (TOKENIZER_MODE, "the service's own renderer is selected by it"),
+    "mm_processor_cache_gb": (0, "images reach the engine as embeddings, which it does not cache"),
+}
+"""Flags with one possible value, each with the reason."""
+
+
+def parse_vllm_flags(
+    folder: ModelFolder, settings: Settings, flags: Sequence[str]
+) -> argparse.Namespace:
+    """All of vLLM's arguments: our defaults, and the user's flags over them.
+
+    Raises:
+        SettingsError: a flag is not served, or flags contradict each other.
+    """
+    from vllm.entrypoints.launchers.cli_args import make_arg_parser, validate_parsed_serve_args
+    from vllm.platforms import current_platform
+    from vllm.utils.argparse_utils import FlexibleArgumentParser
+
+    parser = make_arg_parser(FlexibleArgumentParser(prog="minigpt4-service serve"))
+    parser.set_defaults(host="127.0.0.1")
+    given = with_config_file(flags, parser.load_config_file)
+    name, cpu = default_name(folder), current_platform.is_cpu()
+    arguments = parser.parse_args(vllm_flags(folder, settings, name, given, cpu))
+    try:
+        validate_parsed_serve_args(arguments)
+    except (ValueError, TypeError) as error:
+        raise SettingsError(str(error)) from None
+    _check_served(arguments, parser)
+    return arguments
+
+
+def _check_served(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    for name, reason in NOT_SERVED.items():
+        if getattr(arguments, name) != parser.get_default(name):
+            raise SettingsError(f"{_flag(name)} is not served: {reason}.")
+    for name, (value, reason) in FIXED.items():
+        if getattr(arguments, name) != value:
+            raise SettingsError(f"{_flag(name)} can only be {value}: {reason}.")
+    if arguments.api_server_count not in (None, 1):
+        raise SettingsError("One process serves HTTP; run replicas instead of --api-server-count.")
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
