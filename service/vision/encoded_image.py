@@ -1,4 +1,4 @@
-"""What crosses from the vision side to the engine: an image's identity and its embeddings."""
+"""The result of encoding: an image's identity and its embeddings."""
 
 from dataclasses import dataclass
 
@@ -7,11 +7,11 @@ from torch import Tensor
 
 @dataclass(frozen=True, eq=False)
 class EncodedImage:
-    """One image, encoded.
+    """One encoded image.
 
     Attributes:
-        digest: Identity of the image's content (hex); equal digests mean equal embeddings. It keys
-            every cache, so it must never come from a client.
+        digest: Hash (hex) of the image's content; equal digests mean equal embeddings. It is the
+            key of every cache, so the service computes it and never takes it from a client.
         embeddings: ``[visual_tokens, hidden_size]``, on the CPU.
     """
 

@@ -1,4 +1,4 @@
-"""The contract of an encoder, and the one that runs torch on a CPU or a GPU."""
+"""The contract of an encoder, and the encoder that runs torch on a CPU or a GPU."""
 
 import os
 from collections.abc import Sequence
@@ -10,27 +10,36 @@ from torch import Tensor
 
 from service.model_folder.vision_config import VisionConfig
 from service.tensors.cpu_dtype import bfloat16_pays
+from service.vision.cuda_graph import CapturedBatch
 from service.vision.model import VisionEncoder
 from service.vision.weights import load_vision_encoder
 
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
 
 class Encoder(Protocol):
-    """Turns a batch of pixels into projected embeddings; called from one thread only."""
+    """Turns a batch of pixels into projected embeddings. One thread calls all methods."""
 
     @property
     def config(self) -> VisionConfig:
-        """Sizes of what goes in and comes out."""
+        """Sizes of the input and the output."""
 
     def startup(self) -> None:
-        """Load the weights and warm up; raises if the encoder cannot serve."""
+        """Load the weights and warm up; raise if the encoder cannot serve."""
 
     def encode(self, pixels: Tensor) -> Tensor:
-        """``[images, image_size, image_size, 3]`` uint8 on the CPU to
-        ``[images, visual_tokens, hidden_size]`` on the CPU, in the same order."""
+        """Encode a batch, in order.
+
+        Args:
+            pixels: ``[images, image_size, image_size, 3]`` uint8, on the CPU.
+
+        Returns:
+            ``[images, visual_tokens, hidden_size]``, on the CPU.
+        """
 
 
 class TorchEncoder:
-    """The real encoder. On a GPU it replays one captured CUDA graph per batch size."""
+    """The encoder for production. On a GPU it replays one CUDA graph per batch size."""
 
     def __init__(
         self,
@@ -41,10 +50,12 @@ class TorchEncoder:
         batch_sizes: Sequence[int],
         threads: int = 0,
     ) -> None:
-        """Args:
-        folder: ``vision/`` of a model folder.
-        batch_sizes: Batch sizes to warm up and, on a GPU, to capture; ascending.
-        threads: CPU threads of one encoding; 0 is :func:`fair_threads` on a CPU.
+        """Store the arguments; :meth:`startup` loads the weights.
+
+        Args:
+            folder: ``vision/`` of a model folder.
+            batch_sizes: Batch sizes to capture on a GPU, ascending.
+            threads: CPU threads of one encoding; 0 means half of the cores on a CPU.
         """
         self.config = config
         self._folder = folder
@@ -57,81 +68,61 @@ class TorchEncoder:
 
     @torch.inference_mode()
     def startup(self) -> None:
-        """Load, move, and run every batch size once (captured on a GPU)."""
-        if self._threads:
-            torch.set_num_threads(self._threads)
-        elif self._device.type == "cpu":
-            torch.set_num_threads(fair_threads())
+        """Load the weights and warm up: one image on a CPU, every batch size on a GPU."""
+        self._set_threads()
         self._model = load_vision_encoder(self._folder, self._dtype).to(self._device)
         if self._device.type == "cuda":
-            # Largest first, so that the smaller graphs reuse its memory pool.
-            for size in reversed(self._batch_sizes):
-                self._graphs[size] = CapturedBatch(self._model, self._blank(size))
+            self._capture_graphs(self._model)
         else:
-            self._model(self._blank(1))
+            self._model(self._make_blank_batch(1))
 
     @torch.inference_mode()
     def encode(self, pixels: Tensor) -> Tensor:
-        """See :class:`Encoder`."""
-        assert self._model is not None, "encode() before startup(): a bug of ours"
+        """Encode with the smallest graph that fits, or without a graph; see :class:`Encoder`."""
+        assert self._model is not None, "encode() was called before startup(): this is a bug"
         size = next((size for size in sorted(self._graphs) if size >= len(pixels)), None)
         if size is not None:
             return self._graphs[size].replay(pixels)
         return self._model(pixels.to(self._device)).cpu()
 
-    def _blank(self, images: int) -> Tensor:
+    def _set_threads(self) -> None:
+        if self._threads:
+            torch.set_num_threads(self._threads)
+        elif self._device.type == "cpu":
+            torch.set_num_threads(_count_half_the_cores())
+
+    def _capture_graphs(self, model: VisionEncoder) -> None:
+        # Largest first, so that the smaller graphs reuse its memory pool.
+        for size in reversed(self._batch_sizes):
+            self._graphs[size] = CapturedBatch(model, self._make_blank_batch(size))
+
+    def _make_blank_batch(self, images: int) -> Tensor:
         size = self.config.image_size
         return torch.zeros(images, size, size, 3, dtype=torch.uint8, device=self._device)
 
 
-class CapturedBatch:
-    """A CUDA graph of the encoder for one batch size, with its input and output buffers."""
-
-    _pool: tuple[int, int] | None = None
-
-    def __init__(self, model: VisionEncoder, pixels: Tensor) -> None:
-        self._pixels = pixels
-        side = torch.cuda.Stream()
-        side.wait_stream(torch.cuda.current_stream())
-        # Lazy initialisations (cuBLAS workspaces, kernel choice) must happen before the capture.
-        with torch.cuda.stream(side):
-            for _ in range(2):
-                model(pixels)
-        torch.cuda.current_stream().wait_stream(side)
-        self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph, pool=CapturedBatch._pool):
-            self._embeddings = model(pixels)
-        CapturedBatch._pool = self._graph.pool()
-
-    def replay(self, pixels: Tensor) -> Tensor:
-        """Encode up to this graph's batch size; rows beyond the batch hold old images, unread."""
-        self._pixels[: len(pixels)].copy_(pixels)
-        self._graph.replay()
-        return self._embeddings[: len(pixels)].cpu()
-
-
-def fair_threads() -> int:
-    """Half of the cores: the engine computes on the same ones.
-
-    OpenMP's threads wait for each other at every operator; when the engine has taken one's core, the
-    others wait for a time slice at each (docs/performance.md).
-    """
-    return max(1, len(os.sched_getaffinity(0)) // 2)
-
-
 def choose_device(name: str) -> torch.device:
-    """``auto`` is the first GPU where there is one, else the CPU."""
+    """Turn the setting into a device; ``auto`` is the first GPU, or the CPU without one."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return torch.device(name)
 
 
 def choose_dtype(name: str, device: torch.device) -> torch.dtype:
-    """``auto`` is bfloat16 on a GPU, and on a CPU that multiplies it faster than float32."""
+    """Turn the setting into a dtype.
+
+    ``auto`` is bfloat16 on a GPU and on a CPU that multiplies bfloat16 faster than float32, else
+    float32.
+    """
     if name != "auto":
-        return {
-            "float32": torch.float32,
-            "bfloat16": torch.bfloat16,
-            "float16": torch.float16,
-        }[name]
+        return DTYPES[name]
     return torch.bfloat16 if device.type == "cuda" or bfloat16_pays() else torch.float32
+
+
+def _count_half_the_cores() -> int:
+    """Return half of the cores, because the engine computes on the same cores.
+
+    OpenMP's threads wait for each other at every operator. If the engine occupies the core of one
+    thread, all of them wait for its time slice each time (docs/performance.md).
+    """
+    return max(1, len(os.sched_getaffinity(0)) // 2)

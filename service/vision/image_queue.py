@@ -1,6 +1,12 @@
-"""Images on their way to the encoder: admission, deduplication, the batch to take next, the cache.
+"""The queue of images for the encoder: admission, deduplication, the next batch, the cache.
 
-Only bookkeeping: no thread is started and nothing is computed here. All state is behind one lock.
+The queue only does bookkeeping: it starts no thread and computes nothing. One lock guards all
+state, so any thread may call it. Three kinds of threads do:
+
+* a request's thread calls :meth:`ImageQueue.enter`;
+* a decoding thread then calls :meth:`ImageQueue.add_pixels` or :meth:`ImageQueue.fail_decoding`;
+* the encoding thread calls :meth:`ImageQueue.take_batch`, and :meth:`ImageQueue.finish` or
+  :meth:`ImageQueue.fail` for each job.
 """
 
 import threading
@@ -13,45 +19,20 @@ from cachetools import LRUCache
 from torch import Tensor
 
 from service.errors import EncoderNotReadyError, EncoderOverloadedError
-from service.settings import MEBIBYTE, Settings
 from service.vision import metrics
 from service.vision.encoded_image import EncodedImage
-
-
-@dataclass(frozen=True)
-class EncodingLimits:
-    """How much is batched, queued and kept.
-
-    Attributes:
-        max_batch: Images in one batch at most.
-        max_wait: Seconds that images which arrived while the encoder was busy may wait for more to
-            join their batch. An idle encoder starts at once.
-        max_queue: Images admitted and not yet in a batch at most.
-        cache_bytes: Size of the kept embeddings.
-        decode_threads: Images decoded at the same time.
-    """
-
-    max_batch: int = 16
-    max_wait: float = 0.0
-    max_queue: int = 256
-    cache_bytes: int = 256 << 20
-    decode_threads: int = 2
-
-    @classmethod
-    def from_settings(cls, settings: Settings) -> "EncodingLimits":
-        """The limits that the operator's settings describe."""
-        return cls(
-            max_batch=settings.encoder_max_batch,
-            max_wait=settings.encoder_max_wait_ms / 1000,
-            max_queue=settings.encoder_queue,
-            cache_bytes=settings.embedding_cache_mb * MEBIBYTE,
-            decode_threads=settings.decode_threads,
-        )
+from service.vision.limits import EncodingLimits
 
 
 @dataclass(eq=False)
 class Job:
-    """One image being encoded for everybody who waits for it."""
+    """The encoding of one image, for all requests that wait for it.
+
+    Attributes:
+        waiters: One future per request.
+        pixels: ``[image_size, image_size, 3]`` uint8; None until the image is decoded.
+        ready_at: Monotonic time in seconds at which the pixels were added.
+    """
 
     digest: str
     waiters: list["Future[EncodedImage]"] = field(default_factory=list)
@@ -60,7 +41,12 @@ class Job:
 
 
 class ImageQueue:
-    """See the module's text."""
+    """The queue, the jobs of all stages, and the cache of embeddings.
+
+    Attributes:
+        seconds_per_image: Duration of the last batch divided by its size; the encoding thread sets
+            it.
+    """
 
     def __init__(self, limits: EncodingLimits) -> None:
         self._limits = limits
@@ -74,23 +60,28 @@ class ImageQueue:
         self._open = True
         self.seconds_per_image = 0.0
 
+    @property
+    def seconds_to_empty(self) -> float:
+        """Estimated seconds to encode all queued images, at the speed of the last batch."""
+        return self._queued * self.seconds_per_image
+
     def enter(self, digest: str) -> "tuple[Future[EncodedImage], Job | None]":
-        """Ask for an image's embeddings.
+        """Ask for the embeddings of an image.
 
         Returns:
-            A future, and the job if the caller must now provide the pixels.
+            The future, and a job if the caller must have the image decoded.
 
         Raises:
             EncoderNotReadyError: the queue is closed.
-            EncoderOverloadedError: it is full.
+            EncoderOverloadedError: the queue is full.
         """
         waiter: Future[EncodedImage] = Future()
         with self._changed:
             if not self._open:
                 raise EncoderNotReadyError("The vision encoder is not ready.")
-            if (kept := self._cache.get(digest)) is not None:
+            if (cached := self._cache.get(digest)) is not None:
                 metrics.IMAGES.labels("cached").inc()
-                waiter.set_result(kept)
+                waiter.set_result(cached)
                 return waiter, None
             if (job := self._jobs.get(digest)) is not None:
                 metrics.IMAGES.labels("deduplicated").inc()
@@ -103,43 +94,38 @@ class ImageQueue:
             self._count_queued(+1)
             return waiter, job
 
-    @property
-    def seconds_to_empty(self) -> float:
-        """How long what is queued now will take, by the last batch's speed."""
-        return self._queued * self.seconds_per_image
-
-    def pixels_ready(self, job: Job, pixels: Tensor) -> None:
-        """The job can join a batch."""
+    def add_pixels(self, job: Job, pixels: Tensor) -> None:
+        """Add the decoded image, so that the job can join a batch."""
         with self._changed:
             job.pixels, job.ready_at = pixels, monotonic()
             self._ready.append(job)
             self._changed.notify_all()
 
-    def pixels_failed(self, job: Job, error: Exception) -> None:
-        """There are no pixels: everybody who waits gets ``error``."""
+    def fail_decoding(self, job: Job, error: Exception) -> None:
+        """Remove a job whose image cannot be decoded, and give ``error`` to its waiters."""
         with self._changed:
             self._count_queued(-1)
         self.fail(job, error)
 
     def drop_if_abandoned(self, job: Job) -> bool:
-        """Forget a queued job that nobody waits for any more; says whether it did."""
+        """Drop a queued job if all its waiters are cancelled; return whether it was dropped."""
         with self._changed:
             return self._drop_if_abandoned(job)
 
     def take_batch(self) -> list[Job]:
-        """Wait for ready jobs and take up to ``max_batch``; empty only after :meth:`close`."""
+        """Wait for decoded jobs and take up to ``max_batch``. Empty only after :meth:`close`."""
         with self._changed:
             batch: list[Job] = []
             while self._open and not batch:
                 if self._ready:
-                    self._wait_to_fill()
+                    self._wait_for_full_batch()
                 else:
                     self._changed.wait_for(lambda: self._ready or not self._open)
                 batch = self._take_ready()
             return batch
 
     def finish(self, job: Job, image: EncodedImage) -> None:
-        """Keep the embeddings and hand them to everybody who waits."""
+        """Cache the embeddings and give them to all waiters."""
         with self._changed:
             self._jobs.pop(job.digest, None)
             if image.embeddings.nbytes <= self._limits.cache_bytes:
@@ -151,7 +137,7 @@ class ImageQueue:
                 waiter.set_result(image)
 
     def fail(self, job: Job, error: Exception) -> None:
-        """Hand ``error`` to everybody who waits."""
+        """Give ``error`` to all waiters."""
         with self._changed:
             self._jobs.pop(job.digest, None)
         metrics.IMAGES.labels("failed").inc()
@@ -160,7 +146,7 @@ class ImageQueue:
                 waiter.set_exception(error)
 
     def close(self) -> None:
-        """Refuse new images and fail those that are not in a batch. Idempotent."""
+        """Refuse new images and fail all jobs that are not in a batch. Idempotent."""
         with self._changed:
             self._open = False
             queued = [
@@ -172,7 +158,10 @@ class ImageQueue:
         for job in queued:
             self.fail(job, EncoderNotReadyError("The service is shutting down."))
 
-    def _wait_to_fill(self) -> None:
+    # The methods below expect the caller to hold the lock.
+
+    def _wait_for_full_batch(self) -> None:
+        """Wait until the batch is full or its first image has waited for ``max_wait``."""
         deadline = self._ready[0].ready_at + self._limits.max_wait
         while (
             self._open

@@ -1,4 +1,4 @@
-"""The encoder as one torch module, composed from transformers' BLIP-2 parts."""
+"""The vision encoder as one torch module, made of transformers' BLIP-2 modules."""
 
 import torch
 from torch import Tensor, nn
@@ -7,13 +7,13 @@ from transformers import Blip2QFormerConfig, Blip2QFormerModel, Blip2VisionConfi
 from service.families import PATCHES_PER_TOKEN
 from service.model_folder.vision_config import QFormerShape, VisionConfig
 
-# CLIP's pixel statistics, which EVA and BLIP-2 keep (Radford et al. 2021).
+# CLIP's pixel statistics (Radford et al. 2021), which EVA and BLIP-2 use too.
 PIXEL_MEAN = (0.48145466, 0.4578275, 0.40821073)
 PIXEL_STD = (0.26862954, 0.26130258, 0.27577711)
 
 
 class Float32LayerNorm(nn.LayerNorm):
-    """Layer norm computed in float32 whatever the model's dtype, as the original's ln_vision is."""
+    """Layer norm that computes in float32 for any dtype, as the original's ln_vision does."""
 
     def forward(self, features: Tensor) -> Tensor:
         normalised = nn.functional.layer_norm(
@@ -32,8 +32,8 @@ class VisionEncoder(nn.Module):
     def __init__(self, config: VisionConfig) -> None:
         super().__init__()
         self.config = config
-        self.vit = Blip2VisionModel(_vit_config(config))
-        # ln_vision stands outside: transformers would give it the blocks' epsilon.
+        self.vit = Blip2VisionModel(_make_vit_config(config))
+        # transformers would give this norm the epsilon of the blocks, so ln_vision replaces it.
         self.vit.post_layernorm = nn.Identity()
         self.ln_vision = Float32LayerNorm(config.vit.hidden_size, eps=config.ln_vision_eps)
         if config.qformer is not None:
@@ -41,14 +41,14 @@ class VisionEncoder(nn.Module):
                 torch.zeros(1, config.qformer.query_tokens, config.qformer.hidden_size)
             )
             self.qformer = Blip2QFormerModel(
-                _qformer_config(config.qformer, config.vit.hidden_size)
+                _make_qformer_config(config.qformer, config.vit.hidden_size)
             )
-        self.projection = _projection(config)
+        self.projection = _make_projection(config)
         self.reset_pixel_statistics()
         self.eval()
 
     def reset_pixel_statistics(self) -> None:
-        """(Re)create the buffers that no file holds; needed after building on the meta device."""
+        """Create the buffers that no file holds; needed again after building on the meta device."""
         self.register_buffer("pixel_mean", torch.tensor(PIXEL_MEAN), persistent=False)
         self.register_buffer("pixel_std", torch.tensor(PIXEL_STD), persistent=False)
 
@@ -64,35 +64,35 @@ class VisionEncoder(nn.Module):
         return self.projection(self.visual_features(pixels))
 
     def visual_features(self, pixels: Tensor) -> Tensor:
-        """Everything before the projection: ``[images, visual_tokens, projection_width]``."""
+        """Compute the projection's input, ``[images, visual_tokens, projection_width]``."""
         patch_features = self.ln_vision(self.vit(self._normalise(pixels)).last_hidden_state)
         if self.config.qformer is None:
             return _group_patches(patch_features[:, 1:])
-        # The Q-Former attends to the class token as well.
+        # The Q-Former also attends to the class token.
         return self.qformer(
             query_embeds=self.query_tokens.expand(len(pixels), -1, -1),
             encoder_hidden_states=patch_features,
         ).last_hidden_state
 
     def _normalise(self, pixels: Tensor) -> Tensor:
-        # Planes first and then in place: a sixth of an encoding on a CPU went into this otherwise.
+        # Permute first, then compute in place: else this takes a sixth of an encoding on a CPU.
         planes = pixels.permute(0, 3, 1, 2).contiguous().float()
         mean, std = self.pixel_mean[:, None, None], self.pixel_std[:, None, None]
         return planes.div_(255).sub_(mean).div_(std).to(self.dtype)
 
     @property
     def dtype(self) -> torch.dtype:
-        """The dtype the weights are held in."""
+        """The dtype of the weights."""
         return self.ln_vision.weight.dtype
 
 
 def _group_patches(patch_features: Tensor) -> Tensor:
-    # Consecutive patches in raster order, not 2x2 neighbourhoods.
+    # The original groups consecutive patches in raster order, not 2x2 neighbourhoods.
     images, patches, width = patch_features.shape
     return patch_features.reshape(images, patches // PATCHES_PER_TOKEN, PATCHES_PER_TOKEN * width)
 
 
-def _projection(config: VisionConfig) -> nn.Module:
+def _make_projection(config: VisionConfig) -> nn.Module:
     first = nn.Linear(config.projection_width, config.hidden_size)
     if config.projection_layers == 1:
         return first
@@ -102,7 +102,7 @@ def _projection(config: VisionConfig) -> nn.Module:
     return nn.Sequential(*layers)
 
 
-def _vit_config(config: VisionConfig) -> Blip2VisionConfig:
+def _make_vit_config(config: VisionConfig) -> Blip2VisionConfig:
     return Blip2VisionConfig(
         **config.vit.model_dump(),
         image_size=config.image_size,
@@ -112,7 +112,7 @@ def _vit_config(config: VisionConfig) -> Blip2VisionConfig:
     )
 
 
-def _qformer_config(shape: QFormerShape, vit_width: int) -> Blip2QFormerConfig:
+def _make_qformer_config(shape: QFormerShape, vit_width: int) -> Blip2QFormerConfig:
     return Blip2QFormerConfig(
         **shape.model_dump(exclude={"query_tokens"}),
         encoder_hidden_size=vit_width,

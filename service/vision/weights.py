@@ -1,7 +1,6 @@
-"""Reading and writing a vision encoder as ``config.json`` + ``model.safetensors``."""
+"""Read and write a vision encoder as ``config.json`` and ``model.safetensors``."""
 
 import os
-from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -15,11 +14,11 @@ from service.vision.model import VisionEncoder
 
 
 def load_vision_encoder(folder: Path, dtype: torch.dtype = torch.float32) -> VisionEncoder:
-    """Load ``folder`` (``vision/`` of a model folder) on the CPU.
+    """Load an encoder from ``folder`` (``vision/`` of a model folder) onto the CPU.
 
     Raises:
-        ModelFolderError: a file is missing or unreadable, or tensors are missing, superfluous or of
-            another shape than ``config.json`` says; all of them are named.
+        ModelFolderError: a file is missing or unreadable, or the tensors do not match
+            ``config.json``. The message names every missing, unexpected or misshapen tensor.
     """
     config = load_vision_config(folder)
     weights = folder / WEIGHTS_FILE
@@ -34,22 +33,22 @@ def load_vision_encoder(folder: Path, dtype: torch.dtype = torch.float32) -> Vis
     _check_tensors(weights, encoder, tensors)
     encoder.load_state_dict(tensors, assign=True)
     encoder.to(dtype)
-    encoder.reset_pixel_statistics()  # after the cast: they stay float32
+    encoder.reset_pixel_statistics()  # after the cast, because they must stay float32
     return encoder.requires_grad_(False)
 
 
 def save_vision_encoder(encoder: VisionEncoder, folder: Path) -> None:
-    """Write ``config.json`` and ``model.safetensors`` into ``folder`` (created)."""
+    """Create ``folder`` and write ``config.json`` and ``model.safetensors`` into it."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.contiguous() for name, tensor in encoder.state_dict().items()}
     save_file(tensors, folder / WEIGHTS_FILE, metadata={"format": "pt"})
-    # safetensors lets only the owner read; in a container another user serves.
-    (folder / WEIGHTS_FILE).chmod(0o666 & ~_umask())
+    # safetensors makes the file readable for its owner only; a container serves as another user.
+    (folder / WEIGHTS_FILE).chmod(0o666 & ~_read_umask())
     (folder / CONFIG_FILE).write_text(encoder.config.model_dump_json(indent=2) + "\n")
 
 
-def _umask() -> int:
-    # It can only be read by setting it.
+def _read_umask() -> int:
+    # The only way to read the umask is to set it.
     umask = os.umask(0o077)
     os.umask(umask)
     return umask
@@ -58,19 +57,15 @@ def _umask() -> int:
 def _check_tensors(file: Path, module: nn.Module, tensors: dict[str, torch.Tensor]) -> None:
     expected = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
     found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    problems = [f"missing: {name}" for name in _sorted(expected.keys() - found.keys())]
-    problems += [f"unexpected: {name}" for name in _sorted(found.keys() - expected.keys())]
+    problems = [f"missing: {name}" for name in sorted(expected.keys() - found.keys())]
+    problems += [f"unexpected: {name}" for name in sorted(found.keys() - expected.keys())]
     problems += [
-        f"{name} is {found[name]}, {CONFIG_FILE} needs {expected[name]}"
-        for name in _sorted(expected.keys() & found.keys())
+        f"{name} is {found[name]}, but {CONFIG_FILE} needs {expected[name]}"
+        for name in sorted(expected.keys() & found.keys())
         if expected[name] != found[name]
     ]
     if problems:
         raise ModelFolderError(
-            f"{file} does not hold the encoder that {CONFIG_FILE} beside it describes:\n  "
+            f"The tensors of {file} do not match {CONFIG_FILE} in the same folder:\n  "
             + "\n  ".join(problems)
         )
-
-
-def _sorted(names: Iterable[str]) -> list[str]:
-    return sorted(names)

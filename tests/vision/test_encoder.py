@@ -1,4 +1,4 @@
-"""The real encoder: its numbers against an independent computation, batches against single images."""
+"""The torch encoder against an independent computation, and batches against single images."""
 
 import math
 
@@ -16,14 +16,14 @@ from service.vision.weights import load_vision_encoder
 Weights = dict[str, Tensor]
 
 
-def images(config: VisionConfig, count: int) -> Tensor:
+def make_images(config: VisionConfig, count: int) -> Tensor:
     generator = torch.Generator().manual_seed(1)
     shape = (count, config.image_size, config.image_size, 3)
     return torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
 
 
 def encode_plainly(weights: Weights, config: VisionConfig, pixels: Tensor) -> Tensor:
-    """One image ``[size, size, 3]`` to ``[visual_tokens, hidden]``, without any module."""
+    """Encode one image ``[size, size, 3]`` to ``[visual_tokens, hidden]`` without modules."""
     scaled = (pixels.permute(2, 0, 1) / 255 - torch.tensor(PIXEL_MEAN)[:, None, None]) / (
         torch.tensor(PIXEL_STD)[:, None, None]
     )
@@ -103,14 +103,14 @@ def norm(weights: Weights, name: str, hidden: Tensor, eps: float) -> Tensor:
 @torch.inference_mode()
 def test_embeddings_equal_a_plain_computation(any_family: ModelFolder) -> None:
     encoder = load_vision_encoder(any_family.vision)
-    pixels = images(encoder.config, 2)
+    pixels = make_images(encoder.config, 2)
     embeddings = encoder(pixels)
     assert embeddings.shape == (2, any_family.index.visual_tokens, encoder.config.hidden_size)
     for image, rows in zip(pixels, embeddings, strict=True):
         expected = encode_plainly(encoder.state_dict(), encoder.config, image)
         assert (rows - expected).norm() / expected.norm() < 1e-5
     difference = (embeddings[0] - embeddings[1]).norm() / embeddings[0].norm()
-    assert difference > 1e-3, "the image must matter"
+    assert difference > 1e-3, "the embeddings must depend on the image"
 
 
 @torch.inference_mode()
@@ -118,24 +118,24 @@ def test_embeddings_equal_a_plain_computation(any_family: ModelFolder) -> None:
 def test_half_precision_stays_close(any_family: ModelFolder, dtype: torch.dtype) -> None:
     exact = load_vision_encoder(any_family.vision)
     half = load_vision_encoder(any_family.vision, dtype)
-    pixels = images(exact.config, 1)
+    pixels = make_images(exact.config, 1)
     expected, found = exact(pixels).flatten(), half(pixels).float().flatten()
     assert torch.cosine_similarity(expected, found, dim=0) > 0.999
     assert half.pixel_mean.dtype == torch.float32
 
 
-def test_a_batch_gives_what_each_image_gives_alone(any_family: ModelFolder) -> None:
+def test_a_batch_gives_the_same_embeddings_as_single_images(any_family: ModelFolder) -> None:
     config = load_vision_config(any_family.vision)
     encoder = TorchEncoder(any_family.vision, config, torch.device("cpu"), torch.float32, [1, 4])
     encoder.startup()
-    pixels = images(config, 3)
+    pixels = make_images(config, 3)
     together = encoder.encode(pixels)
     alone = torch.cat([encoder.encode(pixels[index : index + 1]) for index in range(3)])
     assert torch.allclose(together, alone, atol=1e-5)
 
 
 @pytest.mark.parametrize("size", [225, 14])
-def test_sizes_that_cannot_be_are_refused(size: int) -> None:
+def test_impossible_image_sizes_are_refused(size: int) -> None:
     with pytest.raises(ValueError, match=r"multiple|grouped"):
         VisionConfig(image_size=size, qformer=None)
 
@@ -151,7 +151,7 @@ def test_sizes_that_cannot_be_are_refused(size: int) -> None:
         ("bfloat16", "cpu", False, torch.bfloat16),
     ],
 )
-def test_half_precision_on_a_cpu_only_where_it_is_faster(
+def test_auto_uses_half_precision_on_a_cpu_only_if_it_is_faster(
     monkeypatch: pytest.MonkeyPatch, name: str, device: str, pays: bool, expected: torch.dtype
 ) -> None:
     monkeypatch.setattr("service.vision.encoder.bfloat16_pays", lambda: pays)

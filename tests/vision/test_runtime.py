@@ -1,4 +1,4 @@
-"""The encoding runtime with an encoder that does what it is told."""
+"""The encoding runtime with a fake encoder that a test controls."""
 
 import asyncio
 import threading
@@ -16,8 +16,9 @@ from service.errors import (
     ImageFormatError,
 )
 from service.model_folder.vision_config import QFormerShape, VisionConfig, ViTShape
-from service.vision.image_queue import EncodingLimits
-from service.vision.runtime import FAILURES, EncodingRuntime
+from service.vision.encoding_thread import MAX_FAILURES
+from service.vision.limits import EncodingLimits
+from service.vision.runtime import EncodingRuntime
 
 CONFIG = VisionConfig(
     image_size=14,
@@ -35,7 +36,7 @@ POISON, NAN = 255, 254
 
 
 class FakeEncoder:
-    """Embeds an image as its first pixel; can be held, and fails on poison."""
+    """Embeds an image as its first pixel, waits for ``go``, and fails on poison."""
 
     config = CONFIG
 
@@ -103,28 +104,28 @@ def hold_busy(runtime: EncodingRuntime, encoder: FakeEncoder, value: int = 9) ->
     return future
 
 
-def ready_jobs(runtime: EncodingRuntime, count: int) -> None:
-    """Wait until ``count`` decoded images wait for the next batch."""
+def wait_for_ready(runtime: EncodingRuntime, count: int) -> None:
+    """Block until ``count`` decoded images wait for the next batch."""
     queue = runtime._queue
     with queue._changed:
         assert queue._changed.wait_for(lambda: len(queue._ready) == count, 10)
 
 
-def test_images_that_come_during_an_encoding_share_the_next_batch(make, encoder) -> None:
+def test_images_that_arrive_during_an_encoding_share_the_next_batch(make, encoder) -> None:
     runtime = make(max_batch=8)
     first = hold_busy(runtime, encoder)
     others = [submit(runtime, value) for value in (1, 2, 3)]
-    ready_jobs(runtime, 3)
+    wait_for_ready(runtime, 3)
     encoder.go.set()
     assert [value_of(future) for future in (first, *others)] == [9, 1, 2, 3]
     assert [sorted(batch) for batch in encoder.batches] == [[9], [1, 2, 3]]
 
 
-def test_a_batch_is_never_larger_than_allowed(make, encoder) -> None:
+def test_a_batch_has_at_most_max_batch_images(make, encoder) -> None:
     runtime = make(max_batch=2)
     hold_busy(runtime, encoder)
     futures = [submit(runtime, value) for value in range(5)]
-    ready_jobs(runtime, 5)
+    wait_for_ready(runtime, 5)
     encoder.go.set()
     assert [value_of(future) for future in futures] == [0, 1, 2, 3, 4]
     assert [len(batch) for batch in encoder.batches] == [1, 2, 2, 1]
@@ -135,18 +136,18 @@ def test_an_idle_encoder_does_not_wait(make, encoder) -> None:
     assert value_of(submit(runtime, 1)) == 1
 
 
-def test_after_an_encoding_a_batch_waits_to_fill(make, encoder) -> None:
+def test_after_an_encoding_the_next_batch_waits_for_more_images(make, encoder) -> None:
     runtime = make(max_batch=2, max_wait=3600)
     hold_busy(runtime, encoder)
     early = submit(runtime, 1)
-    ready_jobs(runtime, 1)
+    wait_for_ready(runtime, 1)
     encoder.go.set()
     late = submit(runtime, 2)
     assert [value_of(early), value_of(late)] == [1, 2]
     assert encoder.batches == [[9], [1, 2]]
 
 
-def test_the_same_image_is_encoded_once_for_everybody(make, encoder) -> None:
+def test_the_same_image_is_encoded_once_for_all_waiters(make, encoder) -> None:
     runtime = make()
     hold_busy(runtime, encoder)
     futures = [submit(runtime, 5) for _ in range(10)]
@@ -154,7 +155,7 @@ def test_the_same_image_is_encoded_once_for_everybody(make, encoder) -> None:
     assert {value_of(future) for future in futures} == {5}
     assert encoder.batches == [[9], [5]]
     assert value_of(submit(runtime, 5)) == 5
-    assert encoder.batches == [[9], [5]], "the embeddings are kept"
+    assert encoder.batches == [[9], [5]], "the embeddings are cached"
 
 
 def test_the_cache_is_bounded_in_bytes(make, encoder) -> None:
@@ -179,7 +180,7 @@ def test_a_full_queue_refuses_at_once(make, encoder) -> None:
     accepted = [submit(runtime, value) for value in (1, 2)]
     with pytest.raises(EncoderOverloadedError):
         submit(runtime, 3)
-    assert submit(runtime, 1) is not None, "joining costs nothing and is always possible"
+    assert submit(runtime, 1) is not None, "joining an encoding in progress must always be possible"
     encoder.go.set()
     assert [value_of(future) for future in (held, *accepted)] == [9, 1, 2]
     assert value_of(submit(runtime, 3)) == 3
@@ -189,7 +190,7 @@ def test_a_poisoned_image_fails_alone(make, encoder) -> None:
     runtime = make()
     hold_busy(runtime, encoder)
     good, bad, also_good = submit(runtime, 1), submit(runtime, POISON), submit(runtime, 2)
-    ready_jobs(runtime, 3)
+    wait_for_ready(runtime, 3)
     encoder.go.set()
     assert [value_of(good), value_of(also_good)] == [1, 2]
     with pytest.raises(EncodingError, match="failed on this image") as failure:
@@ -204,7 +205,7 @@ def test_embeddings_that_are_not_finite_are_an_error(make, encoder) -> None:
         value_of(submit(runtime, NAN))
 
 
-def test_an_undecodable_image_fails_everybody_who_waits_and_frees_its_place(make, encoder) -> None:
+def test_an_undecodable_image_fails_all_waiters_and_leaves_the_queue(make, encoder) -> None:
     runtime = make(max_queue=1)
 
     def load() -> Tensor:
@@ -220,7 +221,7 @@ def test_an_abandoned_image_is_dropped_before_its_batch(make, encoder) -> None:
     runtime = make(max_queue=2)
     hold_busy(runtime, encoder)
     abandoned, wanted = submit(runtime, 1), submit(runtime, 2)
-    ready_jobs(runtime, 2)
+    wait_for_ready(runtime, 2)
     assert abandoned.cancel()
     encoder.go.set()
     assert value_of(wanted) == 2
@@ -228,16 +229,16 @@ def test_an_abandoned_image_is_dropped_before_its_batch(make, encoder) -> None:
     assert value_of(submit(runtime, 1)) == 1
 
 
-def test_one_of_several_waiters_may_leave(make, encoder) -> None:
+def test_one_of_several_waiters_may_cancel(make, encoder) -> None:
     runtime = make()
     hold_busy(runtime, encoder)
-    leaver, stayer = submit(runtime, 1), submit(runtime, 1)
-    leaver.cancel()
+    cancelled, other = submit(runtime, 1), submit(runtime, 1)
+    cancelled.cancel()
     encoder.go.set()
-    assert value_of(stayer) == 1
+    assert value_of(other) == 1
 
 
-async def test_what_is_only_decoded_has_its_turn_on_the_decoding_threads(make, encoder) -> None:
+async def test_decoding_without_encoding_waits_for_its_turn(make, encoder) -> None:
     runtime = make(decode_threads=1)
     decoding, go = threading.Event(), threading.Event()
     order: list[str] = []
@@ -267,11 +268,11 @@ async def test_what_is_only_decoded_has_its_turn_on_the_decoding_threads(make, e
         await runtime.on_decoding_thread(lambda: None)
 
 
-async def test_cancelling_a_request_task_gives_up_its_image(make, encoder) -> None:
+async def test_a_cancelled_request_drops_its_image(make, encoder) -> None:
     runtime = make()
     hold_busy(runtime, encoder)
     task = asyncio.create_task(runtime.encode("1", pixels(1)))
-    await asyncio.to_thread(ready_jobs, runtime, 1)
+    await asyncio.to_thread(wait_for_ready, runtime, 1)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -284,7 +285,7 @@ def test_shutdown_finishes_the_batch_and_fails_the_rest(make, encoder) -> None:
     runtime = make()
     held = hold_busy(runtime, encoder)
     waiting = submit(runtime, 1)
-    ready_jobs(runtime, 1)
+    wait_for_ready(runtime, 1)
     with ThreadPoolExecutor(1) as thread:
         stopping = thread.submit(runtime.shutdown)
         with pytest.raises(EncoderNotReadyError):
@@ -299,7 +300,7 @@ def test_shutdown_finishes_the_batch_and_fails_the_rest(make, encoder) -> None:
 
 def test_an_encoder_that_cannot_start_is_not_ready(encoder) -> None:
     def fail() -> None:
-        raise MemoryError("no room")
+        raise MemoryError("out of memory")
 
     encoder.startup = fail  # type: ignore[method-assign]
     runtime = EncodingRuntime(encoder, EncodingLimits())
@@ -308,7 +309,7 @@ def test_an_encoder_that_cannot_start_is_not_ready(encoder) -> None:
     assert not runtime.ready
 
 
-def test_many_threads_and_few_images_agree(make, encoder) -> None:
+def test_many_threads_that_submit_few_images_get_the_right_results(make, encoder) -> None:
     runtime = make(max_batch=4, cache_bytes=100)
     values = [index % 7 for index in range(300)]
     with ThreadPoolExecutor(16) as threads:
@@ -317,7 +318,7 @@ def test_many_threads_and_few_images_agree(make, encoder) -> None:
     assert all(len(batch) == len(set(batch)) for batch in encoder.batches)
 
 
-def test_an_encoder_that_fails_on_every_image_is_given_up_and_says_why(
+def test_an_encoder_that_fails_on_every_image_is_reported_as_failed(
     make, encoder, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(_: Tensor) -> Tensor:
@@ -325,7 +326,7 @@ def test_an_encoder_that_fails_on_every_image_is_given_up_and_says_why(
 
     runtime = make()
     encoder.encode = broken
-    for number in range(FAILURES):
+    for number in range(MAX_FAILURES):
         assert runtime.ready
         with pytest.raises(EncodingError):
             value_of(submit(runtime, number))
@@ -337,32 +338,32 @@ def test_an_encoder_that_fails_on_every_image_is_given_up_and_says_why(
     assert "illegal memory access" in caplog.text
 
 
-def test_images_that_cannot_be_encoded_do_not_condemn_the_encoder(make, encoder) -> None:
+def test_images_that_cannot_be_encoded_do_not_fail_the_encoder(make, encoder) -> None:
     runtime = make()
-    for number in range(2 * FAILURES):
+    for number in range(2 * MAX_FAILURES):
         with pytest.raises(EncodingError):
             value_of(submit(runtime, POISON, f"poison {number}"))
     assert value_of(submit(runtime, 1)) == 1
     assert not runtime.failed
 
 
-def test_damaged_images_do_not_count(make, encoder) -> None:
+def test_damaged_images_do_not_count_as_encoder_failures(make, encoder) -> None:
     runtime = make()
 
     def load() -> Tensor:
         raise ImageFormatError("broken")
 
-    encoder.encode = lambda _: pytest.fail("nothing is there to encode")
-    for number in range(2 * FAILURES):
+    encoder.encode = lambda _: pytest.fail("the encoder was called")
+    for number in range(2 * MAX_FAILURES):
         with pytest.raises(ImageFormatError):
             runtime.submit(f"damaged {number}", load).result(10)
     assert not runtime.failed
 
 
-def test_what_cannot_be_copied_fails_and_the_next_is_encoded(make, encoder) -> None:
+def test_after_a_failed_copy_the_next_image_is_encoded(make, encoder) -> None:
     class Uncopyable(Tensor):
         def clone(self) -> Tensor:
-            raise MemoryError("no room for a copy")
+            raise MemoryError("out of memory")
 
     def encode(pixels: Tensor) -> Tensor:
         encoder.encode = FakeEncoder.encode.__get__(encoder)
@@ -375,11 +376,11 @@ def test_what_cannot_be_copied_fails_and_the_next_is_encoded(make, encoder) -> N
     assert value_of(submit(runtime, 2)) == 2
 
 
-def test_a_thread_that_has_ended_is_a_failure_and_nobody_waits_for_it(make, encoder) -> None:
+def test_a_crashed_encoding_thread_is_a_failure_and_leaves_no_waiter(make, encoder) -> None:
     runtime = make()
     held = hold_busy(runtime, encoder)
     waiting = submit(runtime, 1)
-    ready_jobs(runtime, 1)
+    wait_for_ready(runtime, 1)
     runtime._queue.take_batch = lambda: 1 / 0
     encoder.go.set()
     assert value_of(held) == 9
@@ -390,7 +391,7 @@ def test_a_thread_that_has_ended_is_a_failure_and_nobody_waits_for_it(make, enco
     assert not runtime.ready
 
 
-def test_a_runtime_that_was_shut_down_has_not_failed(make) -> None:
+def test_a_runtime_has_not_failed_after_shutdown(make) -> None:
     runtime = make()
     runtime.shutdown()
     assert not runtime.failed

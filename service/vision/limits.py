@@ -1,0 +1,36 @@
+"""The limits of batching, queueing, caching and decoding."""
+
+from dataclasses import dataclass
+
+from service.settings import MEBIBYTE, Settings
+
+
+@dataclass(frozen=True)
+class EncodingLimits:
+    """The limits.
+
+    Attributes:
+        max_batch: The most images in one batch.
+        max_wait: Seconds that images which arrived during an encoding may wait for more images to
+            join their batch. An idle encoder starts at once.
+        max_queue: The most images that are admitted but not yet in a batch.
+        cache_bytes: The most bytes of cached embeddings.
+        decode_threads: Images that are decoded at once.
+    """
+
+    max_batch: int = 16
+    max_wait: float = 0.0
+    max_queue: int = 256
+    cache_bytes: int = 256 << 20
+    decode_threads: int = 2
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> "EncodingLimits":
+        """Read the limits from the settings."""
+        return cls(
+            max_batch=settings.encoder_max_batch,
+            max_wait=settings.encoder_max_wait_ms / 1000,
+            max_queue=settings.encoder_queue,
+            cache_bytes=settings.embedding_cache_mb * MEBIBYTE,
+            decode_threads=settings.decode_threads,
+        )
