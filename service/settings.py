@@ -1,4 +1,4 @@
-"""Every setting of the service itself; vLLM's are its own flags, passed through.
+"""All settings of the service itself; vLLM's flags are passed through and are not listed here.
 
 Precedence: command line over environment (``MINIGPT4_*``) over a TOML file over default.
 """
@@ -23,14 +23,14 @@ LogFormat = Literal["text", "json"]
 
 MEBIBYTE = 1 << 20
 
-# Kubernetes puts these into every container beside a Service named minigpt4 or minigpt4-*.
+# Kubernetes sets these variables in every container if a Service is named minigpt4 or minigpt4-*.
 SERVICE_LINK = re.compile(
     r".*_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)"
 )
 
 
 class Settings(BaseSettings):
-    """Frozen; unknown keys are refused. Each description gives the unit and the default's reason."""
+    """The settings, which are frozen. A description gives the unit and the default's reason."""
 
     model_config = SettingsConfigDict(
         env_prefix="MINIGPT4_", extra="forbid", frozen=True, use_attribute_docstrings=True
@@ -40,91 +40,99 @@ class Settings(BaseSettings):
     """Model folder, or the name of a model that comes with the service."""
 
     cache_dir: Path = Path("~/.cache/minigpt4-service").expanduser()
-    """Folder for models that the service writes itself (`tiny`)."""
+    """Folder in which the service stores the models that it makes itself (`tiny`)."""
 
     log_format: LogFormat = "text"
-    """`text` for people, `json` for collectors; vLLM's own lines follow it."""
+    """`text` for people, `json` for log collectors. vLLM's lines have the same format."""
 
     api_keys_file: Path | None = None
-    """File of names and hashes of API keys (`minigpt4-service keys add NAME FILE`), read again when it
-    changes. Without one, and without `--api-key`, no key is asked for."""
+    """File with the names and hashes of the API keys (`minigpt4-service keys add NAME FILE`). The
+    service reads the file again when it changes. Without this file and without `--api-key`,
+    requests need no key."""
 
     isolate_keys: bool = False
-    """Whether each API key has caches of its own, so that nobody can tell by an answer's timing what
-    another key has asked. Costs hits where keys ask about the same images."""
+    """Whether each API key has its own caches, so that response times do not reveal what the users
+    of another key asked. Costs cache hits if several keys ask about the same images."""
 
     request_max_seconds: float = Field(600.0, gt=0)
-    """Seconds a request may take, its stream included; the header `X-Request-Timeout` may shorten it.
-    OpenAI's clients give up after 600."""
+    """Seconds that a request may take, including its stream. The header `X-Request-Timeout` may set
+    a shorter time. OpenAI's clients give up after 600."""
 
     request_max_bytes: PositiveInt = 64 * MEBIBYTE
-    """Size of a request's body, in bytes, at most; a few large images in base64 fit."""
+    """Maximum size of a request's body, in bytes. The default fits a few large images in base64."""
 
     request_bodies_mb: PositiveInt = 512
-    """Mebibytes of the bodies of all requests under way, at most; beyond it 503 with Retry-After. Parsing
-    and decoding take up to four times that. One body of the largest size always fits."""
+    """Maximum size of the bodies of all requests in progress, in mebibytes; beyond it the service
+    answers 503 with Retry-After. Parsing and decoding take up to four times as much memory. One
+    body of `request_max_bytes` always fits."""
 
     images_per_prompt: PositiveInt = 8
-    """Images in one request's whole conversation, at most; each takes 32 to 256 tokens of context."""
+    """Maximum number of images in the whole conversation of one request. Each takes 32 to 256
+    tokens of the context."""
 
     image_max_bytes: PositiveInt = 20 * MEBIBYTE
-    """Encoded size of an image, in bytes, at most. OpenAI's own limit is of this order."""
+    """Maximum size of an image file, in bytes. OpenAI's own limit is of the same order."""
 
     image_max_pixels: PositiveInt = 50_000_000
-    """Width times height, in pixels, at most, checked before decoding; a 50-megapixel camera fits."""
+    """Maximum width times height of an image, in pixels, checked before decoding. The default fits
+    a 50-megapixel camera."""
 
     image_fetch_timeout: float = Field(5.0, gt=0)
-    """Seconds for fetching an image from a URL, redirects included."""
+    """Seconds to fetch an image from a URL, including redirects."""
 
     image_allowed_hosts: frozenset[str] = frozenset()
-    """Hosts that image URLs may name (a JSON list); empty allows every public host."""
+    """Hosts that image URLs may name (a JSON list). Empty allows every public host."""
 
     image_allow_private_addresses: bool = False
     """Whether image URLs may lead to loopback, private and other non-public addresses."""
 
     encoder_device: str = "auto"
-    """`auto` (the first GPU, else the CPU), `cpu`, `cuda` or `cuda:N`."""
+    """`auto` (the first GPU, or the CPU without one), `cpu`, `cuda` or `cuda:N`."""
 
     encoder_dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """Weights of the vision encoder; `auto` is float32 with `--dtype float32`, else bfloat16 on a GPU
-    and on a CPU that multiplies it faster."""
+    """Number format of the vision encoder's weights. `auto` is float32 with `--dtype float32`.
+    Otherwise it is bfloat16 on a GPU, and on a CPU the faster of bfloat16 and float32."""
 
     encoder_threads: int = Field(0, ge=0)
-    """CPU threads of one encoding; 0 takes half of the cores, as the engine needs the others."""
+    """CPU threads of one encoding. 0 means half of the cores, as the engine needs the others."""
 
     encoder_max_batch: PositiveInt = 16
-    """Images encoded together at most, across requests."""
+    """Maximum number of images in one batch. Images of different requests share a batch."""
 
     encoder_max_wait_ms: float = Field(0.0, ge=0)
-    """Milliseconds that images which arrived during an encoding may wait for more; an idle encoder
-    never waits. 0, as whatever came during an encoding already fills the next batch."""
+    """Milliseconds that images which arrived during an encoding may wait for more images. An idle
+    encoder starts at once. The default is 0, because the images that arrive during an encoding
+    already form the next batch."""
 
     encoder_queue: PositiveInt = 256
-    """Images waiting for the encoder at most, over all requests; beyond it 503 with Retry-After."""
+    """Maximum number of images, over all requests, that wait for the encoder; beyond it the service
+    answers 503 with Retry-After."""
 
     embedding_cache_mb: int = Field(256, ge=0)
-    """Mebibytes of embeddings kept for images that come again; a 7B image takes 0.5 (float32)."""
+    """Mebibytes of cached embeddings, for images that are sent again. With a 7B model, an image
+    takes 0.5 (float32)."""
 
     decode_threads: PositiveInt = 2
-    """Images decoded at the same time, uploads among them; each may take image_max_pixels times
-    16 bytes (WebP; 4 to 10 in other formats)."""
+    """Images that are decoded at once, including uploads. Each may take `image_max_pixels` times 16
+    bytes (WebP; 4 to 10 bytes in other formats)."""
 
     files_dir: Path | None = None
-    """Folder of uploaded files; without one, `files` in cache_dir. Mount a volume to keep them."""
+    """Folder of the uploaded files. Without it, they are in `files` below `cache_dir`. Mount a
+    volume to keep them."""
 
     files_mb: int = Field(1024, ge=0)
-    """Mebibytes of uploaded files of each API key (of all clients, where there are no keys) at most;
-    0 turns `/v1/files` off."""
+    """Maximum size of the uploaded files of each API key, or of all clients if there are no keys,
+    in mebibytes. 0 turns `/v1/files` off."""
 
     files_max_hours: float = Field(720.0, gt=0)
-    """Hours after which an uploaded file is gone at the latest; a client may ask for less."""
+    """Hours after which an uploaded file expires at the latest. A client may set a shorter time."""
 
     image_embeddings_input: bool = False
-    """Whether chats may bring embeddings in an image's place (`image_embeds` parts). Off by default: a
-    client that sends embeddings can make the model see what no image shows."""
+    """Whether a chat may contain embeddings in place of an image (`image_embeds` parts). Off by
+    default: a client that sends embeddings can make the model see things that no image shows."""
 
     page: bool = True
-    """Whether `/` serves the page to try the service in a browser."""
+    """Whether `/` serves a page to try the service in a browser."""
 
     @classmethod
     def settings_customise_sources(
@@ -135,36 +143,39 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Init values are the command line's; there is no .env and no secrets folder."""
+        """Order the sources: the command line (init values), the environment, the TOML file."""
         toml = TomlConfigSettingsSource(settings_cls)
         return init_settings, env_settings, toml
 
     @property
     def bodies_max_bytes(self) -> int:
-        """Size of all bodies under way at most."""
+        """The most bytes of the bodies of all requests in progress."""
         return max(self.request_bodies_mb * MEBIBYTE, self.request_max_bytes)
 
     @property
     def files_root(self) -> Path:
-        """Where uploaded files are."""
+        """Folder of the uploaded files."""
         return self.files_dir or self.cache_dir / "files"
 
 
 def load_settings(file: Path | None = None, **command_line: Any) -> Settings:
-    """Settings from all sources; raises :class:`SettingsError` naming each wrong one.
+    """Read the settings from all sources.
 
     Args:
         file: TOML file.
-        command_line: Values given as flags.
+        command_line: Values of the flags.
+
+    Raises:
+        SettingsError: names each setting that is wrong.
     """
 
     class FromFile(Settings):
         model_config = SettingsConfigDict(toml_file=file)
 
     if file is not None and not file.is_file():
-        raise SettingsError(f"Settings file {file} is not there.")
-    if unknown := _unknown_in(os.environ):
-        raise SettingsError(f"Settings: unknown in the environment: {', '.join(sorted(unknown))}")
+        raise SettingsError(f"The settings file {file} does not exist.")
+    if unknown := _find_unknown(os.environ):
+        raise SettingsError(f"Unknown settings in the environment: {', '.join(sorted(unknown))}")
     try:
         return FromFile(**command_line)
     except ValidationError as error:
@@ -176,7 +187,7 @@ def load_settings(file: Path | None = None, **command_line: Any) -> Settings:
         raise SettingsError(f"Settings file {file}: {error}") from None
 
 
-def _unknown_in(environment: Iterable[str]) -> set[str]:
+def _find_unknown(environment: Iterable[str]) -> set[str]:
     known = {f"MINIGPT4_{name.upper()}" for name in Settings.model_fields}
     return {
         name

@@ -1,4 +1,4 @@
-"""Settings: their precedence, their refusals, and that the README tells of each."""
+"""Settings: their precedence, wrong values, and their table in the README."""
 
 from pathlib import Path
 
@@ -34,7 +34,7 @@ def test_unknown_keys_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         load_settings()
 
 
-def test_a_kubernetes_service_of_the_same_name_does_no_harm(
+def test_variables_of_a_kubernetes_service_are_not_settings(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("MINIGPT4_SERVICE_HOST", "10.0.0.1")
@@ -50,15 +50,15 @@ def test_values_out_of_range_are_refused() -> None:
         load_settings(encoder_queue="0")
 
 
-def test_a_file_that_is_no_toml_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_not_toml_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "settings.toml"
     file.write_text("encoder_queue: 1")
     with pytest.raises(SettingsError, match=str(file)):
         load_settings(file)
 
 
-def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=r"absent\.toml is not there"):
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"absent\.toml does not exist"):
         load_settings(tmp_path / "absent.toml")
 
 

@@ -22,7 +22,7 @@ from service.files.sweep import UNFINISHED, has_expired, sweep
 from service.settings import MEBIBYTE, Settings
 
 MAX_FILES = 10_000
-"""The most files of one owner. Listing them takes less than a second."""
+"""Maximum number of files of one owner. Listing them takes less than a second."""
 
 DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -34,8 +34,8 @@ class StoreLimits:
     """Quota of one owner, and the longest lifetime of a file.
 
     Attributes:
-        owner_bytes: The most bytes of all files of one owner.
-        owner_files: The most files of one owner.
+        owner_bytes: Maximum size of all files of one owner, in bytes.
+        owner_files: Maximum number of files of one owner.
         max_age: Seconds after which a file expires at the latest.
     """
 

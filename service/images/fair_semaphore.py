@@ -13,7 +13,7 @@ class FairSemaphore:
 
     Args:
         total: Number of slots.
-        share: The most slots that one name may hold. The empty name may hold all of them.
+        share: Maximum number of slots that one name may hold. The empty name may hold all of them.
     """
 
     def __init__(self, total: int, share: int) -> None:

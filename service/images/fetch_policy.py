@@ -11,7 +11,7 @@ class FetchPolicy:
 
     Attributes:
         timeout: Seconds for one fetch: the wait for a slot, DNS, redirects and the whole body.
-        max_bytes: The most bytes of an image; also for data URIs.
+        max_bytes: Maximum size of an image, in bytes; also for data URIs.
         allowed_hosts: If not empty, the only hosts that a URL may name.
         allow_private_addresses: Whether the service may connect to loopback, private and other
             non-public addresses. Off by default, so that a client cannot read the operator's

@@ -10,11 +10,11 @@ class EncodingLimits:
     """The limits.
 
     Attributes:
-        max_batch: The most images in one batch.
+        max_batch: Maximum number of images in one batch.
         max_wait: Seconds that images which arrived during an encoding may wait for more images to
             join their batch. An idle encoder starts at once.
-        max_queue: The most images that are admitted but not yet in a batch.
-        cache_bytes: The most bytes of cached embeddings.
+        max_queue: Maximum number of images that are admitted but not yet in a batch.
+        cache_bytes: Maximum size of the cached embeddings, in bytes.
         decode_threads: Images that are decoded at once.
     """
 
