@@ -1,4 +1,4 @@
-"""The published members of the MiniGPT-4 family: what differs between them, as data.
+"""The published model families of MiniGPT-4 and how they differ, as data.
 
 Sources: the paper (Zhu et al. 2023, arXiv:2304.10592, section 3), MiniGPT-v2
 (Chen et al. 2023, arXiv:2310.09478) and the behaviour of the authors' released code.
@@ -8,19 +8,20 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 FamilyName = Literal["minigpt4-vicuna", "minigpt4-llama2", "minigpt-v2"]
-IMAGE_TOKEN: Final = "<ImageHere>"  # noqa: S105 - the placeholder's name in the original's prompts
+IMAGE_TOKEN: Final = "<ImageHere>"  # noqa: S105 - the placeholder in the original's prompts
 
 
 @dataclass(frozen=True)
 class Family:
-    """What is fixed for every checkpoint of one family.
+    """Properties that all checkpoints of a family share.
 
     Attributes:
         name: Key in ``model_index.json`` and on the command line.
-        image_size: Side of the square image the encoder sees, in pixels.
-        uses_qformer: Whether a Q-Former's query tokens, or groups of patch features, are projected.
-        chat_template: File name below ``service/prompt/templates``.
-        stop: Strings that end an answer besides the end-of-sequence token.
+        image_size: Side of the encoder's square input, in pixels.
+        uses_qformer: Whether the projection reads the query tokens of a Q-Former. If not, it reads
+            groups of patch features.
+        chat_template: Name of a file in ``service/prompt/templates``.
+        stop: Strings that end an answer, in addition to the end-of-sequence token.
     """
 
     name: FamilyName
@@ -40,17 +41,17 @@ FAMILIES: dict[str, Family] = {
 }
 
 QUERY_TOKENS = 32
-"""Visual tokens of a Q-Former family: one per query token."""
+"""Visual tokens of an image in a family with a Q-Former: one per query token."""
 
 PATCHES_PER_TOKEN = 4
-"""Neighbouring patch features (raster order) that one visual token concatenates, without a Q-Former."""
+"""Consecutive patch features (raster order) in one visual token of a family without a Q-Former."""
 
 DEFAULT_SAMPLING: dict[str, float] = {
     "temperature": 1.0,
     "top_p": 0.9,
     "repetition_penalty": 1.05,
 }
-"""The original demo's sampling, used where a request does not say otherwise."""
+"""The original demo's sampling, used for values that a request does not set."""
 
 DEFAULT_MAX_TOKENS = 300
-"""The original demo's answer length in tokens, used where a request does not say otherwise."""
+"""The original demo's maximum answer length in tokens, used if a request does not set one."""

@@ -1,4 +1,4 @@
-"""An image's source to its projected embeddings: read, decode, encode."""
+"""Turn an image's source into its projected embeddings: read, decode, encode."""
 
 import asyncio
 from hashlib import blake2b
@@ -18,11 +18,13 @@ from service.vision.shared import shared_runtime, shared_settings
 
 
 async def encode_source(url: str) -> EncodedImage:
-    """The embeddings of the image that ``url`` stands for.
+    """Return the embeddings of the image behind ``url``.
+
+    Runs on the event loop; disk access, decoding and encoding run on threads.
 
     Args:
-        url: A data URI, an http(s) address, an uploaded file's id, or embeddings as
-            :mod:`service.embeddings.wire` writes them.
+        url: A data URI, an http(s) URL, the id of an uploaded file, or embeddings in the format of
+            :mod:`service.embeddings.wire`.
 
     Raises:
         ImageError, EncoderOverloadedError, EncoderNotReadyError, EncodingError, StorageError.
@@ -30,9 +32,9 @@ async def encode_source(url: str) -> EncodedImage:
     settings = shared_settings()
     salt = current_request().tenant if settings.isolate_keys else ""
     if is_embeddings_uri(url):
-        return _received(url, settings, salt)
+        return _read_embeddings(url, settings, salt)
     with span("image.fetch"):
-        data = await _read(url, settings)
+        data = await _read_image(url, settings)
     runtime = shared_runtime()
     size, max_pixels = runtime.config.image_size, settings.image_max_pixels
     with span("image.encode"):
@@ -41,14 +43,14 @@ async def encode_source(url: str) -> EncodedImage:
         )
 
 
-async def _read(url: str, settings: Settings) -> bytes:
+async def _read_image(url: str, settings: Settings) -> bytes:
     if url.startswith(FILE_PREFIX):
         store = FileStore(settings.files_root, StoreLimits.from_settings(settings))
         return await asyncio.to_thread(store.read, current_request().tenant, url)
     return await read_source(url, FetchPolicy.from_settings(settings), current_request().tenant)
 
 
-def _received(url: str, settings: Settings, salt: str) -> EncodedImage:
+def _read_embeddings(url: str, settings: Settings, salt: str) -> EncodedImage:
     if not settings.image_embeddings_input:
         raise ImageEmbeddingsError(NO_EMBEDDINGS)
     config = shared_runtime().config
@@ -57,10 +59,9 @@ def _received(url: str, settings: Settings, salt: str) -> EncodedImage:
 
 
 def content_digest(data: bytes, salt: str = "") -> str:
-    """Identity of an encoded file's content. Cryptographic: nobody can make two images collide.
+    """Hash the bytes of an image file, cryptographically, so that clients cannot make collisions.
 
     Args:
-        salt: Where not empty, the digest is equal only to those of the same salt, in every cache that
-            is keyed by it.
+        salt: Digests with different salts differ, so each salt has its own entries in all caches.
     """
     return blake2b(data, digest_size=32, key=blake2b(salt.encode()).digest()).hexdigest()

@@ -1,5 +1,5 @@
-"""What operators see of the process: log lines, captured output, trace spans.
+"""Log lines, captured output and trace spans of a process.
 
-Any folder above may import it. Nothing here knows requests, models or vLLM; metrics stand beside the code
-that they count.
+Any folder of a higher layer may import it. Nothing here knows requests, models or vLLM. Metrics are
+defined beside the code that they measure.
 """

@@ -1,6 +1,6 @@
-"""Log lines of the service itself, as text for a person or as JSON for a collector.
+"""The service's log lines, as text for people or as JSON for log collectors.
 
-vLLM writes its own with its ``--logging-config``; ``serve`` gives both the same format.
+vLLM writes its own lines; ``serve`` gives both the same format.
 """
 
 import logging
@@ -15,13 +15,15 @@ ROOT = "service"
 ACCESS = "service.access"
 
 JSON_FIELDS = "%(asctime)s %(levelname)s %(name)s %(message)s"
-"""Named as vLLM's JSON lines name them."""
+"""The same field names as in vLLM's JSON lines."""
 
 
 def configure_logs(log_format: LogFormat, stream: TextIO | None = None) -> None:
-    """Send everything below ``service`` to ``stream`` (standard error) in ``log_format``. Idempotent."""
+    """Send the lines of all ``service`` loggers to ``stream`` (standard error). Idempotent."""
     handler = _Handler(stream or sys.stderr)
-    handler.setFormatter(_json() if log_format == "json" else _Text("%(message)s"))
+    handler.setFormatter(
+        _JsonWithFields(JSON_FIELDS) if log_format == "json" else _TextWithFields("%(message)s")
+    )
     logger = logging.getLogger(ROOT)
     logger.handlers = [handler]
     logger.setLevel(logging.INFO)
@@ -29,20 +31,20 @@ def configure_logs(log_format: LogFormat, stream: TextIO | None = None) -> None:
 
 
 def vllm_logging_flags(log_format: LogFormat) -> list[str]:
-    """Flags that make vLLM's and uvicorn's lines fit."""
+    """Return the vLLM flags that give vLLM's and uvicorn's lines the same format."""
     return ["--logging-config.formatter", "json"] if log_format == "json" else []
 
 
 class _Handler(logging.StreamHandler):  # type: ignore[type-arg]
-    """A closed terminal is no reason to fail."""
+    """Ignores a closed terminal."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
         if not isinstance(sys.exc_info()[1], OSError):
             super().handleError(record)
 
 
-class _Text(logging.Formatter):
-    """A record's ``fields`` after its message, as ``name=value``."""
+class _TextWithFields(logging.Formatter):
+    """Appends a record's ``fields`` to its message, as ``name=value``."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
         fields: dict[str, Any] = getattr(record, "fields", {})
@@ -51,14 +53,10 @@ class _Text(logging.Formatter):
 
 
 class _JsonWithFields(JsonFormatter):
-    """A record's ``fields`` beside its message."""
+    """Adds a record's ``fields`` to the JSON object."""
 
     def add_fields(
         self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]
     ) -> None:
         super().add_fields(log_data, record, message_dict)
         log_data.update(log_data.pop("fields", None) or {})
-
-
-def _json() -> logging.Formatter:
-    return _JsonWithFields(JSON_FIELDS)

@@ -1,42 +1,39 @@
-"""With JSON logs: what is printed past the loggers, as JSON lines, too.
+"""Capture what a process prints without a logger, so that with JSON logs every line is JSON.
 
-Native libraries, Python itself and processes that crash write to standard output and error directly. Both
-lead through a small process of its own. A thread would end with the process that crashes, last words
-unread, and could be kept from reading by whoever holds Python's lock and waits for it to read.
-
-This file is also that process's program, which needs nothing but the standard library.
+Native libraries, Python itself and crashing processes write directly to standard output and
+standard error. Both are redirected into a pipe, which a small process reads
+(:mod:`service.observability.output_reader`). A thread of this process could not do this. It would
+end with a crashing process before it has read the last lines. It could also deadlock: native code
+that holds the GIL while it writes to a full pipe waits for the reader, and the reader waits for the
+GIL.
 """
 
 import atexit
-import json
 import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from itertools import groupby
 from typing import TextIO
 
-NAME = "output"
-"""Logger's name in the records."""
+from service.observability import output_reader
 
-MAX_LINE = 1 << 20
-"""Bytes of a line that are waited for."""
+WAIT_SECONDS = 1.0
+"""Seconds that the process waits at its end for the reader to write the last lines."""
 
-END_SECONDS = 1.0
-
+OUTPUTS = (1, 2)
+"""File descriptors of standard output and standard error."""
 
 _captured: "_CapturedOutput | None" = None
 
 
 def capture_output() -> TextIO:
-    """Lead outputs 1 and 2 of this process, and of those it starts from now on, through the other.
+    """Redirect the outputs of this process and of its future children to the reader.
 
     Returns:
-        The former standard error, for lines that are JSON already: nothing is lost of them however the
-        process ends.
+        The former standard error, for lines that are JSON already. They bypass the reader, so none
+        of them is lost, however the process ends.
     """
     global _captured
     _captured = _CapturedOutput()
@@ -45,7 +42,8 @@ def capture_output() -> TextIO:
 
 
 def restore_output() -> None:
-    """Before the process ends: wait until what it has printed is written, a second at most."""
+    """Undo the redirection and wait until the reader has written everything. Call before the
+    end."""
     global _captured
     if _captured is not None:
         _captured.restore()
@@ -55,13 +53,9 @@ def restore_output() -> None:
 class _CapturedOutput:
     def __init__(self) -> None:
         self.direct: TextIO = os.fdopen(os.dup(2), "w", buffering=1)
-        with _blocked(signal.SIGINT, signal.SIGTERM):
-            # Isolated, or this folder's modules would hide others of the same names.
-            self._reader = subprocess.Popen(  # noqa: S603 - this very file
-                [sys.executable, "-I", __file__], stdin=subprocess.PIPE, stdout=self.direct
-            )
+        self._reader = _start_reader(self.direct)
         assert self._reader.stdin is not None
-        for output in (1, 2):
+        for output in OUTPUTS:
             os.dup2(self._reader.stdin.fileno(), output)
         self._reader.stdin.close()
 
@@ -69,67 +63,28 @@ class _CapturedOutput:
         for stream in (sys.stdout, sys.stderr):
             with suppress(OSError, ValueError):
                 stream.flush()
-        for output in (1, 2):
+        for output in OUTPUTS:
             os.dup2(self.direct.fileno(), output)
         with suppress(subprocess.TimeoutExpired):
-            self._reader.wait(END_SECONDS)
+            self._reader.wait(WAIT_SECONDS)
+
+
+def _start_reader(destination: TextIO) -> "subprocess.Popen[bytes]":
+    # Without -I, the modules of this folder would hide standard modules of the same names.
+    command = [sys.executable, "-I", output_reader.__file__]
+    with _block_signals(signal.SIGINT, signal.SIGTERM):
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=destination)  # noqa: S603
 
 
 @contextmanager
-def _blocked(*signals: signal.Signals) -> Iterator[None]:
-    """A process started meanwhile never gets them: who stops the service may stop its whole process
-    group, and what is printed at the end is wanted."""
+def _block_signals(*signals: signal.Signals) -> Iterator[None]:
+    """Block signals, so that a process started in the block never receives them.
+
+    A signal may go to the whole process group, but the reader must live until the last line is
+    written.
+    """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def as_records(lines: Iterable[bytes]) -> Iterator[bytes]:
-    """JSON objects as they are; of other lines those that came together, a trace say, as one record."""
-    for ready, group in groupby(filter(bytes.strip, lines), _is_record):
-        if ready:
-            yield from group
-        else:
-            yield _record(b"\n".join(group).decode(errors="replace"))
-
-
-def _is_record(line: bytes) -> bool:
-    with suppress(ValueError, RecursionError):
-        return isinstance(json.loads(line), dict)
-    return False
-
-
-def _record(text: str) -> bytes:
-    now = time.time()
-    stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(now))
-    record = {
-        "asctime": f"{stamp},{int(now % 1 * 1000):03}",
-        "levelname": "WARNING",
-        "name": NAME,
-        "message": text,
-    }
-    return json.dumps(record).encode()
-
-
-def main() -> None:
-    """Pass on what comes in, until everybody who might write has ended."""
-    rest = b""
-    while chunk := os.read(0, 1 << 16):
-        *lines, rest = (rest + chunk).split(b"\n")
-        if len(rest) > MAX_LINE:
-            lines, rest = [*lines, rest], b""
-        _write(lines)
-    _write([rest])
-
-
-def _write(lines: Iterable[bytes]) -> None:
-    with suppress(OSError):  # a closed terminal is no reason to fail
-        for record in as_records(lines):
-            sys.stdout.buffer.write(record + b"\n")
-        sys.stdout.buffer.flush()
-
-
-if __name__ == "__main__":
-    main()

@@ -1,6 +1,7 @@
 """Trace spans of our own, beside the one of the HTTP request and vLLM's.
 
-Without ``--otlp-traces-endpoint`` no exporter is set up: spans then cost nothing and are not recorded.
+Without ``--otlp-traces-endpoint`` no exporter is set up: spans then cost nothing and are not
+recorded.
 """
 
 from contextlib import AbstractContextManager

@@ -1,4 +1,4 @@
-"""The route around no engine: the form of its answer, and where that is written."""
+"""The route without an engine: the shape of its response, and the thread that writes it."""
 
 import threading
 from typing import Any
@@ -19,13 +19,13 @@ SHAPE = (4, 6)
 SOURCES = ("data:,a", "data:,b")
 
 
-def image_of(source: str) -> EncodedImage:
+def make_image(source: str) -> EncodedImage:
     generator = torch.Generator().manual_seed(SOURCES.index(source))
     return EncodedImage(source, torch.randn(SHAPE, generator=generator))
 
 
 class Models:
-    """What vLLM knows of the served model."""
+    """Stands in for vLLM's registry of served models."""
 
     def model_name(self) -> str:
         return 'a "model"'
@@ -36,11 +36,11 @@ class Models:
 
 @pytest.fixture
 def writers(monkeypatch: pytest.MonkeyPatch) -> list[threading.Thread]:
-    """The threads on which answers were written."""
+    """Collect the threads on which responses are written."""
     threads: list[threading.Thread] = []
 
     async def encode(source: str) -> EncodedImage:
-        return image_of(source)
+        return make_image(source)
 
     def write(*arguments: Any) -> bytes:
         threads.append(threading.current_thread())
@@ -63,7 +63,7 @@ async def post(form: str) -> httpx.Response:
 
 
 @pytest.mark.parametrize("form", ["base64", "float"])
-async def test_the_answer_is_written_beside_the_event_loop(
+async def test_the_response_is_written_on_a_thread(
     writers: list[threading.Thread], form: str
 ) -> None:
     http_answer = await post(form)
@@ -75,6 +75,6 @@ async def test_the_answer_is_written_beside_the_event_loop(
         assert (item.index, tuple(item.shape), item.dtype) == (index, SHAPE, "float32")
         assert isinstance(item.image_embeds, Numbers if form == "float" else str)
         value = http_answer.json()["data"][index]["image_embeds"]
-        assert torch.equal(from_uri(to_uri(value), SHAPE), image_of(source).embeddings)
+        assert torch.equal(from_uri(to_uri(value), SHAPE), make_image(source).embeddings)
     assert len(writers) == 1
     assert writers[0] is not threading.current_thread()

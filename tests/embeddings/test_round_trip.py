@@ -1,4 +1,4 @@
-"""Embeddings and files through a running service: the same answer as the image itself."""
+"""Embeddings and file ids give the same answer as the image itself, in a running service."""
 
 import base64
 from typing import Any
@@ -36,7 +36,7 @@ def post(server: ServerProcess, *parts: dict[str, Any], **options: Any) -> httpx
     return httpx.post(f"{server.url}/v1/chat/completions", json=body, timeout=60)
 
 
-def tokens(answer: httpx.Response) -> list[tuple[str, float]]:
+def read_tokens(answer: httpx.Response) -> list[tuple[str, float]]:
     """Each token with its log-probability."""
     assert answer.status_code == 200, answer.text
     content = answer.json()["choices"][0]["logprobs"]["content"]
@@ -49,15 +49,17 @@ def embed(server: ServerProcess, *parts: dict[str, Any], **options: Any) -> http
 
 
 @pytest.mark.parametrize("form", ["base64", "float"])
-def test_embeddings_in_an_images_place_give_its_answer(server: ServerProcess, form: str) -> None:
-    expected = tokens(post(server, image_url(picture_uri("red"))))
+def test_embeddings_in_place_of_an_image_give_the_same_answer(
+    server: ServerProcess, form: str
+) -> None:
+    expected = read_tokens(post(server, image_url(picture_uri("red"))))
     answer = embed(server, image_url(picture_uri("red")), encoding_format=form).json()
     value = answer["data"][0]["image_embeds"]
-    assert tokens(post(server, {"type": "image_embeds", "image_embeds": value})) == expected
-    assert tokens(post(server, image_url(picture_uri("blue")))) != expected
+    assert read_tokens(post(server, {"type": "image_embeds", "image_embeds": value})) == expected
+    assert read_tokens(post(server, image_url(picture_uri("blue")))) != expected
 
 
-def test_the_answer_says_what_it_holds(server: ServerProcess) -> None:
+def test_the_response_describes_its_embeddings(server: ServerProcess) -> None:
     answer = embed(server, image_url(picture_uri("red")), image_url(picture_uri("blue"))).json()
     assert answer["model"] == MODEL
     first, second = answer["data"]
@@ -70,15 +72,17 @@ def test_the_answer_says_what_it_holds(server: ServerProcess) -> None:
     assert answer["usage"]["prompt_tokens"] == 64
 
 
-def test_images_and_embeddings_stand_side_by_side(server: ServerProcess) -> None:
+def test_a_message_may_mix_images_and_embeddings(server: ServerProcess) -> None:
     red, blue = image_url(picture_uri("red")), image_url(picture_uri("blue"))
     value = embed(server, blue).json()["data"][0]["image_embeds"]
     part = {"type": "image_embeds", "image_embeds": value}
-    assert tokens(post(server, red, part)) == tokens(post(server, red, blue))
-    assert tokens(post(server, part, red)) == tokens(post(server, blue, red))
+    assert read_tokens(post(server, red, part)) == read_tokens(post(server, red, blue))
+    assert read_tokens(post(server, part, red)) == read_tokens(post(server, blue, red))
 
 
-def test_other_routes_take_embeddings_as_an_address(server: ServerProcess, client: OpenAI) -> None:
+def test_other_routes_accept_embeddings_as_an_image_url(
+    server: ServerProcess, client: OpenAI
+) -> None:
     value = embed(server, image_url(picture_uri("red"))).json()["data"][0]["image_embeds"]
 
     def respond(url: str) -> str:
@@ -104,13 +108,13 @@ def test_other_routes_take_embeddings_as_an_address(server: ServerProcess, clien
     assert answer["content"][0]["text"] == respond(picture_uri("red"))
 
 
-def test_changed_embeddings_are_other_embeddings(server: ServerProcess) -> None:
-    """Neither cache mixes them up with those they were made of."""
+def test_changed_embeddings_give_another_answer(server: ServerProcess) -> None:
+    """No cache may confuse them with the original embeddings."""
     value = embed(server, image_url(picture_uri("red"))).json()["data"][0]["image_embeds"]
     tensor = load(base64.b64decode(value))["image_embeds"]
     changed = base64.b64encode(save({"image_embeds": -3 * tensor})).decode()
     same, other = (
-        tokens(post(server, {"type": "image_embeds", "image_embeds": data}))
+        read_tokens(post(server, {"type": "image_embeds", "image_embeds": data}))
         for data in (value, changed)
     )
     assert same != other
@@ -144,7 +148,9 @@ def test_bad_embeddings_are_refused(server: ServerProcess, value: object) -> Non
         ({"input": [image_url(picture_uri())], "encoding_format": "pickle"}, 400),
     ],
 )
-def test_bad_requests_for_embeddings(server: ServerProcess, body: Any, status: int) -> None:
+def test_bad_requests_for_embeddings_are_refused(
+    server: ServerProcess, body: Any, status: int
+) -> None:
     answer = httpx.post(f"{server.url}/v1/image_embeddings", json=body, timeout=60)
     assert answer.status_code == status, answer.text
     assert answer.json()["error"]["message"]
@@ -155,18 +161,18 @@ def file_id(client: OpenAI) -> str:
     return client.files.create(file=("red.png", encoded(picture("red"))), purpose="vision").id
 
 
-def test_a_file_is_asked_about_by_its_id(server: ServerProcess, file_id: str) -> None:
-    expected = tokens(post(server, image_url(picture_uri("red"))))
-    assert tokens(post(server, image_url(file_id))) == expected
-    assert tokens(post(server, {"type": "file", "file": {"file_id": file_id}})) == expected
+def test_a_request_may_name_a_file_by_its_id(server: ServerProcess, file_id: str) -> None:
+    expected = read_tokens(post(server, image_url(picture_uri("red"))))
+    assert read_tokens(post(server, image_url(file_id))) == expected
+    assert read_tokens(post(server, {"type": "file", "file": {"file_id": file_id}})) == expected
     (data,) = embed(server, {"type": "input_image", "file_id": file_id}).json()["data"]
     assert (
-        tokens(post(server, {"type": "image_embeds", "image_embeds": data["image_embeds"]}))
+        read_tokens(post(server, {"type": "image_embeds", "image_embeds": data["image_embeds"]}))
         == expected
     )
 
 
-def test_the_responses_route_takes_a_files_id(client: OpenAI, file_id: str) -> None:
+def test_the_responses_route_accepts_a_file_id(client: OpenAI, file_id: str) -> None:
     def respond(**image: str) -> str:
         content = [{"type": "input_image", **image}, {"type": "input_text", "text": TEXT["text"]}]
         messages = [{"role": "user", "content": content}]
@@ -177,7 +183,7 @@ def test_the_responses_route_takes_a_files_id(client: OpenAI, file_id: str) -> N
     assert respond(file_id=file_id) == respond(image_url=picture_uri("red"))
 
 
-def test_a_file_that_is_gone(server: ServerProcess, client: OpenAI, file_id: str) -> None:
+def test_a_deleted_file_is_refused(server: ServerProcess, client: OpenAI, file_id: str) -> None:
     client.files.delete(file_id)
     for part in (image_url(file_id), {"type": "file", "file": {"file_id": file_id}}):
         answer = post(server, part)
@@ -188,7 +194,7 @@ def test_a_file_that_is_gone(server: ServerProcess, client: OpenAI, file_id: str
 
 
 @pytest.mark.parametrize("path", ["../../etc/passwd", "..%2f..%2fetc%2fpasswd", "file-%00", "%2e"])
-def test_a_path_is_no_id(server: ServerProcess, path: str) -> None:
+def test_a_path_is_not_a_file_id(server: ServerProcess, path: str) -> None:
     answer = httpx.get(f"{server.url}/v1/files/{path}/content")
     assert answer.status_code == 404
     assert answer.json()["error"]["code"] == 404

@@ -1,4 +1,4 @@
-"""With JSON logs every line is JSON, whoever has written it."""
+"""With JSON logs, every line is JSON, including lines that no logger wrote."""
 
 import json
 import signal
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from service.observability.output import MAX_LINE, as_records
+from service.observability.output_reader import MAX_LINE, make_records
 
 START = """
 import logging, os, subprocess, sys, time
@@ -19,7 +19,7 @@ configure_logs("json", capture_output())
 
 
 def run(program: str) -> tuple[list[dict[str, Any]], int]:
-    """The records that a program prints, and its exit status."""
+    """Run a program; return the records that it prints and its exit status."""
     done = subprocess.run(
         [sys.executable, "-c", START + program],
         capture_output=True,
@@ -31,7 +31,7 @@ def run(program: str) -> tuple[list[dict[str, Any]], int]:
     return [json.loads(line) for line in done.stderr.splitlines()], done.returncode
 
 
-def messages(program: str) -> list[str]:
+def run_for_messages(program: str) -> list[str]:
     return [record["message"] for record in run(program)[0]]
 
 
@@ -45,14 +45,14 @@ def messages(program: str) -> list[str]:
         "sys.exit('raw words')",
     ],
 )
-def test_what_is_printed_becomes_a_record(program: str) -> None:
+def test_printed_text_becomes_a_record(program: str) -> None:
     (record,), _ = run(program)
     assert record["message"] == "raw words"
     assert record["levelname"] == "WARNING"
     assert record["asctime"]
 
 
-def test_records_pass_as_they_are() -> None:
+def test_records_are_passed_on_unchanged() -> None:
     program = """
 logging.getLogger("service.x").info("ours")
 print("printed")
@@ -62,41 +62,41 @@ os._exit(0)
     ours, printed = run(program)[0]
     assert (ours["message"], ours["name"]) == ("ours", "service.x")
     assert printed["message"] == "printed"
-    assert list(as_records([b'{"a": 1}', b"", b'{"b": 2}'])) == [b'{"a": 1}', b'{"b": 2}']
+    assert list(make_records([b'{"a": 1}', b"", b'{"b": 2}'])) == [b'{"a": 1}', b'{"b": 2}']
 
 
-def test_a_trace_is_one_record() -> None:
-    (trace,) = messages("raise RuntimeError('unforeseen')")
+def test_a_stack_trace_is_one_record() -> None:
+    (trace,) = run_for_messages("raise RuntimeError('unforeseen')")
     assert trace.startswith("Traceback")
     assert trace.endswith("RuntimeError: unforeseen")
 
 
-def test_last_words_are_kept_when_the_process_crashes() -> None:
+def test_the_last_lines_of_a_crashing_process_are_written() -> None:
     records, status = run("os.write(2, b'terminate called'); os.abort()")
     assert status == -signal.SIGABRT
     assert [record["message"] for record in records] == ["terminate called"]
 
 
-def test_a_stopped_process_group_still_has_its_last_words_written() -> None:
+def test_the_last_lines_are_written_when_the_process_group_is_stopped() -> None:
     program = """
 import signal
 signal.signal(signal.SIGTERM, lambda *_: print("draining"))
 os.killpg(0, signal.SIGTERM)
 """
-    assert messages(program) == ["draining"]
+    assert run_for_messages(program) == ["draining"]
 
 
-def test_lines_that_are_nearly_json_are_wrapped() -> None:
+def test_lines_that_are_almost_json_are_wrapped() -> None:
     lines = [b'{"a": 1', b"[1]", b"NaN", b"\xff{}", b"[" * 100_000]
     for line in lines:
-        (record,) = as_records([line])
+        (record,) = make_records([line])
         assert json.loads(record)["name"] == "output"
 
 
-def test_a_line_without_end_is_not_waited_for() -> None:
+def test_the_reader_does_not_wait_for_the_end_of_a_very_long_line() -> None:
     program = f"""
 print("x" * {3 * MAX_LINE}, flush=True)
 """
-    texts = messages(program)
+    texts = run_for_messages(program)
     assert len(texts) > 1
     assert sum(map(len, texts)) == 3 * MAX_LINE

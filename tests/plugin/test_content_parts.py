@@ -25,7 +25,7 @@ TEXT = {"type": "text", "text": "What?"}
 @pytest.fixture(params=[True, False], ids=["on", "off"])
 def allowed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
     settings = load_settings(image_embeddings_input=request.param)
-    monkeypatch.setattr(shared, "_settings", settings)
+    monkeypatch.setattr(shared._process, "settings", settings)
     return bool(request.param)
 
 
@@ -98,6 +98,6 @@ async def test_an_address_of_embeddings_is_refused_where_they_are_off(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Whatever route or part carries it."""
-    monkeypatch.setattr(shared, "_settings", load_settings())
+    monkeypatch.setattr(shared._process, "settings", load_settings())
     with pytest.raises(ImageEmbeddingsError, match="image_embeddings_input"):
         await encode_source(URI_START + to_base64(EMBEDDINGS))
