@@ -63,9 +63,10 @@ async def _closed(
 
     async def user() -> None:
         while (now := monotonic()) - begin < seconds:
-            ids = tokenizer.apply_chat_template(
+            prompt: Any = tokenizer.apply_chat_template(
                 next(workload), add_generation_prompt=True, return_dict=True
-            )["input_ids"]
+            )
+            ids = prompt["input_ids"]
             sample = Sample(now - begin, 200)
             last = now
             request = f"{concurrency}-{next(numbers)}"

@@ -51,7 +51,7 @@ def export(source: ModelFolder, target: Path) -> None:
     file = target / "preprocessor_config.json"
     known = json.loads(file.read_text()) if file.exists() else {}
     file.write_text(json.dumps({**known, **processor}))
-    config = _config(source, tokenizer.convert_tokens_to_ids(IMAGE))
+    config = _config(source, tokenizer.get_vocab()[IMAGE])
     write_shards(target, _tensors(source, config["text_config"]["vocab_size"]))
     (target / "config.json").write_text(json.dumps(config, indent=2))
 

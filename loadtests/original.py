@@ -45,7 +45,7 @@ class Model:
         self._tokenizer = AutoTokenizer.from_pretrained(folder.tokenizer)
         self._encoder = load_vision_encoder(folder.vision, dtype).to(self._device)
         llama = LlamaForCausalLM.from_pretrained(folder.language_model, dtype=dtype)
-        self._llama = llama.to(self._device)
+        self._llama = llama.to(self._device)  # type: ignore[arg-type]
         self._one_at_a_time = asyncio.Lock()
 
     async def answer(self, messages: list[dict[str, Any]], tokens: int) -> AsyncIterator[str]:

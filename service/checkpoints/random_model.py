@@ -123,7 +123,7 @@ def _write_language_model(
         architectures=["LlamaForCausalLM"],
     )
     with torch.device("meta"):
-        model = LlamaForCausalLM(config).to(dtype)
+        model = LlamaForCausalLM(config).to(dtype)  # type: ignore[arg-type]
     folder.mkdir()
     config.save_pretrained(folder)
     GenerationConfig(bos_token_id=1, eos_token_id=2).save_pretrained(folder)

@@ -179,7 +179,7 @@ def _vision_side(work: Path, recipe: Recipe) -> VisionEncoder:
 
 
 def _write_language_model(llama: LlamaForCausalLM, folder: Path) -> None:
-    llama = llama.to(torch.bfloat16)
+    llama = llama.to(torch.bfloat16)  # type: ignore[arg-type]
     llama.config.dtype = torch.bfloat16
     llama.generation_config = GenerationConfig(bos_token_id=1, eos_token_id=2)
     llama.save_pretrained(folder)

@@ -11,10 +11,13 @@ Nothing is frozen: training changes all of it.
 """
 
 import math
+from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from transformers import LlamaForCausalLM
+from transformers.models.llama.modeling_llama import LlamaAttention, LlamaDecoderLayer
 
 HEAD = 64
 """Values of a head, and axes that fact words have."""
@@ -47,7 +50,7 @@ def ready_for_recall(
         related: Ids that begin as half themselves and half other words: plurals.
         marker: Id whose embedding every slot holds.
     """
-    embedding = llama.get_input_embeddings().weight
+    embedding = llama.model.embed_tokens.weight
     width = embedding.shape[1]
     nn.init.normal_(embedding, std=_WORD * math.sqrt(width / (width - HEAD)))
     embedding[:, :HEAD] = 0
@@ -64,12 +67,13 @@ def ready_for_recall(
     for number, others in related.items():
         embedding[number].mul_(0.6).add_(0.8 * embedding[others].mean(0))
     llama.lm_head.weight.copy_(embedding)
-    for layer in llama.model.layers:
+    layers = cast("Sequence[LlamaDecoderLayer]", llama.model.layers)
+    for layer in layers:
         nn.init.normal_(layer.mlp.gate_proj.weight, std=1 / math.sqrt(width))
         nn.init.normal_(layer.mlp.up_proj.weight, std=1 / math.sqrt(width))
         _compare(layer.self_attn)
     frequencies = llama.model.rotary_emb.inv_freq
-    first, second, third = (layer.self_attn for layer in llama.model.layers[:3])
+    first, second, third = (layer.self_attn for layer in layers[:3])
     _look_back(first, 0, 1, frequencies)
     _look_back(first, 1, 2, frequencies)
     _look_up(second, 0)
@@ -77,7 +81,7 @@ def ready_for_recall(
     _look_up(third, 0)
 
 
-def _compare(attention: nn.Module) -> None:
+def _compare(attention: LlamaAttention) -> None:
     """Queries equal keys, and output undoes values."""
     nn.init.normal_(attention.q_proj.weight, std=0.06)
     attention.k_proj.weight.copy_(attention.q_proj.weight)
@@ -85,7 +89,7 @@ def _compare(attention: nn.Module) -> None:
     attention.o_proj.weight.copy_(_COPIED * attention.v_proj.weight.T)
 
 
-def _look_back(attention: nn.Module, head: int, places: int, frequencies: Tensor) -> None:
+def _look_back(attention: LlamaAttention, head: int, places: int, frequencies: Tensor) -> None:
     """Copy the facts of the token so many places back; a slot copies its own."""
     rows = slice(head * HEAD, (head + 1) * HEAD)
     _copy_facts(attention, rows)
@@ -101,7 +105,7 @@ def _look_back(attention: nn.Module, head: int, places: int, frequencies: Tensor
     attention.q_proj.weight[rows, _MARKER] += (still - back) / _IN_SLOT
 
 
-def _look_up(attention: nn.Module, head: int) -> None:
+def _look_up(attention: LlamaAttention, head: int) -> None:
     """Find the slot that shares the most facts, and copy its facts.
 
     Only the head's slowly turning values compare: there near and far are alike.
@@ -119,7 +123,7 @@ def _look_up(attention: nn.Module, head: int) -> None:
     attention.q_proj.bias[rows] = _SEEK_SLOTS * spread[:, _MARKER]
 
 
-def _copy_facts(attention: nn.Module, rows: slice) -> None:
+def _copy_facts(attention: LlamaAttention, rows: slice) -> None:
     attention.v_proj.weight[rows] = 0
     attention.v_proj.weight[rows, :HEAD] = torch.eye(HEAD)
     attention.o_proj.weight[:, rows] = _COPIED * attention.v_proj.weight[rows].T

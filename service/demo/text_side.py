@@ -99,6 +99,8 @@ def llama_config(vocabulary: int) -> LlamaConfig:
 class TextStudent(nn.Module):
     """The language model, fed with word sums in the places of images."""
 
+    weights: Tensor
+
     def __init__(self, codec: Codec, seed: int = 0) -> None:
         super().__init__()
         vocabulary = codec.tokenizer.get_vocab_size()

@@ -5,13 +5,16 @@ written. The heads are linear and shared by all query tokens, so that what a que
 read by **one linear map**: that is what alignment later has to find. The heads are thrown away.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import Dataset
+from transformers.models.blip_2.modeling_blip_2 import Blip2QFormerLayer
 
 from service.demo.fitting import Schedule, fit
 from service.model_folder.vision_config import QFormerShape, VisionConfig, ViTShape
@@ -251,6 +254,7 @@ def _initialise(student: VisionStudent) -> None:
                 nn.init.zeros_(module.bias)
     embeddings = student.encoder.vit.embeddings
     embeddings.patch_embedding.weight.copy_(_cosine_patches(28, 8))
+    assert embeddings.patch_embedding.bias is not None
     nn.init.zeros_(embeddings.patch_embedding.bias)
     places = _smooth_places(8, embeddings.position_embedding.shape[-1])
     nn.init.zeros_(embeddings.position_embedding)
@@ -265,7 +269,8 @@ def _initialise(student: VisionStudent) -> None:
             slice(round(at * 8 / 3), round((at + 1) * 8 / 3)) for at in divmod(cell, 3)
         )
         queries[0, cell] += 2 * grid[rows, columns].mean((0, 1))
-    for layer in student.encoder.qformer.encoder.layer:
+    layers = cast("Sequence[Blip2QFormerLayer]", student.encoder.qformer.encoder.layer)
+    for layer in layers:
         attention = layer.crossattention.attention
         attention.query.weight.mul_(1.5)
         attention.key.weight.copy_(attention.query.weight)

@@ -18,7 +18,7 @@ from service.vision.encoded_image import EncodedImage
 class ImageConnector(MediaConnector):
     """Fetches and encodes images; everything else is refused."""
 
-    async def fetch_image_async(self, image_url: str, **_: Any) -> EncodedImage:
+    async def fetch_image_async(self, image_url: str, **_: Any) -> EncodedImage:  # type: ignore[override]
         """As :func:`encode_source`."""
         return await encode_source(image_url)
 

@@ -5,7 +5,7 @@ class passes them through and delegates everything else.
 """
 
 from collections.abc import Iterable
-from typing import ClassVar
+from typing import ClassVar, cast
 
 from torch import Tensor, nn
 from vllm.config import VllmConfig
@@ -15,6 +15,7 @@ from vllm.model_executor.models.interfaces import (
     SupportsMultiModal,
     SupportsPP,
 )
+from vllm.model_executor.models.llama import LlamaForCausalLM
 from vllm.model_executor.models.utils import (
     AutoWeightsLoader,
     WeightsMapper,
@@ -46,7 +47,7 @@ class MiniGPT4ForCausalLM(nn.Module, SupportsMultiModal, SupportsPP, SupportsLoR
             "lm_head.": "language_model.lm_head.",
         }
     )
-    packed_modules_mapping: ClassVar = {
+    packed_modules_mapping: ClassVar = {  # type: ignore[misc]
         "qkv_proj": ["q_proj", "k_proj", "v_proj"],
         "gate_up_proj": ["gate_proj", "up_proj"],
     }
@@ -62,12 +63,13 @@ class MiniGPT4ForCausalLM(nn.Module, SupportsMultiModal, SupportsPP, SupportsLoR
             cpu_top_p.install()
         self.config = vllm_config.model_config.hf_config
         with self._mark_language_model(vllm_config):
-            self.language_model = init_vllm_registered_model(
+            language_model = init_vllm_registered_model(
                 vllm_config=vllm_config,
                 hf_config=self.config,
                 prefix=maybe_prefix(prefix, "language_model"),
                 architectures=["LlamaForCausalLM"],
             )
+        self.language_model = cast(LlamaForCausalLM, language_model)
         self.make_empty_intermediate_tensors = self.language_model.make_empty_intermediate_tensors
 
     def embed_multimodal(self, **kwargs: object) -> MultiModalEmbeddings:

@@ -57,7 +57,7 @@ class ImageItems(ProcessorBatchItems[EncodedImage | UnencodedImage]):
     def __init__(self, images: Sequence[EncodedImage | UnencodedImage]) -> None:
         super().__init__(images, "image")
 
-    def get_item_for_hash(self, index: int) -> bytes:
+    def get_item_for_hash(self, index: int) -> bytes:  # type: ignore[override]
         """What vLLM hashes: never pixels, never a client's own identifier."""
         return bytes.fromhex(self.get(index).digest)
 
@@ -159,7 +159,7 @@ class EncodedImageProcessor(BaseMultiModalProcessor[ModelInfo]):
         tokenizer = self.info.get_tokenizer()
         # The placeholders are a token of the language model's own vocabulary: penalties, logprobs of
         # the prompt and token validation index by it. <ImageHere> lies beyond the vocabulary.
-        placeholder: int = tokenizer.unk_token_id or 0
+        placeholder: int = getattr(tokenizer, "unk_token_id", None) or 0
         return [
             PromptReplacement(
                 modality="image",

@@ -245,7 +245,7 @@ def _file_reader(tensor: Tensor, file: Path) -> Callable[[], Tensor]:
             raise CheckpointError(f"{file} holds a tensor larger than the file: it is damaged.")
         buffer = bytearray(length)
         with file.open("rb") as stream:
-            stream.seek(start + tensor.storage_offset() * itemsize)
+            stream.seek(start + int(tensor.storage_offset()) * itemsize)
             if stream.readinto(buffer) != length:
                 raise CheckpointError(f"{file} ends before its tensors do: it is damaged.")
         if not length:

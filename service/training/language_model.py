@@ -4,8 +4,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from torch import nn
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, LlamaForCausalLM
 
 from service.errors import AlignmentError
 
@@ -15,7 +14,9 @@ _UNLOADABLE = (OSError, ValueError, KeyError, TypeError, ImportError, RuntimeErr
 """What the library raises for folders and hub ids that it cannot load."""
 
 
-def load_language_model(reference: str, dtype: torch.dtype, device: torch.device) -> nn.Module:
+def load_language_model(
+    reference: str, dtype: torch.dtype, device: torch.device
+) -> LlamaForCausalLM:
     """Load a folder or a hub id, frozen.
 
     Raises:
@@ -26,7 +27,7 @@ def load_language_model(reference: str, dtype: torch.dtype, device: torch.device
     try:
         quantised = getattr(AutoConfig.from_pretrained(reference), "quantization_config", None)
         if quantised is None:
-            model, found = AutoModelForCausalLM.from_pretrained(
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
                 reference, dtype=dtype, output_loading_info=True, ignore_mismatched_sizes=True
             )
     except torch.OutOfMemoryError:
@@ -38,8 +39,9 @@ def load_language_model(reference: str, dtype: torch.dtype, device: torch.device
             f"The language model {reference} is quantised (quantization_config in its config.json). "
             "Training needs its weights in 16 or 32 bits: give the model that it was made from."
         )
+    model, found = loaded
     _check_whole(reference, found)
-    frozen: nn.Module = model.to(device).eval().requires_grad_(False)
+    frozen: LlamaForCausalLM = model.to(device).eval().requires_grad_(False)
     return frozen
 
 

@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional
+from transformers import LlamaForCausalLM
 
 from service.errors import AlignmentError
 from service.model_folder.layout import ModelFolder
@@ -44,7 +45,7 @@ class AlignmentModel:
 
     folder: ModelFolder
     encoder: VisionEncoder
-    language_model: nn.Module
+    language_model: LlamaForCausalLM
     tokenizer: Tokenizer
     trained: dict[str, nn.Parameter]
     device: torch.device
@@ -105,7 +106,7 @@ class AlignmentModel:
             raise AlignmentError(
                 f"{device} has too little free memory for the language model {folder.language_model}."
             ) from error
-        width = language_model.get_input_embeddings().weight.shape[1]
+        width = language_model.config.hidden_size
         if encoder.config.hidden_size != width:
             raise AlignmentError(
                 f"The projection of {folder.vision} writes {encoder.config.hidden_size} values, but "

@@ -16,7 +16,7 @@ class CapturedBatch:
             buffer.
     """
 
-    _pool: tuple[int, int] | None = None
+    _pool: "torch.cuda._POOL_HANDLE | None" = None
 
     def __init__(self, model: VisionEncoder, pixels: Tensor) -> None:
         self._pixels = pixels

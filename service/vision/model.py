@@ -29,12 +29,15 @@ class Float32LayerNorm(nn.LayerNorm):
 class VisionEncoder(nn.Module):
     """ViT, ln_vision, Q-Former (or grouping of patch features) and the trained projection."""
 
+    pixel_mean: Tensor
+    pixel_std: Tensor
+
     def __init__(self, config: VisionConfig) -> None:
         super().__init__()
         self.config = config
         self.vit = Blip2VisionModel(_make_vit_config(config))
         # transformers would give this norm the epsilon of the blocks, so ln_vision replaces it.
-        self.vit.post_layernorm = nn.Identity()
+        self.vit.post_layernorm = nn.Identity()  # type: ignore[assignment]
         self.ln_vision = Float32LayerNorm(config.vit.hidden_size, eps=config.ln_vision_eps)
         if config.qformer is not None:
             self.query_tokens = nn.Parameter(
@@ -108,7 +111,7 @@ def _make_vit_config(config: VisionConfig) -> Blip2VisionConfig:
         image_size=config.image_size,
         hidden_act="gelu",
         qkv_bias=True,
-        attn_implementation="sdpa",
+        attn_implementation="sdpa",  # type: ignore[call-arg] # taken by the base class
     )
 
 
@@ -119,5 +122,5 @@ def _make_qformer_config(shape: QFormerShape, vit_width: int) -> Blip2QFormerCon
         hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=0.0,
         use_qformer_text_input=False,
-        attn_implementation="sdpa",
+        attn_implementation="sdpa",  # type: ignore[call-arg] # taken by the base class
     )

@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -100,11 +101,8 @@ def test_a_language_model_of_another_width_is_refused(copied):
 
 
 def test_a_language_model_of_the_hub_is_refused_by_its_width_too(tiny_folder, monkeypatch):
-    class Wide(torch.nn.Module):
-        def get_input_embeddings(self):
-            return torch.nn.Embedding(4, 256)
-
-    monkeypatch.setattr(model_module, "load_language_model", lambda *_: Wide())
+    wide = SimpleNamespace(config=SimpleNamespace(hidden_size=256))
+    monkeypatch.setattr(model_module, "load_language_model", lambda *_: wide)
     with pytest.raises(AlignmentError, match=r"writes 128 values, but .* a width of 256"):
         AlignmentModel.load(ModelFolder.open(tiny_folder))
 

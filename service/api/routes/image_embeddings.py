@@ -26,7 +26,7 @@ def embeddings_router(settings: Settings) -> APIRouter:
         response_model=None,
         responses={200: {"model": ImageEmbeddingsResponse}},
     )
-    @with_cancellation
+    @with_cancellation  # type: ignore[untyped-decorator]
     async def create_image_embeddings(
         request: ImageEmbeddingsRequest, raw_request: Request
     ) -> Response:
