@@ -17,10 +17,10 @@ from tests.curation.test_pipeline import LONG
         ("It is red and", 90, "unfinished"),
     ],
 )
-def test_filters(caption, tokens, problem):
+def test_filters(caption: str, tokens: int, problem: str | None) -> None:
     assert problems_of(caption, tokens) == [problem]
     assert problems_of(LONG, 90) == []
 
 
-def test_an_answer_that_was_cut_is_unfinished_even_where_a_sentence_ends():
+def test_an_answer_that_was_cut_is_unfinished_even_where_a_sentence_ends() -> None:
     assert problems_of(LONG, 90, cut=True) == ["unfinished"]

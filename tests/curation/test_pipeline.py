@@ -4,6 +4,8 @@ import argparse
 import json
 import signal
 import threading
+from pathlib import Path
+from typing import Any
 
 import pytest
 from starlette.exceptions import HTTPException
@@ -12,7 +14,7 @@ from service.chat_client import Endpoint
 from service.curation.command import add_arguments, run
 from service.curation.pipeline import curate
 from service.errors import AlignmentError
-from service.training.sources import JsonlSource
+from service.training.folders import JsonlSource
 from tests.fake_openai import UnsupportedParameterError, fake_openai, web_site
 from tests.training.conftest import picture
 
@@ -24,7 +26,7 @@ NO_RETRY = {"x-should-retry": "false"}
 
 
 @pytest.fixture
-def images(tmp_path):
+def images(tmp_path: Path) -> Path:
     folder = tmp_path / "images"
     folder.mkdir()
     for colour in ("red", "blue"):
@@ -32,20 +34,22 @@ def images(tmp_path):
     return folder
 
 
-def written(out):
+def written(out: Path) -> dict[str, Any]:
     """The lines by their images' names."""
     lines = (json.loads(line) for line in out.read_text("utf-8").split("\n") if line)
     return {line["image"].removeprefix("images/"): line for line in lines}
 
 
-def test_short_descriptions_are_continued_and_all_are_cleaned_up(images, tmp_path):
+def test_short_descriptions_are_continued_and_all_are_cleaned_up(
+    images: Path, tmp_path: Path
+) -> None:
     asked, fixed = [], []
 
-    def describe(body):
+    def describe(body: dict[str, Any]) -> tuple[str, int, str]:
         asked.append(body["messages"])
         return ("A short one.", 4, "stop") if len(body["messages"]) == 1 else ("More.", 90, "stop")
 
-    def fix(body):
+    def fix(body: dict[str, Any]) -> tuple[str, int, str]:
         fixed.append(body["messages"][0]["content"])
         return LONG, 99, "stop"
 
@@ -62,11 +66,11 @@ def test_short_descriptions_are_continued_and_all_are_cleaned_up(images, tmp_pat
     assert len(JsonlSource(out)) == 2
 
 
-def test_a_second_run_goes_on_and_bad_lines_are_not_kept(images, tmp_path):
+def test_a_second_run_goes_on_and_bad_lines_are_not_kept(images: Path, tmp_path: Path) -> None:
     out = tmp_path / "curated.jsonl"
     fixer_says = ["Cut off in the", LONG]
 
-    def fix(body):
+    def fix(body: dict[str, Any]) -> tuple[str, int, str]:
         return fixer_says.pop(), 9, "stop"
 
     with fake_openai(lambda body: (LONG, 120, "stop")) as url, fake_openai(fix) as fixer:
@@ -80,11 +84,11 @@ def test_a_second_run_goes_on_and_bad_lines_are_not_kept(images, tmp_path):
 
 
 @pytest.mark.parametrize("status", [401, 403, 429, 500, 503])
-def test_a_failing_service_keeps_what_is_written(images, tmp_path, status):
+def test_a_failing_service_keeps_what_is_written(images: Path, tmp_path: Path, status: int) -> None:
     out = tmp_path / "curated.jsonl"
     calls = []
 
-    def describe(body):
+    def describe(body: dict[str, Any]) -> tuple[str, int, str]:
         calls.append(body)
         if len(calls) > 1:
             raise HTTPException(status, headers=NO_RETRY)
@@ -99,20 +103,22 @@ def test_a_failing_service_keeps_what_is_written(images, tmp_path, status):
     assert len(written(out)) == 1
 
 
-def test_what_is_in_work_when_a_service_fails_is_finished_and_written(images, tmp_path):
+def test_what_is_in_work_when_a_service_fails_is_finished_and_written(
+    images: Path, tmp_path: Path
+) -> None:
     for colour in ("green", "yellow", "black", "white", "pink", "grey"):
         (images / f"{colour}.jpg").write_bytes(picture(colour))
     out = tmp_path / "curated.jsonl"
     asked, fixed, failed = [], [], threading.Event()
 
-    def describe(body):
+    def describe(body: dict[str, Any]) -> tuple[str, int, str]:
         asked.append(body)
         if len(asked) == 4:
             failed.set()
             raise HTTPException(500, headers=NO_RETRY)
         return LONG, 120, "stop"
 
-    def fix(body):
+    def fix(body: dict[str, Any]) -> tuple[str, int, str]:
         assert failed.wait(20)
         fixed.append(body)
         return LONG, 99, "stop"
@@ -127,18 +133,20 @@ def test_what_is_in_work_when_a_service_fails_is_finished_and_written(images, tm
 
 
 @pytest.mark.parametrize("status", [400, 413, 422])
-def test_an_image_that_a_service_refuses_is_a_line_and_the_rest_goes_on(images, tmp_path, status):
+def test_an_image_that_a_service_refuses_is_a_line_and_the_rest_goes_on(
+    images: Path, tmp_path: Path, status: int
+) -> None:
     (images / "green.jpg").write_bytes(picture("green"))
     out = tmp_path / "curated.jsonl"
     raws = ["red.jpg", "green.jpg", "blue.jpg"]  # in the order of the names, from the end
 
-    def describe(body):
+    def describe(body: dict[str, Any]) -> tuple[str, int, str]:
         raw = raws.pop()
         if raw == "blue.jpg":
             raise HTTPException(status)
         return f"{raw} {LONG}", 120, "stop"
 
-    def fix(body):
+    def fix(body: dict[str, Any]) -> tuple[str, int, str]:
         if "green.jpg" in body["messages"][0]["content"]:
             raise HTTPException(status)
         return LONG, 99, "stop"
@@ -160,17 +168,19 @@ def test_an_image_that_a_service_refuses_is_a_line_and_the_rest_goes_on(images, 
 
 @pytest.mark.parametrize("concurrency", [1, 4, 8])
 @pytest.mark.parametrize("who", ["describer", "fixer"])
-def test_a_service_that_refuses_everything_spoils_nothing(images, tmp_path, who, concurrency):
+def test_a_service_that_refuses_everything_spoils_nothing(
+    images: Path, tmp_path: Path, who: str, concurrency: int
+) -> None:
     for number in range(6):
         (images / f"{number}.jpg").write_bytes(picture("green"))
     out = tmp_path / "curated.jsonl"
     refused = []
 
-    def refuse(body):
+    def refuse(body: dict[str, Any]) -> tuple[str, int, str]:
         refused.append(body)
         raise HTTPException(400)
 
-    def answer(body):
+    def answer(body: dict[str, Any]) -> tuple[str, int, str]:
         return LONG, 120, "stop"
 
     bad = who == "describer"
@@ -185,10 +195,12 @@ def test_a_service_that_refuses_everything_spoils_nothing(images, tmp_path, who,
         assert curate(images, out, Endpoint(answering), Endpoint(answering)) == (8, 8)
 
 
-def test_a_reasoning_model_is_told_the_longest_answer_in_its_own_words(images, tmp_path):
+def test_a_reasoning_model_is_told_the_longest_answer_in_its_own_words(
+    images: Path, tmp_path: Path
+) -> None:
     asked = []
 
-    def fix(body):
+    def fix(body: dict[str, Any]) -> tuple[str, int, str]:
         asked.append(body)
         if "max_tokens" in body:
             raise UnsupportedParameterError("max_tokens")
@@ -203,7 +215,9 @@ def test_a_reasoning_model_is_told_the_longest_answer_in_its_own_words(images, t
 
 
 @pytest.mark.parametrize("caption", ["I'm sorry, I can't help with that.", "A dog."])
-def test_the_caption_is_measured_and_not_what_it_was_made_of(images, tmp_path, caption):
+def test_the_caption_is_measured_and_not_what_it_was_made_of(
+    images: Path, tmp_path: Path, caption: str
+) -> None:
     out = tmp_path / "curated.jsonl"
     with (
         fake_openai(lambda body: (LONG, 300, "stop")) as url,
@@ -215,11 +229,13 @@ def test_the_caption_is_measured_and_not_what_it_was_made_of(images, tmp_path, c
         assert line["tokens"] == len(caption) // 4
 
 
-def test_the_clean_up_has_room_and_one_that_is_cut_all_the_same_is_marked(images, tmp_path):
+def test_the_clean_up_has_room_and_one_that_is_cut_all_the_same_is_marked(
+    images: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "curated.jsonl"
     rooms = []
 
-    def fix(body):
+    def fix(body: dict[str, Any]) -> tuple[str, int, str]:
         rooms.append(body["max_tokens"])
         return LONG, rooms[-1], "length"
 
@@ -232,7 +248,7 @@ def test_the_clean_up_has_room_and_one_that_is_cut_all_the_same_is_marked(images
 
 
 @pytest.mark.parametrize("status", [200, 404])
-def test_a_web_site_is_no_service(images, tmp_path, status):
+def test_a_web_site_is_no_service(images: Path, tmp_path: Path, status: int) -> None:
     out = tmp_path / "curated.jsonl"
     with fake_openai(lambda body: (LONG, 99, "stop")) as url, web_site(status) as site:
         for describer, fixer in (
@@ -245,13 +261,15 @@ def test_a_web_site_is_no_service(images, tmp_path, status):
                 curate(images, out, describer, fixer)
 
 
-def test_only_files_are_images_and_one_that_cannot_be_read_is_a_line(images, tmp_path, monkeypatch):
+def test_only_files_are_images_and_one_that_cannot_be_read_is_a_line(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (images / "folder.png").mkdir()
     (images / "folder.png" / "green.jpg").write_bytes(picture("green"))
     (images / "nowhere.jpg").symlink_to(tmp_path / "missing")
     read = type(images).read_bytes
 
-    def read_bytes(path):
+    def read_bytes(path: Path) -> bytes:
         if path.name == "blue.jpg":
             raise PermissionError(13, "Permission denied")
         return read(path)
@@ -264,7 +282,7 @@ def test_only_files_are_images_and_one_that_cannot_be_read_is_a_line(images, tmp
     assert written(out)["blue.jpg"]["problems"] == ["cannot be read: Permission denied"]
 
 
-def test_line_ends_of_unicode_in_an_answer_end_no_line(images, tmp_path):
+def test_line_ends_of_unicode_in_an_answer_end_no_line(images: Path, tmp_path: Path) -> None:
     out = tmp_path / "curated.jsonl"
     odd = LONG + "\u2028It is\u0085odd."
     with (
@@ -277,14 +295,17 @@ def test_line_ends_of_unicode_in_an_answer_end_no_line(images, tmp_path):
     assert len(JsonlSource(out)) == 2
 
 
-def test_an_interruption_keeps_what_is_finished(images, tmp_path, capsys):
+def test_an_interruption_keeps_what_is_finished(
+    images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "curated.jsonl"
     fixed, over = [], threading.Event()
+    main = threading.get_ident()
 
-    def fix(body):
+    def fix(body: dict[str, Any]) -> tuple[str, int, str]:
         fixed.append(body)
         if len(fixed) == 2:
-            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+            signal.pthread_kill(main, signal.SIGINT)
             over.wait(20)
         return LONG, 99, "stop"
 
@@ -304,7 +325,7 @@ def test_an_interruption_keeps_what_is_finished(images, tmp_path, capsys):
     assert len(written(out)) == 2
 
 
-def test_what_cannot_work_is_said(images, tmp_path):
+def test_what_cannot_work_is_said(images: Path, tmp_path: Path) -> None:
     nobody = Endpoint("http://127.0.0.1:9")
     with pytest.raises(AlignmentError, match="no images"):
         curate(tmp_path / "none", tmp_path / "o.jsonl", nobody, nobody)

@@ -2,6 +2,9 @@
 
 import dataclasses
 import resource
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -18,7 +21,7 @@ from service.scenes.scene import draw_scene, rng_for
 from service.vision.weights import load_vision_encoder
 
 
-class Numbers(torch.utils.data.Dataset):
+class Numbers(torch.utils.data.Dataset[torch.Tensor]):
     def __len__(self) -> int:
         return 10_000
 
@@ -26,42 +29,39 @@ class Numbers(torch.utils.data.Dataset):
         return torch.randn(4, generator=torch.Generator().manual_seed(index))
 
 
-def fitted(checkpoint, steps=None) -> dict[str, torch.Tensor]:
+def fitted(checkpoint: Path, killed_after: int | None = None) -> dict[str, torch.Tensor]:
     torch.manual_seed(0)
     module = nn.Linear(4, 1)
 
-    def loss(batch):
+    def loss(batch: torch.Tensor) -> tuple[torch.Tensor, dict[str, float]]:
         return (module(batch).float() - batch.sum(1, keepdim=True)).pow(2).mean(), {}
 
     schedule = Schedule(steps=12, batch=4, learning_rate=0.1, warmup=2, save_every=5)
-    real = fitting._save
+    save = fitting._save
 
-    def dying(*arguments):
-        real(*arguments)
-        if arguments[-1] == steps:
+    def dying(*arguments: Any) -> None:
+        save(*arguments)
+        if arguments[-1] == killed_after:
             raise KeyboardInterrupt
 
-    fitting._save = dying
-    try:
+    with patch.object(fitting, "_save", dying):
         fit(module, Numbers(), torch.stack, loss, schedule, checkpoint, workers=0)
-    finally:
-        fitting._save = real
     return module.state_dict()
 
 
-def test_a_killed_fit_goes_on_as_if_nothing_had_happened(tmp_path):
+def test_a_killed_fit_goes_on_as_if_nothing_had_happened(tmp_path: Path) -> None:
     whole = fitted(tmp_path / "whole.pt")
     with pytest.raises(KeyboardInterrupt):
-        fitted(tmp_path / "killed.pt", steps=5)
+        fitted(tmp_path / "killed.pt", killed_after=5)
     resumed = fitted(tmp_path / "killed.pt")
     for name, tensor in whole.items():
         torch.testing.assert_close(resumed[name], tensor)
 
 
-def test_no_room_for_a_checkpoint_leaves_the_one_before(tmp_path):
+def test_no_room_for_a_checkpoint_leaves_the_one_before(tmp_path: Path) -> None:
     file = tmp_path / "fit.pt"
     with pytest.raises(KeyboardInterrupt):
-        fitted(file, steps=5)
+        fitted(file, killed_after=5)
     before = file.read_bytes()
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
@@ -75,7 +75,7 @@ def test_no_room_for_a_checkpoint_leaves_the_one_before(tmp_path):
     assert file.read_bytes() == before
 
 
-def test_labels_say_what_the_picture_shows():
+def test_labels_say_what_the_picture_shows() -> None:
     samples = SceneLabels("labels", 4)
     sample = samples[2]
     rng = rng_for("labels", 2)
@@ -90,7 +90,9 @@ def test_labels_say_what_the_picture_shows():
     assert 0 < sample["covered"].mean() < 0.6
 
 
-def test_build_demo_writes_a_whole_folder_and_resumes(tmp_path, capsys):
+def test_build_demo_writes_a_whole_folder_and_resumes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = build_demo(tmp_path / "out", tmp_path / "work", QUICK)
     folder = ModelFolder.open(out)
     assert folder.index.family == "minigpt4-vicuna"

@@ -1,6 +1,8 @@
 """The text side: tokenizer, sequences, and what the language model reads in an image's place."""
 
 import random
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -41,7 +43,7 @@ def codec() -> Codec:
     return Codec(learn_tokenizer())
 
 
-def test_the_tokenizer_is_reproducible_and_keeps_words_and_marks_whole(codec):
+def test_the_tokenizer_is_reproducible_and_keeps_words_and_marks_whole(codec: Codec) -> None:
     assert learn_tokenizer().to_str() == codec.tokenizer.to_str()
     for word in (*KINDS, *COLOURS, *SIZES, *BACKGROUNDS, *NUMBERS):
         assert len(codec.begin(word)) == 1, word
@@ -52,7 +54,9 @@ def test_the_tokenizer_is_reproducible_and_keeps_words_and_marks_whole(codec):
     assert len({codec.word(text) for text in TEXTS}) == len(TEXTS)
 
 
-def test_sequences_are_what_the_chat_template_and_tokenizer_give(codec, tmp_path):
+def test_sequences_are_what_the_chat_template_and_tokenizer_give(
+    codec: Codec, tmp_path: Path
+) -> None:
     from transformers import PreTrainedTokenizerFast
 
     whole = Tokenizer.from_str(codec.tokenizer.to_str())
@@ -61,7 +65,7 @@ def test_sequences_are_what_the_chat_template_and_tokenizer_give(codec, tmp_path
         tokenizer_file=str(tmp_path / "tokenizer.json"), bos_token="<s>", eos_token="</s>"
     )
     rendered.chat_template = chat_template(FAMILIES["minigpt4-vicuna"])
-    messages = [
+    messages: Any = [
         {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "What is there?"}]}
     ]
     prompt = rendered.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
@@ -76,7 +80,7 @@ def test_sequences_are_what_the_chat_template_and_tokenizer_give(codec, tmp_path
     assert ours == expected
 
 
-def test_slots_say_all_of_a_scene_in_the_vision_side_s_order():
+def test_slots_say_all_of_a_scene_in_the_vision_side_s_order() -> None:
     scene = draw_scene(rng_for("slots", 3))
     slots = slot_words(scene)
     assert len(slots) == SLOTS == QUERIES
@@ -90,7 +94,7 @@ def test_slots_say_all_of_a_scene_in_the_vision_side_s_order():
     ]
 
 
-def test_every_place_is_one_piece_of_its_own(codec):
+def test_every_place_is_one_piece_of_its_own(codec: Codec) -> None:
     ids = {codec.word(place) for place in PLACES}
     assert len(ids) == CELLS
     for cell, place in enumerate(PLACES):
@@ -98,7 +102,7 @@ def test_every_place_is_one_piece_of_its_own(codec):
         assert len(ids & set(codec.begin(f"It is {place_phrase(cell)}."))) == 1
 
 
-def test_an_untrained_model_mostly_finds_the_slot_that_a_question_is_about(codec):
+def test_an_untrained_model_mostly_finds_the_slot_that_a_question_is_about(codec: Codec) -> None:
     torch.manual_seed(0)
     student = TextStudent(codec)
     student.llama.set_attn_implementation("eager")
@@ -125,7 +129,7 @@ def test_an_untrained_model_mostly_finds_the_slot_that_a_question_is_about(codec
     assert found / asked > 0.5
 
 
-def test_only_answers_are_learnt(codec):
+def test_only_answers_are_learnt(codec: Codec) -> None:
     for index in range(30):
         encoded = encode_conversation(codec, random.Random(index))
         assert len(encoded.ids) == len(encoded.labels)
@@ -139,7 +143,7 @@ def test_only_answers_are_learnt(codec):
         assert "Assistant" not in text
 
 
-def test_batches_are_padded_and_put_sums_in_the_slots(codec):
+def test_batches_are_padded_and_put_sums_in_the_slots(codec: Codec) -> None:
     samples = Conversations(codec.tokenizer, "test", 8, drills=4)
     batch = samples.collate([samples[index] for index in range(8)])
     student = TextStudent(codec)
@@ -155,7 +159,9 @@ def test_batches_are_padded_and_put_sums_in_the_slots(codec):
     assert 0 <= figures["tokens right"] <= 1
 
 
-def test_a_batch_in_parts_has_the_loss_of_the_whole_batch(codec, monkeypatch):
+def test_a_batch_in_parts_has_the_loss_of_the_whole_batch(
+    codec: Codec, monkeypatch: pytest.MonkeyPatch
+) -> None:
     samples = Conversations(codec.tokenizer, "test", 16)
     sequences = [samples[index] for index in range(16)]
     student = TextStudent(codec)
@@ -174,7 +180,7 @@ def test_a_batch_in_parts_has_the_loss_of_the_whole_batch(codec, monkeypatch):
     assert figures == pytest.approx(same_figures)
 
 
-def test_a_distortion_is_one_linear_map_for_each_sequence(codec):
+def test_a_distortion_is_one_linear_map_for_each_sequence(codec: Codec) -> None:
     samples = Conversations(codec.tokenizer, "test", 4, drills=4)
     [part] = samples.collate([samples[index] for index in range(4)])
     student = TextStudent(codec)
@@ -186,7 +192,7 @@ def test_a_distortion_is_one_linear_map_for_each_sequence(codec):
     assert torch.cosine_similarity(added[13], added[0], dim=0) < 0.9
 
 
-def test_a_slant_is_common_to_a_sequence_and_as_large_as_asked(codec):
+def test_a_slant_is_common_to_a_sequence_and_as_large_as_asked(codec: Codec) -> None:
     samples = Conversations(codec.tokenizer, "test", 4, drills=4)
     [part] = samples.collate([samples[index] for index in range(4)])
     lengths = {}
@@ -200,7 +206,7 @@ def test_a_slant_is_common_to_a_sequence_and_as_large_as_asked(codec):
     torch.testing.assert_close(lengths[0.6], 3 * lengths[0.2])
 
 
-def test_the_noise_goes_on_where_a_checkpoint_left_it(codec):
+def test_the_noise_goes_on_where_a_checkpoint_left_it(codec: Codec) -> None:
     student = TextStudent(codec)
     torch.rand(7, generator=student.noise)
     kept = {name: value.clone() for name, value in student.state_dict().items()}
@@ -210,7 +216,7 @@ def test_the_noise_goes_on_where_a_checkpoint_left_it(codec):
     assert torch.equal(torch.rand(3, generator=resumed.noise), expected)
 
 
-def test_long_sequences_are_twice_as_long_and_hold_json(codec):
+def test_long_sequences_are_twice_as_long_and_hold_json(codec: Codec) -> None:
     samples = Conversations(codec.tokenizer, "test", 80, sorts=LONG_SORTS, lengths=(LONG,))
     sequences = [samples[index] for index in range(80)]
     assert sum(len(sequence.ids) >= LONG.drill for sequence in sequences) > 60
@@ -219,7 +225,7 @@ def test_long_sequences_are_twice_as_long_and_hold_json(codec):
     assert all('{"background"' in answer for answer in answers)
 
 
-def test_the_last_round_has_short_and_long_sequences_in_turn(codec):
+def test_the_last_round_has_short_and_long_sequences_in_turn(codec: Codec) -> None:
     number = 16 * len(MIXED_SORTS)
     samples = Conversations(codec.tokenizer, "test", number, sorts=MIXED_SORTS, lengths=MIXED)
     batches = [[samples[16 * batch + row] for row in range(16)] for batch in range(len(MIXED))]

@@ -27,7 +27,7 @@ TEXT = (
 
 
 @pytest.mark.parametrize("kind", [kind for kind in MAKERS if kind != "beyond"])
-def test_every_true_answer_is_right_and_another_scene_s_mostly_is_not(kind):
+def test_every_true_answer_is_right_and_another_scene_s_mostly_is_not(kind: str) -> None:
     wrong = 0
     for index in range(60):
         rng = rng_for(f"judge/{kind}", index)
@@ -42,7 +42,7 @@ def test_every_true_answer_is_right_and_another_scene_s_mostly_is_not(kind):
     assert wrong > 10
 
 
-def test_comparisons_are_judged():
+def test_comparisons_are_judged() -> None:
     for index in range(80):
         rng = rng_for("judge/compare", index)
         turn = compare(draw_scene(rng), draw_scene(rng), rng)
@@ -107,11 +107,13 @@ def test_comparisons_are_judged():
         ("place", "7", "The digit 7 in red.", True),
     ],
 )
-def test_wording_does_not_matter_but_facts_do(kind, expected, answer, right):
+def test_wording_does_not_matter_but_facts_do(
+    kind: str, expected: str, answer: str, right: bool
+) -> None:
     assert is_right(Turn(kind, "?", "", expected), answer) is right
 
 
-def test_a_true_description_has_no_fault():
+def test_a_true_description_has_no_fault() -> None:
     verdict = judge_text(SCENE, TEXT, cut=False)
     assert not verdict.failed
     assert (verdict.mentioned, verdict.hallucinated, verdict.missed) == (3, 0, 0)
@@ -124,14 +126,14 @@ def test_a_true_description_has_no_fault():
         assert (verdict.hallucinated, verdict.missed) == (0, 0), text
 
 
-def test_hallucinated_and_missed_objects_are_counted():
+def test_hallucinated_and_missed_objects_are_counted() -> None:
     verdict = judge_text(SCENE, TEXT.replace("A small red circle", "A small red star"), cut=False)
     assert (verdict.mentioned, verdict.hallucinated, verdict.missed) == (3, 1, 1)
     third = TEXT + " There is a small red circle at the top."
     assert judge_text(SCENE, third, cut=False).hallucinated == 1
 
 
-def test_failures_are_told_apart():
+def test_failures_are_told_apart() -> None:
     assert judge_text(SCENE, TEXT, cut=True).unfinished
     assert judge_text(SCENE, TEXT.rstrip("."), cut=False).unfinished
     assert judge_text(SCENE, "", cut=False).fragment
@@ -141,7 +143,7 @@ def test_failures_are_told_apart():
     assert judge_text(SCENE, "There is a red red red circle.", cut=False).repeated
 
 
-def test_poems_may_repeat_an_object_but_not_a_line():
+def test_poems_may_repeat_an_object_but_not_a_line() -> None:
     poem = "I saw the red circle shine,\nthe red circle is mine.\nIt sings,\nit swings."
     verdict = judge_text(SCENE, poem, cut=False, poem=True)
     assert not verdict.failed
@@ -149,7 +151,7 @@ def test_poems_may_repeat_an_object_but_not_a_line():
     assert judge_text(SCENE, "It sings,\nIt sings,\nit swings.", cut=False, poem=True).repeated
 
 
-def test_mentions_and_yes_or_no():
+def test_mentions_and_yes_or_no() -> None:
     assert mentions('a red star, the digit 7 in blue and the word "no" in pink') == {
         "red star": 1,
         "blue 7": 1,
@@ -169,11 +171,11 @@ def test_mentions_and_yes_or_no():
         ("No red stars, and no blue star.", {}),
     ],
 )
-def test_objects_are_found_however_they_are_named(text, named):
+def test_objects_are_found_however_they_are_named(text: str, named: dict[str, int]) -> None:
     assert +mentions(text) == named
 
 
-def test_json_is_right_if_every_object_is():
+def test_json_is_right_if_every_object_is() -> None:
     rng = rng_for("judge/json", 0)
     scene = draw_scene(rng)
     turn = ask(scene, rng, "json")

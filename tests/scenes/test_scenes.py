@@ -2,6 +2,7 @@
 
 import io
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,23 +16,23 @@ from service.scenes.datasets import (
     write_examples,
 )
 from service.scenes.render import SHIFTED_STYLE, SIDE, render, render_labelled
-from service.scenes.scene import BACKGROUNDS, CELLS, cell_name, draw_scene, rng_for
+from service.scenes.scene import BACKGROUNDS, CELLS, Scene, cell_name, draw_scene, rng_for
 from service.training.samples import Part, RawSample
 from service.training.sources import open_source
 
 CELL = SIDE / 3
 
 
-def drawn(split: str, number: int):
+def drawn(split: str, number: int) -> list[Scene]:
     return [draw_scene(rng_for(split, index)) for index in range(number)]
 
 
-def test_scenes_depend_on_split_and_index_only():
+def test_scenes_depend_on_split_and_index_only() -> None:
     assert drawn("a", 20) == drawn("a", 20)
     assert drawn("a", 20) != drawn("b", 20)
 
 
-def test_scenes_are_varied_and_hold_one_object_a_cell():
+def test_scenes_are_varied_and_hold_one_object_a_cell() -> None:
     scenes = drawn("varied", 400)
     assert {len(scene.objects) for scene in scenes} == set(range(1, 7))
     assert {scene.background for scene in scenes} == set(BACKGROUNDS)
@@ -46,7 +47,7 @@ def test_scenes_are_varied_and_hold_one_object_a_cell():
     assert min(len(scene.objects) for scene in crowded) >= 4
 
 
-def test_cells_have_nine_names():
+def test_cells_have_nine_names() -> None:
     assert [cell_name(cell) for cell in range(CELLS)] == [
         "top left",
         "top",
@@ -61,7 +62,7 @@ def test_cells_have_nine_names():
 
 
 @pytest.mark.parametrize("index", range(6))
-def test_pictures_are_reproducible_and_objects_lie_in_their_cells(index):
+def test_pictures_are_reproducible_and_objects_lie_in_their_cells(index: int) -> None:
     rng = rng_for("pictures", index)
     scene = draw_scene(rng)
     labelled = render_labelled(scene, rng)
@@ -79,7 +80,7 @@ def test_pictures_are_reproducible_and_objects_lie_in_their_cells(index):
         assert middle.any() == any(item.cell == cell for item in scene.objects)
 
 
-def test_objects_are_seen_against_their_background():
+def test_objects_are_seen_against_their_background() -> None:
     for index in range(40):
         rng = rng_for("contrast", index)
         scene = draw_scene(rng)
@@ -90,17 +91,17 @@ def test_objects_are_seen_against_their_background():
         assert np.abs(pixels[covered] - behind).sum(1).mean() > 60
 
 
-def test_data_sets_are_in_the_layouts_that_the_trainer_reads(tmp_path):
+def test_data_sets_are_in_the_layouts_that_the_trainer_reads(tmp_path: Path) -> None:
     write_captions(tmp_path / "captions", 5)
     write_descriptions(tmp_path / "descriptions", 3)
     for name, number in (("captions", 5), ("descriptions", 3)):
         stream = open_source(str(tmp_path / name)).stream(Part(), 0)
-        samples = [next(stream) for _ in range(number)]
-        assert all(isinstance(sample, RawSample) for sample in samples)
+        samples = [sample for _ in range(number) if isinstance(sample := next(stream), RawSample)]
+        assert len(samples) == number
         assert {Image.open(io.BytesIO(sample.image)).size for sample in samples} == {(224, 224)}
 
 
-def test_examples_say_what_they_show(tmp_path):
+def test_examples_say_what_they_show(tmp_path: Path) -> None:
     write_examples(tmp_path)
     expected = [draw_scene(rng_for("examples", index)) for index in EXAMPLES.values()]
     assert list(read_examples(tmp_path).values()) == expected

@@ -8,7 +8,12 @@ from torch import Tensor
 from torch.nn.functional import gelu, layer_norm, linear
 
 from service.model_folder.layout import ModelFolder
-from service.model_folder.vision_config import VisionConfig, load_vision_config
+from service.model_folder.vision_config import (
+    QFormerShape,
+    VisionConfig,
+    ViTShape,
+    load_vision_config,
+)
 from service.vision.encoder import TorchEncoder, choose_dtype
 from service.vision.model import PIXEL_MEAN, PIXEL_STD
 from service.vision.weights import load_vision_encoder
@@ -71,7 +76,9 @@ def qformer(weights: Weights, config: VisionConfig, features: Tensor) -> Tensor:
     return hidden
 
 
-def bert_attention(weights: Weights, name: str, hidden: Tensor, source: Tensor, shape) -> Tensor:
+def bert_attention(
+    weights: Weights, name: str, hidden: Tensor, source: Tensor, shape: ViTShape | QFormerShape
+) -> Tensor:
     query = dense(weights, f"{name}.attention.query", hidden)
     key = dense(weights, f"{name}.attention.key", source)
     value = dense(weights, f"{name}.attention.value", source)

@@ -4,6 +4,8 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -16,6 +18,7 @@ from service.errors import (
     ImageFormatError,
 )
 from service.model_folder.vision_config import QFormerShape, VisionConfig, ViTShape
+from service.vision.encoded_image import EncodedImage
 from service.vision.encoding_thread import MAX_FAILURES
 from service.vision.limits import EncodingLimits
 from service.vision.runtime import EncodingRuntime
@@ -71,7 +74,7 @@ def encoder() -> FakeEncoder:
 def make(encoder: FakeEncoder) -> Iterator[Callable[..., EncodingRuntime]]:
     runtimes = []
 
-    def start(**limits: object) -> EncodingRuntime:
+    def start(**limits: Any) -> EncodingRuntime:
         runtime = EncodingRuntime(encoder, EncodingLimits(**{"decode_threads": 4, **limits}))
         runtime.startup()
         runtimes.append(runtime)
@@ -87,15 +90,17 @@ def pixels(value: int) -> Callable[[], Tensor]:
     return lambda: torch.full((14, 14, 3), value, dtype=torch.uint8)
 
 
-def submit(runtime: EncodingRuntime, value: int, digest: str | None = None) -> Future:
+def submit(runtime: EncodingRuntime, value: int, digest: str | None = None) -> Future[EncodedImage]:
     return runtime.submit(digest or str(value), pixels(value))
 
 
-def value_of(future: Future) -> float:
+def value_of(future: Future[EncodedImage]) -> float:
     return future.result(10).embeddings[0, 0].item()
 
 
-def hold_busy(runtime: EncodingRuntime, encoder: FakeEncoder, value: int = 9) -> Future:
+def hold_busy(
+    runtime: EncodingRuntime, encoder: FakeEncoder, value: int = 9
+) -> Future[EncodedImage]:
     """Keep the encoder busy with one image until ``encoder.go`` is set."""
     encoder.go.clear()
     encoder.busy.clear()
@@ -111,7 +116,9 @@ def wait_for_ready(runtime: EncodingRuntime, count: int) -> None:
         assert queue._changed.wait_for(lambda: len(queue._ready) == count, 10)
 
 
-def test_images_that_arrive_during_an_encoding_share_the_next_batch(make, encoder) -> None:
+def test_images_that_arrive_during_an_encoding_share_the_next_batch(
+    make: Callable[..., EncodingRuntime], encoder: FakeEncoder
+) -> None:
     runtime = make(max_batch=8)
     first = hold_busy(runtime, encoder)
     others = [submit(runtime, value) for value in (1, 2, 3)]
@@ -121,7 +128,9 @@ def test_images_that_arrive_during_an_encoding_share_the_next_batch(make, encode
     assert [sorted(batch) for batch in encoder.batches] == [[9], [1, 2, 3]]
 
 
-def test_a_batch_has_at_most_max_batch_images(make, encoder) -> None:
+def test_a_batch_has_at_most_max_batch_images(
+    make: Callable[..., EncodingRuntime], encoder: FakeEncoder
+) -> None:
     runtime = make(max_batch=2)
     hold_busy(runtime, encoder)
     futures = [submit(runtime, value) for value in range(5)]
@@ -131,12 +140,16 @@ def test_a_batch_has_at_most_max_batch_images(make, encoder) -> None:
     assert [len(batch) for batch in encoder.batches] == [1, 2, 2, 1]
 
 
-def test_an_idle_encoder_does_not_wait(make, encoder) -> None:
+def test_an_idle_encoder_does_not_wait(
+    make: Callable[..., EncodingRuntime], encoder: FakeEncoder
+) -> None:
     runtime = make(max_batch=8, max_wait=3600)
     assert value_of(submit(runtime, 1)) == 1
 
 
-def test_after_an_encoding_the_next_batch_waits_for_more_images(make, encoder) -> None:
+def test_after_an_encoding_the_next_batch_waits_for_more_images(
+    make: Callable[..., EncodingRuntime], encoder: FakeEncoder
+) -> None:
     runtime = make(max_batch=2, max_wait=3600)
     hold_busy(runtime, encoder)
     early = submit(runtime, 1)
@@ -147,7 +160,9 @@ def test_after_an_encoding_the_next_batch_waits_for_more_images(make, encoder) -
     assert encoder.batches == [[9], [1, 2]]
 
 
-def test_the_same_image_is_encoded_once_for_all_waiters(make, encoder) -> None:
+def test_the_same_image_is_encoded_once_for_all_waiters(
+    make: Callable[..., EncodingRuntime], encoder: FakeEncoder
+) -> None:
     runtime = make()
     hold_busy(runtime, encoder)
     futures = [submit(runtime, 5) for _ in range(10)]
@@ -158,7 +173,9 @@ def test_the_same_image_is_encoded_once_for_all_waiters(make, encoder) -> None:
     assert encoder.batches == [[9], [5]], "the embeddings are cached"
 
 
-def test_the_cache_is_bounded_in_bytes(make, encoder) -> None:
+def test_the_cache_is_bounded_in_bytes(
+    make: Callable[..., EncodingRuntime], encoder: FakeEncoder
+) -> None:
     size = 2 * 3 * 4
     runtime = make(cache_bytes=2 * size)
     for value in (1, 2, 3, 1):
@@ -168,13 +185,17 @@ def test_the_cache_is_bounded_in_bytes(make, encoder) -> None:
     assert len(encoder.batches) == 4
 
 
-def test_without_a_cache_every_image_is_encoded(make, encoder) -> None:
+def test_without_a_cache_every_image_is_encoded(
+    make: Callable[..., EncodingRuntime], encoder: FakeEncoder
+) -> None:
     runtime = make(cache_bytes=0)
     assert [value_of(submit(runtime, 1)) for _ in range(2)] == [1, 1]
     assert encoder.batches == [[1], [1]]
 
 
-def test_a_full_queue_refuses_at_once(make, encoder) -> None:
+def test_a_full_queue_refuses_at_once(
+    make: Callable[..., EncodingRuntime], encoder: FakeEncoder
+) -> None:
     runtime = make(max_queue=2)
     held = hold_busy(runtime, encoder)
     accepted = [submit(runtime, value) for value in (1, 2)]
@@ -186,7 +207,9 @@ def test_a_full_queue_refuses_at_once(make, encoder) -> None:
     assert value_of(submit(runtime, 3)) == 3
 
 
-def test_a_poisoned_image_fails_alone(make, encoder) -> None:
+def test_a_poisoned_image_fails_alone(
+    make: Callable[..., EncodingRuntime], encoder: FakeEncoder
+) -> None:
     runtime = make()
     hold_busy(runtime, encoder)
     good, bad, also_good = submit(runtime, 1), submit(runtime, POISON), submit(runtime, 2)
@@ -199,13 +222,17 @@ def test_a_poisoned_image_fails_alone(make, encoder) -> None:
     assert value_of(submit(runtime, 3)) == 3
 
 
-def test_embeddings_that_are_not_finite_are_an_error(make, encoder) -> None:
+def test_embeddings_that_are_not_finite_are_an_error(
+    make: Callable[..., EncodingRuntime], encoder: FakeEncoder
+) -> None:
     runtime = make()
     with pytest.raises(EncodingError):
         value_of(submit(runtime, NAN))
 
 
-def test_an_undecodable_image_fails_all_waiters_and_leaves_the_queue(make, encoder) -> None:
+def test_an_undecodable_image_fails_all_waiters_and_leaves_the_queue(
+    make: Callable[..., EncodingRuntime], encoder: FakeEncoder
+) -> None:
     runtime = make(max_queue=1)
 
     def load() -> Tensor:
@@ -217,7 +244,9 @@ def test_an_undecodable_image_fails_all_waiters_and_leaves_the_queue(make, encod
     assert value_of(submit(runtime, 1)) == 1
 
 
-def test_an_abandoned_image_is_dropped_before_its_batch(make, encoder) -> None:
+def test_an_abandoned_image_is_dropped_before_its_batch(
+    make: Callable[..., EncodingRuntime], encoder: FakeEncoder
+) -> None:
     runtime = make(max_queue=2)
     hold_busy(runtime, encoder)
     abandoned, wanted = submit(runtime, 1), submit(runtime, 2)
@@ -229,7 +258,9 @@ def test_an_abandoned_image_is_dropped_before_its_batch(make, encoder) -> None:
     assert value_of(submit(runtime, 1)) == 1
 
 
-def test_one_of_several_waiters_may_cancel(make, encoder) -> None:
+def test_one_of_several_waiters_may_cancel(
+    make: Callable[..., EncodingRuntime], encoder: FakeEncoder
+) -> None:
     runtime = make()
     hold_busy(runtime, encoder)
     cancelled, other = submit(runtime, 1), submit(runtime, 1)
@@ -238,7 +269,9 @@ def test_one_of_several_waiters_may_cancel(make, encoder) -> None:
     assert value_of(other) == 1
 
 
-async def test_decoding_without_encoding_waits_for_its_turn(make, encoder) -> None:
+async def test_decoding_without_encoding_waits_for_its_turn(
+    make: Callable[..., EncodingRuntime], encoder: FakeEncoder
+) -> None:
     runtime = make(decode_threads=1)
     decoding, go = threading.Event(), threading.Event()
     order: list[str] = []
@@ -268,7 +301,9 @@ async def test_decoding_without_encoding_waits_for_its_turn(make, encoder) -> No
         await runtime.on_decoding_thread(lambda: None)
 
 
-async def test_a_cancelled_request_drops_its_image(make, encoder) -> None:
+async def test_a_cancelled_request_drops_its_image(
+    make: Callable[..., EncodingRuntime], encoder: FakeEncoder
+) -> None:
     runtime = make()
     hold_busy(runtime, encoder)
     task = asyncio.create_task(runtime.encode("1", pixels(1)))
@@ -281,7 +316,9 @@ async def test_a_cancelled_request_drops_its_image(make, encoder) -> None:
     assert encoder.batches == [[9], [2]]
 
 
-def test_shutdown_finishes_the_batch_and_fails_the_rest(make, encoder) -> None:
+def test_shutdown_finishes_the_batch_and_fails_the_rest(
+    make: Callable[..., EncodingRuntime], encoder: FakeEncoder
+) -> None:
     runtime = make()
     held = hold_busy(runtime, encoder)
     waiting = submit(runtime, 1)
@@ -298,18 +335,20 @@ def test_shutdown_finishes_the_batch_and_fails_the_rest(make, encoder) -> None:
         submit(runtime, 2)
 
 
-def test_an_encoder_that_cannot_start_is_not_ready(encoder) -> None:
+def test_an_encoder_that_cannot_start_is_not_ready(encoder: FakeEncoder) -> None:
     def fail() -> None:
         raise MemoryError("out of memory")
 
-    encoder.startup = fail  # type: ignore[method-assign]
+    encoder.startup = fail
     runtime = EncodingRuntime(encoder, EncodingLimits())
     with pytest.raises(MemoryError):
         runtime.startup()
     assert not runtime.ready
 
 
-def test_many_threads_that_submit_few_images_get_the_right_results(make, encoder) -> None:
+def test_many_threads_that_submit_few_images_get_the_right_results(
+    make: Callable[..., EncodingRuntime], encoder: FakeEncoder
+) -> None:
     runtime = make(max_batch=4, cache_bytes=100)
     values = [index % 7 for index in range(300)]
     with ThreadPoolExecutor(16) as threads:
@@ -319,9 +358,9 @@ def test_many_threads_that_submit_few_images_get_the_right_results(make, encoder
 
 
 def test_an_encoder_that_fails_on_every_image_is_reported_as_failed(
-    make, encoder, caplog: pytest.LogCaptureFixture
+    make: Callable[..., EncodingRuntime], encoder: FakeEncoder, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def broken(_: Tensor) -> Tensor:
+    def broken(pixels: Tensor) -> Tensor:
         raise RuntimeError("CUDA error: an illegal memory access was encountered")
 
     runtime = make()
@@ -338,7 +377,9 @@ def test_an_encoder_that_fails_on_every_image_is_reported_as_failed(
     assert "illegal memory access" in caplog.text
 
 
-def test_images_that_cannot_be_encoded_do_not_fail_the_encoder(make, encoder) -> None:
+def test_images_that_cannot_be_encoded_do_not_fail_the_encoder(
+    make: Callable[..., EncodingRuntime], encoder: FakeEncoder
+) -> None:
     runtime = make()
     for number in range(2 * MAX_FAILURES):
         with pytest.raises(EncodingError):
@@ -347,22 +388,26 @@ def test_images_that_cannot_be_encoded_do_not_fail_the_encoder(make, encoder) ->
     assert not runtime.failed
 
 
-def test_damaged_images_do_not_count_as_encoder_failures(make, encoder) -> None:
+def test_damaged_images_do_not_count_as_encoder_failures(
+    make: Callable[..., EncodingRuntime], encoder: FakeEncoder
+) -> None:
     runtime = make()
 
     def load() -> Tensor:
         raise ImageFormatError("broken")
 
-    encoder.encode = lambda _: pytest.fail("the encoder was called")
+    encoder.encode = lambda pixels: pytest.fail("the encoder was called")
     for number in range(2 * MAX_FAILURES):
         with pytest.raises(ImageFormatError):
             runtime.submit(f"damaged {number}", load).result(10)
     assert not runtime.failed
 
 
-def test_after_a_failed_copy_the_next_image_is_encoded(make, encoder) -> None:
+def test_after_a_failed_copy_the_next_image_is_encoded(
+    make: Callable[..., EncodingRuntime], encoder: FakeEncoder
+) -> None:
     class Uncopyable(Tensor):
-        def clone(self) -> Tensor:
+        def clone(self, **_: Any) -> Tensor:
             raise MemoryError("out of memory")
 
     def encode(pixels: Tensor) -> Tensor:
@@ -376,12 +421,14 @@ def test_after_a_failed_copy_the_next_image_is_encoded(make, encoder) -> None:
     assert value_of(submit(runtime, 2)) == 2
 
 
-def test_a_crashed_encoding_thread_is_a_failure_and_leaves_no_waiter(make, encoder) -> None:
+def test_a_crashed_encoding_thread_is_a_failure_and_leaves_no_waiter(
+    make: Callable[..., EncodingRuntime], encoder: FakeEncoder
+) -> None:
     runtime = make()
     held = hold_busy(runtime, encoder)
     waiting = submit(runtime, 1)
     wait_for_ready(runtime, 1)
-    runtime._queue.take_batch = lambda: 1 / 0
+    runtime._queue.take_batch = Mock(side_effect=ZeroDivisionError)
     encoder.go.set()
     assert value_of(held) == 9
     with pytest.raises(EncoderNotReadyError):
@@ -391,7 +438,7 @@ def test_a_crashed_encoding_thread_is_a_failure_and_leaves_no_waiter(make, encod
     assert not runtime.ready
 
 
-def test_a_runtime_has_not_failed_after_shutdown(make) -> None:
+def test_a_runtime_has_not_failed_after_shutdown(make: Callable[..., EncodingRuntime]) -> None:
     runtime = make()
     runtime.shutdown()
     assert not runtime.failed
