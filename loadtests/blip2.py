@@ -14,8 +14,9 @@ from transformers import AutoTokenizer, BlipImageProcessor
 
 from service.model_folder.layout import ModelFolder
 from service.model_folder.vision_config import load_vision_config
-from service.tensors.reading import TensorEntry, read_checkpoint
-from service.tensors.writing import PlannedTensor, write_shards
+from service.tensors.lazy_tensor import LazyTensor
+from service.tensors.reading import read_checkpoint
+from service.tensors.writing import write_shards
 from service.vision.model import PIXEL_MEAN, PIXEL_STD
 
 IMAGE = "<image>"
@@ -56,28 +57,28 @@ def export(source: ModelFolder, target: Path) -> None:
     (target / "config.json").write_text(json.dumps(config, indent=2))
 
 
-def _tensors(source: ModelFolder, vocabulary: int) -> list[PlannedTensor]:
-    planned = []
+def _tensors(source: ModelFolder, vocabulary: int) -> dict[str, LazyTensor]:
+    tensors = {}
     for name, entry in read_checkpoint(source.vision / "model.safetensors").tensors.items():
         prefix = next(old for old in PREFIXES if name.startswith(old))
         renamed = PREFIXES[prefix] + name.removeprefix(prefix)
-        planned.append(PlannedTensor(renamed, entry.shape, entry.dtype, entry.read))
+        tensors[renamed] = entry
     for name, entry in read_checkpoint(Path(source.language_model)).tensors.items():
-        shape, read = entry.shape, entry.read
+        shape, load = entry.shape, entry.load
         if name in ("model.embed_tokens.weight", "lm_head.weight"):
-            shape, read = (vocabulary, *shape[1:]), _lengthened(entry, vocabulary)
-        planned.append(PlannedTensor(f"language_model.{name}", shape, entry.dtype, read))
-    return planned
+            shape, load = (vocabulary, *shape[1:]), _lengthened(entry, vocabulary)
+        tensors[f"language_model.{name}"] = LazyTensor(shape, entry.dtype, load)
+    return tensors
 
 
-def _lengthened(entry: TensorEntry, rows: int) -> Callable[[], torch.Tensor]:
+def _lengthened(entry: LazyTensor, rows: int) -> Callable[[], torch.Tensor]:
     """Reads it with a row for the image token, which is replaced before it is used."""
 
-    def read() -> torch.Tensor:
-        tensor = entry.read()
+    def load() -> torch.Tensor:
+        tensor = entry.load()
         return torch.cat([tensor, tensor[:1].repeat(rows - len(tensor), 1)])
 
-    return read
+    return load
 
 
 def _config(source: ModelFolder, image_token: int) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from service.checkpoints.importer import ImportPlan
 from service.model_folder.vision_config import WEIGHTS_FILE
-from service.tensors.sizes import readable
+from service.tensors.byte_size import format_bytes
 
 
 def describe(plan: ImportPlan) -> Iterator[str]:
@@ -24,15 +24,15 @@ def describe(plan: ImportPlan) -> Iterator[str]:
             f"  Q-Former: {config.qformer.num_hidden_layers} layers, width "
             f"{config.qformer.hidden_size}, {config.qformer.query_tokens} query tokens"
         )
-    total = sum(tensor.bytes for tensor in plan.vision.tensors)
-    yield f"  vision/{WEIGHTS_FILE}: {len(plan.vision.tensors)} tensors, {readable(total)}"
+    total = sum(tensor.bytes for tensor in plan.vision.tensors.values())
+    yield f"  vision/{WEIGHTS_FILE}: {len(plan.vision.tensors)} tensors, {format_bytes(total)}"
     for source in plan.sources:
         yield f"  {source.role}: {source.path}, {len(source.translation.tensors)} tensors known"
         for why, names in source.translation.ignored.items():
             yield f"    left out, as the original does: {why} ({len(names)} tensors)"
     yield f"  language model: {plan.language_model.source}, {_treatment(plan)}"
     yield f"  tokenizer: {plan.tokenizer_files[0]}, {plan.tokenizer.get_vocab_size()} pieces"
-    yield f"  disk space: {readable(plan.bytes_written)}"
+    yield f"  disk space: {format_bytes(plan.bytes_written)}"
     for warning in plan.warnings:
         yield f"  warning: {warning}"
 

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from service.checkpoints.names import NameTable, count_layers
 from service.errors import CheckpointError
 from service.model_folder.vision_config import ViTShape
-from service.tensors.reading import TensorEntry
+from service.tensors.lazy_tensor import LazyTensor
 
 HEAD_WIDTH = 88
 """Width of one attention head of ViT-g."""
@@ -45,7 +45,7 @@ VIT = NameTable(
 )
 
 
-def join_biases(tensors: dict[str, TensorEntry]) -> dict[str, TensorEntry]:
+def join_biases(tensors: dict[str, LazyTensor]) -> dict[str, LazyTensor]:
     """Replace ``q_bias`` and ``v_bias`` by the ``qkv.bias`` that the original computes with.
 
     Keys have no bias: the middle third is zero.
@@ -67,20 +67,20 @@ def join_biases(tensors: dict[str, TensorEntry]) -> dict[str, TensorEntry]:
     return joined
 
 
-def _joined(prefix: str, query: TensorEntry, value: TensorEntry) -> TensorEntry:
+def _joined(prefix: str, query: LazyTensor, value: LazyTensor) -> LazyTensor:
     if len(query.shape) != 1 or (query.shape, query.dtype) != (value.shape, value.dtype):
         raise CheckpointError(
             f"q_bias {query.shape} and v_bias {value.shape} of {prefix[:-1]} do not fit each other."
         )
 
     def read() -> Tensor:
-        query_bias, value_bias = query.read(), value.read()
+        query_bias, value_bias = query.load(), value.load()
         return torch.cat([query_bias, torch.zeros_like(value_bias), value_bias])
 
-    return TensorEntry((query.elements + 2 * value.elements,), query.dtype, read)
+    return LazyTensor((query.elements + 2 * value.elements,), query.dtype, read)
 
 
-def fit_positions(entry: TensorEntry, patches: int) -> TensorEntry:
+def fit_positions(entry: LazyTensor, patches: int) -> LazyTensor:
     """Position embeddings for another image size, as the original interpolates them.
 
     Bicubic over the square of patches, corners not aligned, in float32; the class token's stays.
@@ -99,16 +99,16 @@ def fit_positions(entry: TensorEntry, patches: int) -> TensorEntry:
         raise CheckpointError(f"pos_embed {entry.shape} does not belong to a square of patches.")
 
     def read() -> Tensor:
-        class_token, grid = entry.read().float().split([1, old * old], dim=1)
+        class_token, grid = entry.load().float().split([1, old * old], dim=1)
         grid = grid.unflatten(1, (old, old)).permute(0, 3, 1, 2)
         grid = nn.functional.interpolate(grid, (new, new), mode="bicubic", align_corners=False)
         return torch.cat([class_token, grid.flatten(2).transpose(1, 2)], dim=1)
 
-    return TensorEntry((1, patches + 1, entry.shape[2]), torch.float32, read)
+    return LazyTensor((1, patches + 1, entry.shape[2]), torch.float32, read)
 
 
 def vit_shape(
-    tensors: dict[str, TensorEntry],
+    tensors: dict[str, LazyTensor],
     *,
     layers_in_file_run: bool,
     heads: int | None,

@@ -14,8 +14,8 @@ from service.errors import CheckpointError
 from service.model_folder.layout import ModelIndex, Provenance, write_index
 from service.model_folder.vision_config import CONFIG_FILE, WEIGHTS_FILE
 from service.prompt.tokenizer import write_tokenizer
-from service.tensors.reading import sha256
-from service.tensors.sizes import readable
+from service.tensors.byte_size import format_bytes
+from service.tensors.hashing import sha256
 from service.tensors.writing import flush_to_disk, write_safetensors
 
 Report = Callable[[str], None]
@@ -94,7 +94,7 @@ def _hashes(plan: ImportPlan, report: Report) -> dict[str, dict[str, str]]:
             {"revision": commit} if commit else {}
         )
     for role, file in dict.fromkeys(_inputs(plan)):
-        report(f"Hashing {file.name} ({readable(file.stat().st_size)})")
+        report(f"Hashing {file.name} ({format_bytes(file.stat().st_size)})")
         sources[f"{role}/{file.name}"] = {"path": str(file), "sha256": sha256(file)}
     return sources
 

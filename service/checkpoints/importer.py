@@ -29,7 +29,7 @@ from service.checkpoints.vision import (
 )
 from service.errors import CheckpointError
 from service.families import FAMILIES, Family
-from service.tensors.sizes import readable
+from service.tensors.byte_size import format_bytes
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class ImportPlan:
     @property
     def bytes_written(self) -> int:
         """Disk space that the weights in the folder will take."""
-        vision = sum(tensor.bytes for tensor in self.vision.tensors)
+        vision = sum(tensor.bytes for tensor in self.vision.tensors.values())
         weights = self.language_model.weights
         if weights is None or not (self.writes_language_model or self.request.placement == "copy"):
             return vision
@@ -130,8 +130,8 @@ def _check_space(plan: ImportPlan) -> None:
     free = shutil.disk_usage(place).free
     if plan.bytes_written > free:
         raise CheckpointError(
-            f"The model folder takes {readable(plan.bytes_written)}, and {place} has "
-            f"{readable(free)} left."
+            f"The model folder takes {format_bytes(plan.bytes_written)}, and {place} has "
+            f"{format_bytes(free)} left."
         )
 
 

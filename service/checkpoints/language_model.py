@@ -12,8 +12,9 @@ from typing import Any, Literal
 from service.checkpoints.lora import LoraUpdate, check_updates
 from service.errors import CheckpointError
 from service.families import FamilyName
-from service.tensors.reading import Checkpoint, TensorEntry, read_checkpoint
-from service.tensors.writing import PlannedTensor, write_shards
+from service.tensors.lazy_tensor import LazyTensor
+from service.tensors.reading import Checkpoint, read_checkpoint
+from service.tensors.writing import write_shards
 
 Placement = Literal["reference", "link", "copy"]
 
@@ -85,8 +86,8 @@ def open_language_model(
     config = _read_config(folder)
     weights = read_checkpoint(folder) if with_weights else None
     if weights is not None:
-        if weights.absent:
-            names = ", ".join(shard.name for shard in weights.absent)
+        if weights.missing_shards:
+            names = ", ".join(shard.name for shard in weights.missing_shards)
             raise CheckpointError(
                 f"{folder} is incomplete: {names} missing. Complete the download."
             )
@@ -123,7 +124,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
 
 
 def _check_weights(
-    folder: Path, config: Mapping[str, Any], tensors: Mapping[str, TensorEntry]
+    folder: Path, config: Mapping[str, Any], tensors: Mapping[str, LazyTensor]
 ) -> None:
     if "quantization_config" in config:
         return  # other names and shapes, one set for each method: the engine checks them
@@ -161,7 +162,7 @@ def _refuse_delta(source: str, config: Mapping[str, Any], weights: Checkpoint | 
     names = (Path(source).name, str(config.get("_name_or_path", "")))
     by_name = any(re.search(r"(^|[-_./])delta([-_./]|$)", name.lower()) for name in names)
     norm = weights.tensors.get("model.norm.weight") if weights is not None else None
-    scale = None if norm is None else norm.read().float().square().mean().sqrt().item()
+    scale = None if norm is None else norm.load().float().square().mean().sqrt().item()
     # Merged weights may sit in a folder that still has the old name: where there are weights, they count.
     if by_name if scale is None else scale < MAX_DELTA_NORM:
         reason = (
@@ -241,11 +242,11 @@ def write_anew(model: LanguageModel, updates: Mapping[str, LoraUpdate], target: 
         shutil.copyfile(file, target / file.name)
     write_shards(
         target,
-        [
-            _planned(name, entry, updates.get(name))
+        {
+            name: _planned(entry, updates.get(name))
             for name, entry in model.weights.tensors.items()
             if not name.endswith("rotary_emb.inv_freq")
-        ],
+        },
     )
     return target.name
 
@@ -260,6 +261,7 @@ def check_mergeable(model: LanguageModel, updates: Mapping[str, LoraUpdate]) -> 
     check_updates(updates, model.weights.tensors if model.weights else {})
 
 
-def _planned(name: str, entry: TensorEntry, update: LoraUpdate | None) -> PlannedTensor:
-    make = entry.read if update is None else lambda: update.merged(entry.read())
-    return PlannedTensor(name, entry.shape, entry.dtype, make)
+def _planned(entry: LazyTensor, update: LoraUpdate | None) -> LazyTensor:
+    if update is None:
+        return entry
+    return LazyTensor(entry.shape, entry.dtype, lambda: update.merged(entry.load()))

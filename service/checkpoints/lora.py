@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from service.errors import CheckpointError
-from service.tensors.reading import TensorEntry
+from service.tensors.lazy_tensor import LazyTensor
 
 DEFAULT_ALPHA = 16.0
 """MiniGPT-v2's lora_alpha. The update is scaled by alpha / rank: 16 / 64."""
@@ -28,13 +28,13 @@ class LoraUpdate:
         up: ``[outputs, rank]`` (B).
     """
 
-    down: TensorEntry
-    up: TensorEntry
+    down: LazyTensor
+    up: LazyTensor
     scale: float
 
     def merged(self, base: Tensor) -> Tensor:
         """The updated matrix in the dtype of ``base``; computed in float32."""
-        up, down = self.up.read().float(), self.down.read().float()
+        up, down = self.up.load().float(), self.down.load().float()
         return torch.addmm(base.float(), up, down, alpha=self.scale).to(base.dtype)
 
 
@@ -43,13 +43,13 @@ def is_lora(name: str) -> bool:
     return _NAME.fullmatch(name) is not None
 
 
-def lora_updates(entries: Mapping[str, TensorEntry], alpha: float) -> dict[str, LoraUpdate]:
+def lora_updates(entries: Mapping[str, LazyTensor], alpha: float) -> dict[str, LoraUpdate]:
     """The updates in a MiniGPT-v2 checkpoint, by the language model's name of the weight.
 
     Raises:
         CheckpointError: a half is missing, or halves do not fit each other.
     """
-    halves: dict[str, dict[str, TensorEntry]] = {}
+    halves: dict[str, dict[str, LazyTensor]] = {}
     for name, entry in entries.items():
         if match := _NAME.fullmatch(name):
             halves.setdefault(f"{match['module']}.weight", {})[match["side"]] = entry
@@ -66,7 +66,7 @@ def lora_updates(entries: Mapping[str, TensorEntry], alpha: float) -> dict[str, 
     return updates
 
 
-def check_updates(updates: Mapping[str, LoraUpdate], model: Mapping[str, TensorEntry]) -> None:
+def check_updates(updates: Mapping[str, LoraUpdate], model: Mapping[str, LazyTensor]) -> None:
     """Refuse updates that do not fit the language model.
 
     Raises:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from service.errors import CheckpointError
-from service.tensors.reading import TensorEntry
+from service.tensors.lazy_tensor import LazyTensor
 
 
 @dataclass(frozen=True)
@@ -60,13 +60,13 @@ class Translation:
         foreign: For each reason, names that show another network.
     """
 
-    tensors: dict[str, TensorEntry] = field(default_factory=dict)
+    tensors: dict[str, LazyTensor] = field(default_factory=dict)
     ignored: dict[str, list[str]] = field(default_factory=dict)
     unexpected: list[str] = field(default_factory=list)
     foreign: dict[str, list[str]] = field(default_factory=dict)
 
 
-def translate(entries: Mapping[str, TensorEntry], table: NameTable) -> Translation:
+def translate(entries: Mapping[str, LazyTensor], table: NameTable) -> Translation:
     """Rename every tensor of a file; each one ends in exactly one of the four groups."""
     renamed = [(_pattern(name), target) for name, target in table.renamed]
     foreign = [(_pattern(name), why) for name, why in table.foreign]

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from service.checkpoints.names import NameTable, count_layers
 from service.errors import CheckpointError
 from service.model_folder.vision_config import QFormerShape
-from service.tensors.reading import TensorEntry
+from service.tensors.lazy_tensor import LazyTensor
 
 HEAD_WIDTH = 64
 """Width of one attention head of BERT-base, which the Q-Former started from."""
@@ -49,7 +49,7 @@ QFORMER = NameTable(
 )
 
 
-def other_origin(tensors: Mapping[str, TensorEntry]) -> str | None:
+def other_origin(tensors: Mapping[str, LazyTensor]) -> str | None:
     """Which BLIP-2 a file is of, where parts of it show that it is not FLAN-T5 XXL's."""
     if any(name.startswith(("opt_proj.", "opt_model.")) for name in tensors):
         return "OPT's"
@@ -61,7 +61,7 @@ def other_origin(tensors: Mapping[str, TensorEntry]) -> str | None:
     return None
 
 
-def qformer_shape(tensors: dict[str, TensorEntry], heads: int | None) -> QFormerShape:
+def qformer_shape(tensors: dict[str, LazyTensor], heads: int | None) -> QFormerShape:
     """Sizes of the Q-Former, from its tensors (named as in the model folder).
 
     Raises:

@@ -20,7 +20,8 @@ from service.families import FAMILIES, Family
 from service.model_folder.layout import ModelIndex, Provenance, write_index
 from service.model_folder.vision_config import QFormerShape, VisionConfig, ViTShape
 from service.prompt.tokenizer import train_tokenizer, write_tokenizer
-from service.tensors.writing import PlannedTensor, write_shards
+from service.tensors.lazy_tensor import LazyTensor
+from service.tensors.writing import write_shards
 from service.vision.model import VisionEncoder
 from service.vision.weights import save_vision_encoder
 
@@ -130,12 +131,10 @@ def _write_language_model(
     # One tensor at a time: at 13B the whole is larger than most machines' memory.
     write_shards(
         folder,
-        [
-            PlannedTensor(
-                name, tuple(weight.shape), dtype, partial(_random, name, weight, generator)
-            )
+        {
+            name: LazyTensor(tuple(weight.shape), dtype, partial(_random, name, weight, generator))
             for name, weight in model.named_parameters()
-        ],
+        },
     )
 
 

@@ -17,8 +17,8 @@ from service.checkpoints.qformer import other_origin, qformer_shape
 from service.errors import CheckpointError
 from service.families import PATCHES_PER_TOKEN, Family
 from service.model_folder.vision_config import QFormerShape, VisionConfig, ViTShape
-from service.tensors.reading import Checkpoint, TensorEntry, read_checkpoint
-from service.tensors.writing import PlannedTensor
+from service.tensors.lazy_tensor import LazyTensor
+from service.tensors.reading import Checkpoint, read_checkpoint
 from service.vision.model import VisionEncoder
 
 POSITIONS = "vit.embeddings.position_embedding"
@@ -58,7 +58,7 @@ class VisionPlan:
     """A complete and checked vision encoder, not yet read."""
 
     config: VisionConfig
-    tensors: list[PlannedTensor]
+    tensors: Mapping[str, LazyTensor]
 
 
 def open_vit(path: Path) -> Source:
@@ -172,7 +172,7 @@ def plan_vision(
 
 
 def _shapes(
-    tensors: dict[str, TensorEntry], vit: Source, qformer: Source | None, options: SizeOptions
+    tensors: dict[str, LazyTensor], vit: Source, qformer: Source | None, options: SizeOptions
 ) -> tuple[ViTShape, QFormerShape | None]:
     vit_sizes = vit_shape(
         tensors,
@@ -223,20 +223,20 @@ def _config(
     return VisionConfig(image_size=family.image_size, vit=vit, qformer=qformer, hidden_size=outputs)
 
 
-def _add_initial_ln_vision(tensors: dict[str, TensorEntry], config: VisionConfig) -> None:
+def _add_initial_ln_vision(tensors: dict[str, LazyTensor], config: VisionConfig) -> None:
     # Without a Q-Former the original never loads this norm, and still applies it.
     width = config.vit.hidden_size
-    ones = TensorEntry((width,), torch.float32, partial(torch.ones, width))
-    zeros = TensorEntry((width,), torch.float32, partial(torch.zeros, width))
+    ones = LazyTensor((width,), torch.float32, partial(torch.ones, width))
+    zeros = LazyTensor((width,), torch.float32, partial(torch.zeros, width))
     tensors.setdefault("ln_vision.weight", ones)
     tensors.setdefault("ln_vision.bias", zeros)
 
 
 def _planned(
     expected: Mapping[str, tuple[int, ...]],
-    tensors: Mapping[str, TensorEntry],
+    tensors: Mapping[str, LazyTensor],
     sources: Sequence[Source],
-) -> list[PlannedTensor]:
+) -> dict[str, LazyTensor]:
     problems = [
         f"missing: {_original_names(name, sources)}"
         for name in sorted(expected.keys() - tensors.keys())
@@ -247,14 +247,11 @@ def _planned(
         if tensors[name].shape != expected[name]
     ]
     if problems:
-        absent = [shard.name for source in sources for shard in source.checkpoint.absent]
+        absent = [shard.name for source in sources for shard in source.checkpoint.missing_shards]
         if absent:
             problems.append(f"shards that are not there: {', '.join(absent)}")
         raise CheckpointError("The files do not hold the whole encoder:\n  " + shortened(problems))
-    return [
-        PlannedTensor(name, shape, tensors[name].dtype, tensors[name].read)
-        for name, shape in expected.items()
-    ]
+    return {name: tensors[name] for name in expected}
 
 
 def _original_names(name: str, sources: Sequence[Source]) -> str:

@@ -12,8 +12,10 @@ import torch
 from service.errors import CheckpointError, ModelFolderError
 from service.model_folder.layout import ModelFolder
 from service.model_folder.vision_config import WEIGHTS_FILE, VisionConfig, load_vision_config
-from service.tensors.reading import TensorEntry, read_checkpoint, sha256
-from service.tensors.sizes import readable
+from service.tensors.byte_size import format_bytes
+from service.tensors.hashing import sha256
+from service.tensors.lazy_tensor import LazyTensor
+from service.tensors.reading import read_checkpoint
 
 SERVED_ITEMSIZE = torch.bfloat16.itemsize
 """Bytes a weight takes when served: the engine and the encoder run in 16 bits unless told otherwise."""
@@ -81,9 +83,9 @@ def inspect(root: Path) -> Inspection:
     return Inspection(folder, config, parts, language_model, cache, sha256(weights))
 
 
-def _vision_parts(tensors: Mapping[str, TensorEntry]) -> list[Part]:
+def _vision_parts(tensors: Mapping[str, LazyTensor]) -> list[Part]:
     names = {"vit": "ViT", "ln_vision": "ln_vision", "projection": "projection"}
-    groups: dict[str, dict[str, TensorEntry]] = {}
+    groups: dict[str, dict[str, LazyTensor]] = {}
     for name, entry in tensors.items():
         groups.setdefault(names.get(name.split(".")[0], "Q-Former"), {})[name] = entry
     return [
@@ -93,7 +95,7 @@ def _vision_parts(tensors: Mapping[str, TensorEntry]) -> list[Part]:
     ]
 
 
-def _part(name: str, tensors: Mapping[str, TensorEntry]) -> Part:
+def _part(name: str, tensors: Mapping[str, LazyTensor]) -> Part:
     dtypes: dict[str, int] = {}
     for entry in tensors.values():
         dtype = str(entry.dtype).removeprefix("torch.")
@@ -153,11 +155,11 @@ def _provenance(found: Inspection) -> Iterator[str]:
 
 
 def _memory(found: Inspection) -> Iterator[str]:
-    yield f"memory to serve   {readable(found.weight_bytes)} of weights in 16 bits"
+    yield f"memory to serve   {format_bytes(found.weight_bytes)} of weights in 16 bits"
     if found.cache_bytes_per_token is None:
         yield "                  and the language model's, which is on the hub"
     else:
-        cache = readable(1000 * found.cache_bytes_per_token)
+        cache = format_bytes(1000 * found.cache_bytes_per_token)
         yield f"                  and {cache} of cache for each 1,000 tokens in flight"
 
 

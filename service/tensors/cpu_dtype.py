@@ -1,4 +1,4 @@
-"""The number format that a CPU multiplies faster, measured and not guessed from its instructions."""
+"""The faster dtype for matrix products on this CPU, measured instead of guessed from its instructions."""
 
 import time
 from functools import lru_cache
@@ -10,17 +10,20 @@ _TRIES = 5
 
 
 @lru_cache(maxsize=1)
-def bfloat16_pays() -> bool:
-    """Whether this CPU multiplies matrices faster in bfloat16 than in float32.
+def is_bfloat16_faster() -> bool:
+    """Return whether this CPU multiplies matrices faster in bfloat16 than in float32.
 
-    Having instructions for it does not say so: a Xeon with ``avx512_bf16`` whose AMX was hidden by its
-    virtual machine took twice as long as in float32. Measured once a process, in a tenth of a second.
+    Instructions for bfloat16 do not decide this: a Xeon with ``avx512_bf16`` in a virtual machine that hid
+    its AMX took twice as long as in float32. The measurement takes a tenth of a second, once in a process.
     """
-    return _seconds(torch.bfloat16) < _seconds(torch.float32)
+    return _time_product(torch.bfloat16) < _time_product(torch.float32)
 
 
-def _seconds(dtype: torch.dtype) -> float:
-    """The shortest of some tries, in seconds: others use the machine too, and kernels are compiled first."""
+def _time_product(dtype: torch.dtype) -> float:
+    """Time one matrix product in seconds; the shortest of several tries.
+
+    The first try also compiles kernels, and other processes may slow down any of them.
+    """
     left, right = torch.ones(_ROWS, _WIDTH, dtype=dtype), torch.ones(_WIDTH, _WIDTH, dtype=dtype)
     tries = []
     for _ in range(_TRIES):

@@ -1,108 +1,89 @@
-"""Safetensors files written one tensor at a time, so that a whole model need not be in memory."""
+"""Safetensors files, written one tensor at a time, so that a whole model need not be in memory."""
 
 import json
 import os
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from service.tensors.reading import SAFETENSORS_DTYPES
+from service.tensors.lazy_tensor import LazyTensor
+from service.tensors.safetensors_format import DTYPES
 
 SHARD_BYTES = 4 * 2**30
-"""Largest file of a language model that is written."""
+"""Largest size of one file of a language model that is written."""
 
-_DTYPE_NAMES = {dtype: name for name, dtype in SAFETENSORS_DTYPES.items()}
+_DTYPE_NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
 
-@dataclass(frozen=True)
-class PlannedTensor:
-    """A tensor that will be in an output file.
+def write_safetensors(file: Path, tensors: Mapping[str, LazyTensor]) -> None:
+    """Write ``file`` with at most one tensor in memory at a time.
 
-    Attributes:
-        make: Reads or computes it, when its turn comes.
+    Tensors are loaded in the given order, those of wider dtypes first: this keeps every tensor aligned, as
+    the format's own library does.
     """
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: torch.dtype
-    make: Callable[[], Tensor]
-
-    @property
-    def bytes(self) -> int:
-        """Size in the file."""
-        return torch.Size(self.shape).numel() * self.dtype.itemsize
-
-
-def write_safetensors(file: Path, tensors: Sequence[PlannedTensor]) -> None:
-    """Write ``file``; at any time at most one of the tensors is in memory.
-
-    They are made in the given order, those of wider types first.
-    """
-    # Wide types first keeps every tensor aligned, as the format's own library does it.
-    ordered = sorted(tensors, key=lambda tensor: -tensor.dtype.itemsize)
+    ordered = dict(sorted(tensors.items(), key=lambda item: -item[1].dtype.itemsize))
     with file.open("wb") as stream:
-        stream.write(_header(ordered))
-        for planned in ordered:
-            tensor = planned.make()
-            if tensor.shape != planned.shape or tensor.dtype != planned.dtype:
+        stream.write(_encode_header(ordered))
+        for name, lazy in ordered.items():
+            tensor = lazy.load()
+            if tensor.shape != lazy.shape or tensor.dtype != lazy.dtype:
                 raise AssertionError(
-                    f"{planned.name} came out as {tuple(tensor.shape)} {tensor.dtype}: a bug"
+                    f"bug: {name} is {tuple(tensor.shape)} {tensor.dtype}, "
+                    f"not {lazy.shape} {lazy.dtype}"
                 )
             if tensor.numel():
                 stream.write(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
 
 
-def write_shards(folder: Path, tensors: Iterable[PlannedTensor]) -> None:
+def write_shards(folder: Path, tensors: Mapping[str, LazyTensor]) -> None:
     """Write a model as Hugging Face's libraries do: ``model.safetensors``, or shards and their index."""
-    shards = _shards(tensors)
+    shards = _split_into_shards(tensors)
     if len(shards) == 1:
         write_safetensors(folder / "model.safetensors", shards[0])
         return
     index: dict[str, dict[str, Any]] = {
-        "metadata": {"total_size": sum(tensor.bytes for shard in shards for tensor in shard)},
+        "metadata": {"total_size": sum(tensor.bytes for tensor in tensors.values())},
         "weight_map": {},
     }
     for number, shard in enumerate(shards, start=1):
-        name = f"model-{number:05}-of-{len(shards):05}.safetensors"
-        write_safetensors(folder / name, shard)
-        index["weight_map"] |= {tensor.name: name for tensor in shard}
+        file_name = f"model-{number:05}-of-{len(shards):05}.safetensors"
+        write_safetensors(folder / file_name, shard)
+        index["weight_map"] |= dict.fromkeys(shard, file_name)
     (folder / "model.safetensors.index.json").write_text(json.dumps(index, indent=2) + "\n")
 
 
-def _shards(tensors: Iterable[PlannedTensor]) -> list[list[PlannedTensor]]:
-    shards: list[list[PlannedTensor]] = [[]]
+def _split_into_shards(tensors: Mapping[str, LazyTensor]) -> list[dict[str, LazyTensor]]:
+    shards: list[dict[str, LazyTensor]] = [{}]
     filled = 0
-    for tensor in tensors:
+    for name, tensor in tensors.items():
         if filled and filled + tensor.bytes > SHARD_BYTES:
-            shards.append([])
+            shards.append({})
             filled = 0
-        shards[-1].append(tensor)
+        shards[-1][name] = tensor
         filled += tensor.bytes
     return shards
 
 
 def flush_to_disk(folder: Path) -> None:
-    """Wait until every file below ``folder`` is on the disk, so that a rename cannot overtake them."""
+    """Wait until every file below ``folder`` is on the disk, before the caller renames the folder."""
     for path in folder.rglob("*"):
         if path.is_file():
             with path.open("rb") as stream:
                 os.fsync(stream.fileno())
 
 
-def _header(tensors: Sequence[PlannedTensor]) -> bytes:
+def _encode_header(tensors: Mapping[str, LazyTensor]) -> bytes:
     entries: dict[str, object] = {"__metadata__": {"format": "pt"}}
     position = 0
-    for planned in tensors:
-        entries[planned.name] = {
-            "dtype": _DTYPE_NAMES[planned.dtype],
-            "shape": list(planned.shape),
-            "data_offsets": [position, position + planned.bytes],
+    for name, tensor in tensors.items():
+        entries[name] = {
+            "dtype": _DTYPE_NAMES[tensor.dtype],
+            "shape": list(tensor.shape),
+            "data_offsets": [position, position + tensor.bytes],
         }
-        position += planned.bytes
+        position += tensor.bytes
     text = json.dumps(entries, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     return len(text).to_bytes(8, "little") + text

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from service.tensors.cpu_dtype import bfloat16_pays
+from service.tensors.cpu_dtype import is_bfloat16_faster
 
 
 @contextmanager
@@ -19,7 +19,7 @@ def fast_arithmetic(device: str) -> Iterator[None]:
     if device != "cpu":
         with torch.autocast(device, torch.bfloat16):
             yield
-    elif bfloat16_pays():
+    elif is_bfloat16_faster():
         # In bfloat16 the fused attention's backward pass is slow on CPUs.
         with sdpa_kernel(SDPBackend.MATH), torch.autocast(device, torch.bfloat16):
             yield

@@ -11,8 +11,10 @@ from torch import Tensor
 from service import __version__
 from service.model_folder.layout import INDEX_FILE, ModelFolder, Provenance, write_index
 from service.model_folder.vision_config import CONFIG_FILE, WEIGHTS_FILE, VisionConfig
-from service.tensors.reading import TensorEntry, read_checkpoint, sha256
-from service.tensors.writing import PlannedTensor, write_safetensors
+from service.tensors.hashing import sha256
+from service.tensors.lazy_tensor import LazyTensor
+from service.tensors.reading import read_checkpoint
+from service.tensors.writing import write_safetensors
 from service.vision.model import VisionEncoder
 
 _ORIGIN = "trained from"
@@ -67,20 +69,21 @@ def _write_vision(
     with torch.device("meta"):
         names = list(VisionEncoder(config).state_dict())
     target.mkdir(exist_ok=True)
-    write_safetensors(target / WEIGHTS_FILE, [_planned(name, stored, trained) for name in names])
+    write_safetensors(
+        target / WEIGHTS_FILE, {name: _select_tensor(name, stored, trained) for name in names}
+    )
     (target / CONFIG_FILE).write_text(config.model_dump_json(indent=2) + "\n")
 
 
-def _planned(
-    name: str, stored: Mapping[str, TensorEntry], trained: Mapping[str, Tensor]
-) -> PlannedTensor:
+def _select_tensor(
+    name: str, stored: Mapping[str, LazyTensor], trained: Mapping[str, Tensor]
+) -> LazyTensor:
     if name not in trained:
-        entry = stored[name]
-        return PlannedTensor(name, entry.shape, entry.dtype, entry.read)
+        return stored[name]
     # A projection in a form of its own is kept as the folder keeps the one that it replaces.
     like = stored.get(name) or next(e for n, e in stored.items() if n.startswith("projection."))
     tensor = trained[name]
-    return PlannedTensor(name, tuple(tensor.shape), like.dtype, partial(tensor.to, like.dtype))
+    return LazyTensor(tuple(tensor.shape), like.dtype, partial(tensor.to, like.dtype))
 
 
 def _sources(folder: ModelFolder, target: Path) -> dict[str, dict[str, str]]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from service.model_folder.vision_config import VisionConfig
-from service.tensors.cpu_dtype import bfloat16_pays
+from service.tensors.cpu_dtype import is_bfloat16_faster
 from service.vision.cuda_graph import CapturedBatch
 from service.vision.model import VisionEncoder
 from service.vision.weights import load_vision_encoder
@@ -116,7 +116,7 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
     """
     if name != "auto":
         return DTYPES[name]
-    return torch.bfloat16 if device.type == "cuda" or bfloat16_pays() else torch.float32
+    return torch.bfloat16 if device.type == "cuda" or is_bfloat16_faster() else torch.float32
 
 
 def _count_half_the_cores() -> int:

@@ -1,4 +1,4 @@
-"""Which number format a CPU is said to multiply faster."""
+"""The choice between bfloat16 and float32 on a CPU."""
 
 from collections.abc import Iterator
 
@@ -6,32 +6,32 @@ import pytest
 import torch
 
 from service.tensors import cpu_dtype
-from service.tensors.cpu_dtype import bfloat16_pays
+from service.tensors.cpu_dtype import is_bfloat16_faster
 
 
 @pytest.fixture(autouse=True)
-def measured_anew() -> Iterator[None]:
-    bfloat16_pays.cache_clear()
+def empty_cache() -> Iterator[None]:
+    is_bfloat16_faster.cache_clear()
     yield
-    bfloat16_pays.cache_clear()
+    is_bfloat16_faster.cache_clear()
 
 
-@pytest.mark.parametrize(("faster", "pays"), [(torch.bfloat16, True), (torch.float32, False)])
-def test_the_faster_format_is_taken(
-    faster: torch.dtype, pays: bool, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("faster", "expected"), [(torch.bfloat16, True), (torch.float32, False)])
+def test_the_faster_dtype_is_chosen(
+    faster: torch.dtype, expected: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cpu_dtype, "_seconds", lambda dtype: 1.0 if dtype == faster else 2.0)
-    assert bfloat16_pays() is pays
+    monkeypatch.setattr(cpu_dtype, "_time_product", lambda dtype: 1.0 if dtype == faster else 2.0)
+    assert is_bfloat16_faster() is expected
 
 
-def test_it_is_measured_once_in_either_format(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[torch.dtype] = []
+def test_each_dtype_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured: list[torch.dtype] = []
 
-    def seconds(dtype: torch.dtype) -> float:
-        asked.append(dtype)
+    def time_product(dtype: torch.dtype) -> float:
+        measured.append(dtype)
         return 1.0
 
-    monkeypatch.setattr(cpu_dtype, "_seconds", seconds)
-    assert not bfloat16_pays(), "as fast is no reason to round"
-    bfloat16_pays()
-    assert sorted(map(str, asked)) == ["torch.bfloat16", "torch.float32"]
+    monkeypatch.setattr(cpu_dtype, "_time_product", time_product)
+    assert not is_bfloat16_faster(), "equal speed is not a reason to round"
+    is_bfloat16_faster()
+    assert sorted(map(str, measured)) == ["torch.bfloat16", "torch.float32"]

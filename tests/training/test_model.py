@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from service.cli import main
 from service.errors import AlignmentError, ModelFolderError
 from service.model_folder.layout import ModelFolder, Provenance, write_index
-from service.tensors.reading import sha256
+from service.tensors.hashing import sha256
 from service.training import model as model_module
 from service.training.formats import TokenizedSample
 from service.training.model import AlignmentModel

@@ -9,7 +9,7 @@ from service.training.precision import fast_arithmetic
 
 @pytest.mark.parametrize(("pays", "computed"), [(True, torch.bfloat16), (False, torch.float32)])
 def test_a_cpu_computes_in_what_it_multiplies_faster(pays, computed, monkeypatch):
-    monkeypatch.setattr(precision, "bfloat16_pays", lambda: pays)
+    monkeypatch.setattr(precision, "is_bfloat16_faster", lambda: pays)
     layer = torch.nn.Linear(4, 4)
     with fast_arithmetic("cpu"):
         output = layer(torch.ones(2, 4))
