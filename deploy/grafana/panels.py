@@ -144,9 +144,6 @@ ROWS: dict[str, tuple[Panel, ...]] = {
                 "prompt tokens": share(
                     rate("vllm:prefix_cache_hits_total"), rate("vllm:prefix_cache_queries_total")
                 ),
-                "engine's images": share(
-                    rate("vllm:mm_cache_hits_total"), rate("vllm:mm_cache_queries_total")
-                ),
             },
         ),
         Panel(

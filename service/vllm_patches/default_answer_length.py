@@ -1,6 +1,7 @@
 """300 new tokens for a request that names no limit, as in the original's demo.
 
-Replaces: ``default_sampling_params["max_tokens"]`` of vLLM's four handlers.
+Replaces: ``default_sampling_params["max_tokens"]`` of vLLM's chat-like handlers. Completions
+keep OpenAI's own default of 16.
 Why no hook: vLLM's setting for it (``max_new_tokens`` of the generation config) is also an upper limit for
 requests that name one. The engine client cannot do it either: when it is called, the handler has already
 turned "no limit" into the rest of the context.
@@ -12,7 +13,6 @@ from starlette.datastructures import State
 
 HANDLERS = (
     "openai_serving_chat",
-    "openai_serving_completion",
     "openai_serving_responses",
     "anthropic_serving_messages",
 )

@@ -148,7 +148,7 @@ def test_the_strip_shows_the_services_state(page: Page, address: str) -> None:
         ask(page, "What is this?")
         turn(page)
         page.get_by_role("button", name="New", exact=True).click()
-    for figure in ("in-flight", "rate", "prefix-cache", "image-cache", "encoder-cache"):
+    for figure in ("in-flight", "rate", "prefix-cache", "image-cache"):
         expect(page.locator(f"#status-{figure}")).to_have_text(re.compile(r"^\d+(\.\d)?( %)?$"))
     assert page.locator("#status-image-cache").inner_text() != "0 %"
 

@@ -73,8 +73,7 @@ export class Status {
     show("in-flight", waiting ? `${running} + ${waiting} queued` : String(running));
     show("rate", this.#rate(metrics.sum("vllm:generation_tokens_total")));
     show("prefix-cache", percent(metrics.rate("vllm:prefix_cache_hits_total", "vllm:prefix_cache_queries_total")));
-    show("image-cache", percent(metrics.rate("vllm:mm_cache_hits_total", "vllm:mm_cache_queries_total")));
-    show("encoder-cache", encoder(metrics));
+    show("image-cache", encoder(metrics));
     return running + waiting > 0;
   }
 

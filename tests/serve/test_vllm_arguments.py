@@ -33,6 +33,16 @@ def test_flags_that_would_do_nothing_are_refused(folder: ModelFolder, flags: lis
         parse_vllm_flags(folder, load_settings(), flags)
 
 
+@pytest.mark.parametrize(
+    "flags", [["--tokenizer-mode", "slow"], ["--mm-processor-cache-gb=4"]], ids=str
+)
+def test_flags_with_one_possible_value_are_refused_with_another(
+    folder: ModelFolder, flags: list[str]
+) -> None:
+    with pytest.raises(SettingsError, match="can only be"):
+        parse_vllm_flags(folder, load_settings(), flags)
+
+
 @pytest.mark.parametrize("form", ["--config {}", "--config={}"])
 def test_a_config_file_wins_over_our_defaults_and_flags_over_it(
     folder: ModelFolder, tmp_path: Path, form: str
