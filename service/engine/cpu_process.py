@@ -1,9 +1,9 @@
-"""On a CPU: the model runs in the engine's own process, where vLLM would start another for it.
+"""On a CPU: run the model in the engine's own process instead of in a worker process.
 
-The two would hand each step over through shared memory, waiting for one another in loops that give up
-the processor and take it again at once. That costs a core for nothing, of which a small machine has
-none to spare, and under group scheduling (containers; Linux's autogroups) such loops have kept other
-processes, clients included, from running for seconds (docs/decisions/0004-one-engine-process.md).
+Engine and worker would hand over each step through shared memory, and wait for each other in busy loops that
+yield the processor and take it again at once. That costs a core. Under group scheduling (containers, Linux's
+autogroups) such loops have kept other processes from running for seconds, the clients' among them
+(docs/decisions/0004-one-engine-process.md).
 """
 
 from argparse import Namespace
@@ -16,11 +16,11 @@ from vllm.utils.ompmultiprocessing import OMPProcessManager
 from vllm.v1.executor.uniproc_executor import UniProcExecutor
 
 EXECUTOR = f"{UniProcExecutor.__module__}.{UniProcExecutor.__qualname__}"
-"""By its full name, as vLLM takes the short one for a mistake on CPUs: it cannot set the threads then."""
+"""The full name: on a CPU vLLM replaces the short one, because it could not set the threads then."""
 
 
 def shares_process(arguments: Namespace) -> bool:
-    """Whether the model is to run in the engine's process: on one CPU node, unless flags say otherwise."""
+    """Whether the model runs in the engine's process: on a CPU without parallelism or an executor by flag."""
     return (
         current_platform.is_cpu()
         and arguments.distributed_executor_backend is None
@@ -32,6 +32,6 @@ def shares_process(arguments: Namespace) -> bool:
 
 @contextmanager
 def openmp_threads(config: VllmConfig) -> Iterator[None]:
-    """Processes started meanwhile get the number and binding of threads that vLLM gives its workers."""
+    """Give processes that start in this block the threads that vLLM gives its workers: number and binding."""
     with OMPProcessManager(config).configure_omp_envs(rank=0, local_rank=0):
         yield

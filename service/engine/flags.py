@@ -1,4 +1,4 @@
-"""The flags vLLM is started with: this project's defaults first, the user's after, so theirs win."""
+"""The flags that vLLM is started with: our defaults first, the user's flags after them, so that theirs win."""
 
 import argparse
 import json
@@ -14,9 +14,9 @@ from service.plugin.names import ARCHITECTURE, CONFIG_KEY, TOKENIZER_MODE
 from service.settings import Settings
 
 CPU_FLAGS = [
-    # Compiling takes half of the start-up and made decoding no faster (docs/performance.md).
+    # Compiling takes half of the start-up time and did not make decoding faster.
     "--enforce-eager",
-    # The default of 128 is longer than most of these prompts, so that no prefix would ever be reused.
+    # Only whole blocks are reused as prefixes, and most prompts are shorter than the default of 128.
     "--block-size",
     "32",
 ]
@@ -25,7 +25,7 @@ CPU_FLAGS = [
 def vllm_flags(
     folder: ModelFolder, settings: Settings, name: str, user_flags: Sequence[str], cpu: bool
 ) -> list[str]:
-    """A whole ``vllm serve`` command line for a model folder.
+    """All flags of ``vllm serve`` for a model folder.
 
     Args:
         name: Model name that clients use.
@@ -36,12 +36,12 @@ def vllm_flags(
         **model_flags(folder),
         "--served-model-name": name,
         "--limit-mm-per-prompt": json.dumps({"image": settings.images_per_prompt}),
-        # The demo's sampling instead of whatever a Vicuna folder's generation_config.json says.
+        # The original demo's sampling, not the one in the language model's generation_config.json.
         "--generation-config": "vllm",
         "--override-generation-config": json.dumps({**DEFAULT_SAMPLING, **folder.index.sampling}),
-        # Tokenizing and templates run on these threads; one would serialise the requests' text.
+        # Templates and tokenizers run on these threads; with one, requests would wait for each other.
         "--renderer-num-workers": "4",
-        # An image's embeddings are 0.25 MiB: sending them again costs less than keeping two caches in step.
+        # The embeddings of an image are 0.25 MiB: sending them again is cheap, two caches in step are not.
         "--mm-processor-cache-gb": "0",
         "--max-num-queued-reqs": "512",
         "--shutdown-timeout": "30",
@@ -55,9 +55,9 @@ def vllm_flags(
 
 
 def with_config_file(flags: Sequence[str], load: Callable[[str], list[str]]) -> list[str]:
-    """``flags`` without ``--config FILE``, and the file's own before them, as vLLM orders them.
+    """Replace ``--config FILE`` in ``flags`` by the file's own flags, before all others.
 
-    vLLM would put them before this project's defaults, too, which then win.
+    vLLM would put them before our defaults as well, which would then win.
 
     Args:
         load: Reads vLLM's YAML file as flags.
@@ -72,7 +72,7 @@ def with_config_file(flags: Sequence[str], load: Callable[[str], list[str]]) -> 
         return rest
     try:
         own = load(given.config)
-    except Exception as error:  # whatever the YAML parser raises
+    except Exception as error:  # the YAML parser raises many kinds
         raise SettingsError(f"--config {given.config} cannot be read: {error}") from error
     if "--model" in own:
         raise SettingsError("--config: the model is the model folder that `serve --model` names.")
@@ -80,7 +80,7 @@ def with_config_file(flags: Sequence[str], load: Callable[[str], list[str]]) -> 
 
 
 def model_flags(folder: ModelFolder) -> dict[str, str]:
-    """What plain ``vllm serve`` needs to serve a model folder with the plugin."""
+    """The flags that plain ``vllm serve`` needs for a model folder and the plugin."""
     return {
         "--model": folder.language_model,
         "--tokenizer": str(folder.tokenizer),
@@ -101,7 +101,7 @@ def _hf_overrides(folder: ModelFolder) -> dict[str, Any]:
 
 
 def _without(ours: list[str], user_flags: Sequence[str]) -> list[str]:
-    """``ours`` without the flags that the user gives too, of which vLLM would complain."""
+    """``ours`` without the flags that the user gives; vLLM complains about flags that stand twice."""
     given = {_switch(flag) for flag in user_flags if flag.startswith("--")}
     kept, dropping = [], False
     for word in ours:
@@ -113,12 +113,12 @@ def _without(ours: list[str], user_flags: Sequence[str]) -> list[str]:
 
 
 def _switch(flag: str) -> str:
-    """A flag's name however it is written: ``--no-enforce-eager``, ``--block_size=16``."""
+    """The name of a flag in any of its forms: ``--no-enforce-eager``, ``--block_size=16``."""
     return flag.partition("=")[0].replace("_", "-").removeprefix("--").removeprefix("no-")
 
 
 def _merge_overrides(folder: ModelFolder, user_flags: Sequence[str]) -> list[str]:
-    """A user's --hf-overrides adds to ours instead of replacing it."""
+    """Add a user's ``--hf-overrides`` to ours instead of replacing them."""
     flags = list(user_flags)
     for index, flag in enumerate(flags):
         if _switch(flag) == "hf-overrides":
@@ -138,5 +138,5 @@ def _flatten(flags: dict[str, str]) -> list[str]:
 
 
 def default_name(folder: ModelFolder) -> str:
-    """The model's name towards clients: its folder's."""
+    """The model's name for clients: that of its folder."""
     return Path(folder.root).name

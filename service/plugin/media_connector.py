@@ -16,7 +16,7 @@ from service.vision.encoded_image import EncodedImage
 
 @MEDIA_CONNECTOR_REGISTRY.register(CONNECTOR)
 class ImageConnector(MediaConnector):
-    """Fetches and encodes images; everything else is refused."""
+    """Fetches and encodes images, and refuses other media."""
 
     async def fetch_image_async(self, image_url: str, **_: Any) -> EncodedImage:  # type: ignore[override]
         """As :func:`encode_source`."""

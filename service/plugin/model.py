@@ -1,7 +1,7 @@
-"""The language model as vLLM runs it: a Llama whose image placeholders are given embeddings.
+"""The language model as vLLM runs it: a Llama whose image placeholders receive embeddings.
 
-The vision tower is not here. The engine receives embeddings that are already projected, so this
-class passes them through and delegates everything else.
+The vision tower is not here. The engine receives projected embeddings; this class passes them through and
+delegates everything else to vLLM's Llama.
 """
 
 from collections.abc import Iterable
@@ -37,10 +37,10 @@ from service.vllm_patches import cpu_top_p
 class MiniGPT4ForCausalLM(nn.Module, SupportsMultiModal, SupportsPP, SupportsLoRA):
     """A frozen Vicuna or Llama-2 with embeddings scattered into its prompt.
 
-    Parameter names of vLLM's interfaces are kept: vLLM calls these methods by keyword.
+    The methods keep the parameter names of vLLM's interfaces, because vLLM calls them by keyword.
     """
 
-    # The folder on disk is a plain Llama folder.
+    # On disk the language model is a plain Llama folder.
     hf_to_vllm_mapper = WeightsMapper(
         orig_to_new_prefix={
             "model.": "language_model.model.",
@@ -97,5 +97,5 @@ class MiniGPT4ForCausalLM(nn.Module, SupportsMultiModal, SupportsPP, SupportsLoR
         return self.language_model.compute_logits(hidden_states)
 
     def load_weights(self, weights: Iterable[tuple[str, Tensor]]) -> set[str]:
-        """Load a plain Llama checkpoint; returns the names of the parameters that were set."""
+        """Load a plain Llama checkpoint; return the names of the parameters that were set."""
         return AutoWeightsLoader(self).load_weights(weights, mapper=self.hf_to_vllm_mapper)

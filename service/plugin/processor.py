@@ -1,7 +1,7 @@
-"""vLLM's multimodal processor for images that arrive encoded.
+"""vLLM's multimodal processor, for images that arrive encoded.
 
-It runs in the API process for requests, and in engine processes on dummy images for profiling;
-there it sees only zeros and never touches the encoder.
+It runs in the API process for requests. In engine processes it runs on dummy images for profiling: it then sees
+only zeros and never uses the encoder.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -45,25 +45,25 @@ from service.vision.shared import ensure_model_folder, shared_runtime, shared_se
 
 @dataclass(frozen=True, eq=False)
 class UnencodedImage:
-    """An image that did not come through our connector (another front end, vLLM's offline API)."""
+    """An image that did not pass our connector: from another front end or vLLM's offline API."""
 
     digest: str
     load_pixels: Callable[[int], Tensor]
 
 
 class ImageItems(ProcessorBatchItems[EncodedImage | UnencodedImage]):
-    """The images of one prompt; their digests are their identity in every cache."""
+    """The images of one prompt. An image's digest is its identity in every cache."""
 
     def __init__(self, images: Sequence[EncodedImage | UnencodedImage]) -> None:
         super().__init__(images, "image")
 
     def get_item_for_hash(self, index: int) -> bytes:  # type: ignore[override]
-        """What vLLM hashes: never pixels, never a client's own identifier."""
+        """The digest, which vLLM hashes instead of pixels or a client's own identifier."""
         return bytes.fromhex(self.get(index).digest)
 
 
 class ImageParser(MultiModalDataParser):
-    """Accepts encoded images, and whatever else holds a decodable one."""
+    """Accepts encoded images, and images that can be decoded and encoded."""
 
     def _parse_image_data(self, data: Any) -> ModalityDataItems[Any, Any] | None:
         images = data if isinstance(data, (list, tuple)) else [data]
@@ -74,7 +74,7 @@ def _as_item(image: object) -> EncodedImage | UnencodedImage:
     if isinstance(image, (EncodedImage, UnencodedImage)):
         return image
     if isinstance(image, MediaWithBytes):
-        # Decoded anew: vLLM composites alpha and turns by EXIF, the original does neither.
+        # Decode again: vLLM composites alpha and applies the EXIF orientation, the original does neither.
         data, max_pixels = image.original_bytes, shared_settings().image_max_pixels
         return UnencodedImage(
             content_digest(data), lambda size: decode_pixels(data, size, max_pixels)
@@ -93,7 +93,7 @@ class ModelInfo(BaseProcessingInfo):
         super().__init__(ctx)
         settings = getattr(self.get_hf_config(), CONFIG_KEY)
         self.visual_tokens: int = settings["visual_tokens"]
-        # vLLM makes one of these for every request with an image.
+        # vLLM creates one of these for every request with an image.
         ensure_model_folder(Path(settings["model_folder"]))
 
     def get_data_parser(self) -> MultiModalDataParser:
@@ -101,7 +101,7 @@ class ModelInfo(BaseProcessingInfo):
         return ImageParser(expected_hidden_size=self._get_expected_hidden_size())
 
     def get_default_tok_params(self) -> TokenizeParams:
-        """The chat template writes ``<s>`` itself; a route that sets nothing must not add another."""
+        """Never add ``<s>``: the chat template writes it, and some routes would add another."""
         return replace(super().get_default_tok_params(), add_special_tokens=False)
 
     def get_supported_mm_limits(self) -> Mapping[str, int | None]:
@@ -116,7 +116,7 @@ class ModelInfo(BaseProcessingInfo):
 
 
 class DummyImages(BaseDummyInputsBuilder[ModelInfo]):
-    """Zeros in an image's place, for memory profiling and warm-up."""
+    """Zeros instead of images, for memory profiling and warm-up."""
 
     def get_dummy_text(self, mm_counts: Mapping[str, int]) -> str:
         """One placeholder an image."""
@@ -135,7 +135,7 @@ class EncodedImageProcessor(BaseMultiModalProcessor[ModelInfo]):
     """Stacks embeddings and expands each ``<ImageHere>`` to the placeholders they will fill."""
 
     def _get_mm_hashes(self, inputs: ProcessorInputs) -> Any:
-        # A client's `uuid` must not name a cache entry: two images under one name would be mixed.
+        # A client's `uuid` must not name a cache entry: it could give one image the cache entry of another.
         return super()._get_mm_hashes(replace(inputs, mm_uuid_items=None))
 
     def _call_hf_processor(
@@ -157,8 +157,8 @@ class EncodedImageProcessor(BaseMultiModalProcessor[ModelInfo]):
         out_mm_kwargs: MultiModalKwargsItems,
     ) -> Sequence[PromptUpdate]:
         tokenizer = self.info.get_tokenizer()
-        # The placeholders are a token of the language model's own vocabulary: penalties, logprobs of
-        # the prompt and token validation index by it. <ImageHere> lies beyond the vocabulary.
+        # The placeholder is a token of the language model's vocabulary, because penalties, prompt logprobs
+        # and the validation of tokens index by it. <ImageHere> itself lies beyond the vocabulary.
         placeholder: int = getattr(tokenizer, "unk_token_id", None) or 0
         return [
             PromptReplacement(

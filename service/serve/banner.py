@@ -1,4 +1,4 @@
-"""What a person at the terminal is told while the service starts and stops."""
+"""Messages for the person at the terminal while the service starts and stops."""
 
 import argparse
 import logging
@@ -17,9 +17,9 @@ EXAMPLE_IMAGE = (
 
 
 def say(text: str) -> None:
-    """One message on standard error, as a log line where a service's logs are configured.
+    """Print one message to standard error, or log it where logging is configured.
 
-    A closed terminal is no reason to fail.
+    A closed terminal must not end the service.
     """
     if logging.getLogger(ROOT).handlers:
         logging.getLogger("service.serve.banner").info(text)
@@ -29,7 +29,7 @@ def say(text: str) -> None:
 
 
 def banner(arguments: argparse.Namespace, page: bool) -> str:
-    """The address, and a curl line that works when it is pasted; ``page``: the address has a page."""
+    """The address and a curl line to paste; ``page`` says whether the address serves the page."""
     scheme = "https" if arguments.ssl_certfile else "http"
     host = arguments.host if arguments.host not in (None, "", "0.0.0.0", "::") else "127.0.0.1"  # noqa: S104
     host = f"[{host}]" if ":" in host else host

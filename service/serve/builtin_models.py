@@ -13,10 +13,10 @@ TINY_FAMILY = "minigpt4-vicuna"
 
 
 def resolve_model(name_or_folder: str, cache: Path) -> ModelFolder:
-    """Open a model folder, or a model of ours by name.
+    """Open a model folder, or one of our models by its name.
 
-    ``demo`` is the small trained model in the package, ``tiny`` a random one that is written into
-    ``cache`` once, and ``default`` the first of them that there is. A folder of that name in the
+    ``demo`` is the small trained model in the package. ``tiny`` is a random one, written into ``cache`` once.
+    ``default`` is ``demo`` where the package has it, otherwise ``tiny``. A folder with such a name in the
     working directory is given as ``./tiny``.
     """
     demo = files("service").joinpath("models", "demo")

@@ -1,4 +1,4 @@
-"""What is running: versions and sizes, as a metric and as the start-up's last line."""
+"""Versions, devices and limits, as a metric and as a line that the start prints last."""
 
 from prometheus_client import Info
 from vllm.config import VllmConfig
@@ -12,7 +12,7 @@ BUILD = Info("minigpt4_build", "Versions of the service and of vLLM, and the mod
 
 
 def capacity(folder: ModelFolder, settings: Settings, config: VllmConfig) -> str:
-    """A line with model, devices, dtypes and limits; also sets the build metric."""
+    """A line with the model, devices, dtypes and limits; sets the build metric as well."""
     BUILD.info({**versions(), "family": folder.index.family})
     model, cache, scheduler = config.model_config, config.cache_config, config.scheduler_config
     tokens = (cache.num_gpu_blocks or 0) * cache.block_size

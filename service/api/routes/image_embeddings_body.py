@@ -1,4 +1,4 @@
-"""The answer's JSON, which may be tens of megabytes of numbers."""
+"""The response's JSON, which can hold tens of megabytes of numbers."""
 
 import json
 
@@ -7,7 +7,7 @@ from service.vision.encoded_image import EncodedImage
 
 
 def answer_body(model: str, images: list[EncodedImage], form: str) -> bytes:
-    """An :class:`~service.api.routes.image_embeddings_schema.ImageEmbeddingsResponse`; runs on a thread.
+    """Write an :class:`~service.api.routes.image_embeddings_schema.ImageEmbeddingsResponse`; runs on a thread.
 
     Args:
         model: The served model's name.

@@ -1,4 +1,4 @@
-"""The route's JSON, in and out."""
+"""The JSON of the request and the response."""
 
 from typing import Annotated, Literal
 

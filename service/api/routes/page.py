@@ -1,6 +1,6 @@
-"""Hands out the page: its files, the example images, and what it cannot know by itself.
+"""Serves the page: its files, the example images, and the settings that it shows.
 
-Addresses in the page are relative, so that it works below a prefix as well (``--root-path``).
+Addresses in the page are relative, so that it also works below a prefix (``--root-path``).
 """
 
 from collections.abc import Mapping
@@ -16,9 +16,9 @@ from starlette.types import Scope
 STATIC = Path(__file__).parent / "static"
 
 MAX_EXAMPLES = 12
-"""More would not help to choose."""
+"""More examples would not help to choose one."""
 
-# By hand, as Python's table depends on the system's, and nosniff makes a wrong type fatal.
+# Python's own table depends on the system's, and with nosniff a wrong type is fatal.
 MEDIA_TYPES = {
     ".css": "text/css; charset=utf-8",
     ".html": "text/html; charset=utf-8",
@@ -41,7 +41,7 @@ POLICY = "; ".join(
         "base-uri 'none'",
         "form-action 'none'",
         "frame-ancestors 'none'",
-        # The browser itself refuses to make HTML of text, whatever a later change may try.
+        # The browser refuses to turn text into HTML, even if a later change tries to.
         "require-trusted-types-for 'script'",
         "trusted-types 'none'",
     )
@@ -51,7 +51,7 @@ HEADERS = {
     "Permissions-Policy": "camera=(self), microphone=(), geolocation=()",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
-    # Revalidated by ETag at each load: modules of two versions must never meet.
+    # The ETag is checked at each load, so that modules of two versions never run together.
     "Cache-Control": "no-cache",
 }
 
@@ -60,7 +60,8 @@ def attach_page(app: FastAPI, model: Path, defaults: Mapping[str, Any]) -> None:
     """Serve the page at ``/`` and its files below ``/page``.
 
     Args:
-        model: A model folder; pictures in its ``examples`` folder are offered instead of ours.
+        app: The application.
+        model: A model folder; images in its ``examples`` folder are offered instead of ours.
         defaults: The sampling parameters of a request that names none, for display.
     """
     own = _pictures(model / "examples")
@@ -93,10 +94,10 @@ def _example(picture: Path) -> dict[str, str]:
 
 
 class _Files(StaticFiles):
-    """Files of known types only, with the page's headers."""
+    """Static files of known types, with the page's headers."""
 
     def __init__(self, folder: Path, types: frozenset[str]) -> None:
-        # Model folders in a hub's cache are made of links that lead out of them.
+        # Model folders in a hub's cache consist of links to files elsewhere.
         super().__init__(directory=folder, follow_symlink=True)
         self._types = types
 

@@ -1,7 +1,7 @@
-"""A ``multipart/form-data`` body to an image that may be kept (RFC 7578).
+"""From a ``multipart/form-data`` body to an image that may be stored (RFC 7578).
 
-Everything stays in memory, whose bound is that of a request's body: nothing is spooled to a disk that
-could be full.
+The form stays in memory, which is bounded by the size of a body. Nothing is spooled to a disk, which could be
+full.
 """
 
 import logging
@@ -17,7 +17,7 @@ from service.errors import ImageError, UploadError
 from service.files.record import shown_filename
 from service.images.decoding import decode_pixels
 
-# What it says about a malformed form, the client is told by us.
+# We tell the client about malformed forms ourselves.
 logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
 
 PURPOSE = "vision"
@@ -25,7 +25,7 @@ FIELDS = 8
 FIELD_BYTES = 1024
 ANCHOR, SECONDS = "expires_after[anchor]", "expires_after[seconds]"
 SHORTEST, LONGEST = 60, 10 * 365 * 24 * 3600
-"""Seconds until a file expires that a client may ask for; the store has a limit of its own."""
+"""Range of a file's lifetime that a client may ask for, in seconds; the store has a limit of its own."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,8 @@ class Upload:
     """A validated upload.
 
     Attributes:
-        filename: The client's name for it, made harmless.
-        age: Seconds after which the client wants it gone.
+        filename: The client's name for the file, without folders and control characters.
+        age: Lifetime that the client asks for, in seconds.
     """
 
     data: bytes
@@ -43,10 +43,11 @@ class Upload:
 
 
 async def read_upload(request: Request, max_bytes: int) -> Upload:
-    """Read the form; whether the file is an image is not looked at yet.
+    """Read the form. Whether the file is an image is checked later.
 
     Args:
-        max_bytes: Size of the file at most.
+        request: The request, whose body has not been read.
+        max_bytes: Largest size of the file.
 
     Raises:
         UploadError: naming the wrong field.
@@ -67,7 +68,7 @@ async def _read(form: FormData, max_bytes: int) -> Upload:
 
 
 def check_image(data: bytes, max_pixels: int) -> None:
-    """Raise :class:`UploadError` for what could not be used later. Blocks while it decodes."""
+    """Raise :class:`UploadError` for a file that cannot be decoded. Blocks while it decodes."""
     try:
         decode_pixels(data, 1, max_pixels)
     except ImageError as error:
@@ -97,7 +98,7 @@ async def _parsed(request: Request) -> AsyncIterator[FormData]:
 
 
 class _InMemory(MultiPartParser):
-    """Never rolls over to disk; closes files whose part was cut off as well."""
+    """Never spools to disk, and also closes files whose part was cut off."""
 
     spool_max_size = 0
 
