@@ -1,7 +1,7 @@
-"""``python -m service`` is the ``minigpt4-service`` command."""
+"""``python -m service`` runs the ``minigpt4-service`` command line."""
 
 from service.cli import main
 
-# vLLM spawns its engine as a fresh interpreter that imports this module again.
+# vLLM's engine process imports this module again under another name; it must not run the command again.
 if __name__ == "__main__":
     main()

@@ -1,5 +1,8 @@
-"""Another OpenAI-compatible service, as the commands that curate and evaluate ask it: who it is, one
-question at a time, and what its failures mean. Knows neither images nor files."""
+"""A client of an OpenAI-compatible service, for the commands that curate and evaluate.
+
+It sends one conversation at a time and turns the service's failures into our errors. It knows neither images
+nor files.
+"""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -19,16 +22,20 @@ _TIMEOUT = 120
 """Seconds for one answer."""
 
 _REFUSALS = (400, 413, 422)
-"""Statuses that speak of this request alone; after any other the next request would fail as well."""
+"""Statuses that concern this request only; after any other status the next request would fail as well."""
 
-_FOREIGN = (ValueError, TypeError, AttributeError, LookupError)
-"""What reading an answer raises that follows another API or is a web page: the client hands those
-through as they came."""
+_MALFORMED = (ValueError, TypeError, AttributeError, LookupError)
+"""What reading an answer raises when it is a web page or follows another API: the ``openai`` package does not
+check the answers' shape."""
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """An OpenAI-compatible service; ``model`` may be empty where it serves only one."""
+    """The address of an OpenAI-compatible service.
+
+    Attributes:
+        model: May be empty; the first model that the service lists is used then.
+    """
 
     url: str
     model: str = ""
@@ -41,64 +48,65 @@ class Reply:
 
     Attributes:
         text: Without white space around it.
-        tokens: Its length by the service's own count; 0 where it gives none.
-        cut: Whether it ended at the longest length allowed.
+        tokens: Its length as the service counts it; 0 when the service does not say.
+        truncated: Whether it ended because it reached the maximum length.
     """
 
     text: str
     tokens: int = 0
-    cut: bool = False
+    truncated: bool = False
 
 
 @asynccontextmanager
-async def connect(endpoint: Endpoint) -> AsyncIterator["Remote"]:
-    """Open connections to a service and find its model.
+async def connect(endpoint: Endpoint) -> AsyncIterator["ChatClient"]:
+    """Open a client for a service and find its model.
 
     Raises:
-        RemoteError: it cannot be reached or is no OpenAI-compatible API.
+        RemoteError: The service cannot be reached or is not an OpenAI-compatible API.
     """
     base = endpoint.url.rstrip("/")
     base = base if base.endswith("/v1") else f"{base}/v1"
     async with AsyncOpenAI(base_url=base, api_key=endpoint.api_key, timeout=_TIMEOUT) as client:
-        yield Remote(client, base, endpoint.model or await _first_model(client, base))
+        yield ChatClient(client, base, endpoint.model or await _find_model(client, base))
 
 
 @dataclass
-class Remote:
-    """A service that can be asked; see :func:`connect`.
+class ChatClient:
+    """Sends conversations to one model of one service; made by :func:`connect`.
 
     Attributes:
-        limit: How the service calls the longest answer: OpenAI's reasoning models refuse the older name.
+        length_parameter: The request field for the maximum length. OpenAI's reasoning models refuse
+            ``max_tokens``; the client then changes to ``max_completion_tokens``.
     """
 
     client: AsyncOpenAI
     url: str
     model: str
-    limit: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    length_parameter: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
 
-    async def ask(self, messages: Sequence[Message], longest: int, **options: Any) -> Reply:
-        """The answer to a conversation, of ``longest`` tokens at most; tried three times.
+    async def ask(self, messages: Sequence[Message], max_tokens: int, **options: Any) -> Reply:
+        """Return the answer to a conversation, of at most ``max_tokens``; tries three times.
 
         Raises:
-            RequestRefusedError: the service finds fault with this conversation.
-            RemoteError: the service fails, lets nobody in, or is no OpenAI-compatible API.
+            RequestRefusedError: The service refuses this conversation.
+            RemoteError: The service fails, refuses access, or is not an OpenAI-compatible API.
         """
         try:
-            reply = await self._create(messages, longest, options)
+            completion = await self._complete(messages, max_tokens, options)
         except (APIConnectionError, APIStatusError) as error:
-            raise _failure(self.url, error) from error
-        except ValueError as error:  # called JSON, but none
+            raise _translate(self.url, error) from error
+        except ValueError as error:  # labelled as JSON but not JSON
             raise _incompatible(self.url) from error
         try:
-            choice = reply.choices[0]
+            choice = completion.choices[0]
             text = (choice.message.content or "").strip()
-        except _FOREIGN as error:
+        except _MALFORMED as error:
             raise _incompatible(self.url) from error
-        tokens = reply.usage.completion_tokens if reply.usage else 0
+        tokens = completion.usage.completion_tokens if completion.usage else 0
         return Reply(text, tokens, choice.finish_reason == "length")
 
-    async def _create(
-        self, messages: Sequence[Message], longest: int, options: dict[str, Any]
+    async def _complete(
+        self, messages: Sequence[Message], max_tokens: int, options: dict[str, Any]
     ) -> ChatCompletion:
         create = partial(
             self.client.chat.completions.create,
@@ -106,31 +114,31 @@ class Remote:
             messages=messages,
             **options,
         )
-        limit = self.limit
+        parameter = self.length_parameter
         try:
-            reply: ChatCompletion = await create(**{limit: longest})
+            completion: ChatCompletion = await create(**{parameter: max_tokens})
         except BadRequestError as error:
-            if limit != "max_tokens" or error.param != limit:
+            if parameter != "max_tokens" or error.param != parameter:
                 raise
-            reply = await create(max_completion_tokens=longest)
-            self.limit = "max_completion_tokens"
-        return reply
+            completion = await create(max_completion_tokens=max_tokens)
+            self.length_parameter = "max_completion_tokens"
+        return completion
 
 
-async def _first_model(client: AsyncOpenAI, base: str) -> str:
+async def _find_model(client: AsyncOpenAI, base: str) -> str:
     try:
         return (await client.models.list()).data[0].id
     except (APIConnectionError, APIStatusError) as error:
-        raise _failure(base, error) from error
-    except _FOREIGN as error:
+        raise _translate(base, error) from error
+    except _MALFORMED as error:
         raise _incompatible(base) from error
 
 
-def _failure(url: str, error: APIConnectionError | APIStatusError) -> RemoteError:
+def _translate(url: str, error: APIConnectionError | APIStatusError) -> RemoteError:
     if not isinstance(error, APIStatusError):
         return RemoteError(f"No service answers at {url}: {error}")
     if error.status_code == 404 and not isinstance(error.body, dict):
-        return _incompatible(url)  # an API would say in JSON what it does not find
+        return _incompatible(url)  # an OpenAI-compatible API answers 404 in JSON
     kind = RequestRefusedError if error.status_code in _REFUSALS else RemoteError
     return kind(f"{url} answers: {str(error).removesuffix('.')}.")
 

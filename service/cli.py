@@ -1,59 +1,125 @@
-"""The ``minigpt4-service`` command: one line a sub-command, each in the module that does the work."""
+"""The ``minigpt4-service`` command line: find the command's module, import it, run it."""
 
 import argparse
+import difflib
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from service import __version__
 from service.errors import ServiceError
 
-# Module of each command; it offers add_arguments(parser) and run(arguments). Imported on demand, so
-# that `--help` does not load torch.
-COMMANDS = {
-    "serve": ("service.serve.command", "serve a model folder over HTTP"),
-    "import": (
-        "service.checkpoints.import_command",
-        "make a model folder from published checkpoints",
-    ),
-    "inspect": ("service.model_folder.inspect", "say what a model folder holds and needs"),
-    "vllm-command": (
-        "service.serve.vllm_command",
-        "print the line that serves a folder with plain vLLM",
-    ),
-    "keys": ("service.api.keys_command", "add a key to a file of API keys"),
-    "init-model": ("service.checkpoints.init_command", "write a model folder with random weights"),
-    "align": ("service.training.command", "train the projection of a model folder"),
-    "curate": ("service.curation.command", "have a service write stage-2 descriptions"),
-    "evaluate": ("service.evaluation.command", "measure a running service's answers about scenes"),
-    "build-demo": ("service.demo.command", "make the demo model's weights from seed"),
+# For each command the module that does the work, with add_arguments(parser) and run(arguments), and one
+# line of help. A module is imported only when its command runs, so that `--help` does not load torch.
+GROUPS = {
+    "serve": {
+        "serve": ("service.serve.command", "serve a model folder over HTTP"),
+        "vllm-command": (
+            "service.serve.vllm_command",
+            "print the command that serves a model folder with plain vLLM",
+        ),
+        "keys": ("service.api.keys_command", "add a key to a file of API keys"),
+    },
+    "make a model": {
+        "import": (
+            "service.checkpoints.import_command",
+            "make a model folder from published checkpoints",
+        ),
+        "init-model": (
+            "service.checkpoints.init_command",
+            "make a model folder with random weights",
+        ),
+        "align": ("service.training.command", "train the projection of a model folder"),
+        "curate": (
+            "service.curation.command",
+            "write stage-2 training data with the help of a running service",
+        ),
+        "build-demo": ("service.demo.command", "make the demo model's weights from a seed"),
+    },
+    "measure": {
+        "inspect": (
+            "service.model_folder.inspect",
+            "show what a model folder holds and how much memory it needs",
+        ),
+        "evaluate": (
+            "service.evaluation.command",
+            "measure how often a running service's answers are correct",
+        ),
+    },
 }
+COMMANDS = {name: command for group in GROUPS.values() for name, command in group.items()}
 
+USAGE_ERROR = 2
+"""Exit status when the command line is wrong, as argparse has it."""
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run a command; a failure of ours is one line on standard error and exit status 1, Ctrl-C is 130."""
+    """Run one command.
+
+    An error of ours becomes one line on standard error and exit status 1; Ctrl-C gives status 130.
+    """
     argv = sys.argv[1:] if argv is None else list(argv)
-    parser = argparse.ArgumentParser(prog="minigpt4-service", description=__doc__)
-    parser.add_argument("--version", action="version", version=__version__)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    chosen = next((word for word in argv if not word.startswith("-")), None)
-    for name, (module, summary) in COMMANDS.items():
-        # `serve` hands flags it does not know on to vLLM, --help among them.
-        command = commands.add_parser(name, help=summary, allow_abbrev=False)
-        if name == chosen:
-            importlib.import_module(module).add_arguments(command)
-    arguments, unknown = parser.parse_known_args(argv)
-    if unknown and arguments.command != "serve":
-        parser.error(f"unknown arguments: {' '.join(unknown)}")
-    arguments.vllm_flags = unknown
+    parser = _make_parser()
+    position = next((i for i, word in enumerate(argv) if not word.startswith("-")), len(argv))
+    parser.parse_args(argv[:position])
+    if position == len(argv):
+        parser.print_help(sys.stderr)
+        sys.exit(USAGE_ERROR)
+    name = argv[position]
+    if name not in COMMANDS:
+        parser.error(f"there is no command {name!r}{_suggest(name)}")
     try:
-        importlib.import_module(COMMANDS[arguments.command][0]).run(arguments)
-    except (ServiceError, OSError) as error:  # a full disk, a folder that may not be written
+        _run(name, argv[position + 1 :])
+    except (
+        ServiceError,
+        OSError,
+    ) as error:  # OSError: a full disk, a folder that cannot be written
         sys.exit(f"minigpt4-service: {error}")
     except KeyboardInterrupt:
         print("minigpt4-service: interrupted", file=sys.stderr)
         sys.exit(INTERRUPTED)
+
+
+def _make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="minigpt4-service",
+        usage="%(prog)s COMMAND [OPTIONS]",
+        description="\n".join(_list_commands()),
+        epilog="`%(prog)s COMMAND --help` shows the options of a command.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    return parser
+
+
+def _list_commands() -> Iterator[str]:
+    yield "Serve MiniGPT-4, make its models, and measure them."
+    for title, group in GROUPS.items():
+        yield f"\n{title}:"
+        for name, (_, summary) in group.items():
+            yield f"  {name:<14}{summary}"
+
+
+def _suggest(name: str) -> str:
+    nearest = difflib.get_close_matches(name, COMMANDS, n=1)
+    return f"; did you mean {nearest[0]!r}?" if nearest else "; see --help for the commands"
+
+
+def _run(name: str, words: Sequence[str]) -> None:
+    module_name, summary = COMMANDS[name]
+    module = importlib.import_module(module_name)
+    # Without abbreviations, because `serve` passes flags that it does not know on to vLLM.
+    parser = argparse.ArgumentParser(
+        prog=f"minigpt4-service {name}",
+        description=f"{summary[0].upper()}{summary[1:]}.",
+        allow_abbrev=False,
+    )
+    module.add_arguments(parser)
+    arguments, unknown = parser.parse_known_args(words)
+    if unknown and name != "serve":
+        parser.error(f"unknown arguments: {' '.join(unknown)}")
+    arguments.vllm_flags = unknown
+    module.run(arguments)

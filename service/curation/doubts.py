@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from service.chat_client import Message, Remote, Reply
+from service.chat_client import ChatClient, Message, Reply
 from service.errors import RemoteError, RequestRefusedError
 
 DOUBTED_AFTER = 5
@@ -16,19 +16,19 @@ class Watched:
         has_answered: Whether it has; from then on a refusal speaks of one request.
     """
 
-    def __init__(self, remote: Remote) -> None:
+    def __init__(self, client: ChatClient) -> None:
         self.has_answered = False
-        self._remote, self._refused = remote, 0
+        self._client, self._refused = client, 0
 
     async def ask(self, messages: Sequence[Message], longest: int) -> Reply:
-        """See :meth:`service.chat_client.Remote.ask`.
+        """See :meth:`service.chat_client.ChatClient.ask`.
 
         Raises:
             RequestRefusedError: the service finds fault with this conversation, perhaps with it alone.
             RemoteError: as there, or it has refused all of the first few and answered none.
         """
         try:
-            reply = await self._remote.ask(messages, longest)
+            reply = await self._client.ask(messages, longest)
         except RequestRefusedError as refusal:
             self._refused += 1
             if not self.has_answered and self._refused >= DOUBTED_AFTER:

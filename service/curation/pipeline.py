@@ -131,7 +131,7 @@ async def _curate_one(
     except OSError as error:
         return Curated(image, "", False, [f"cannot be read: {error.strerror}"], 0, raw), False
     tokens = tokens_of(clean.text)
-    problems = problems_of(clean.text, tokens, cut=clean.cut)
+    problems = problems_of(clean.text, tokens, cut=clean.truncated)
     return Curated(image, clean.text, not problems, problems, tokens, raw), False
 
 

@@ -5,7 +5,7 @@ import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from service.chat_client import Endpoint, Message, Remote, connect
+from service.chat_client import ChatClient, Endpoint, Message, connect
 from service.errors import EvaluationError, RemoteError
 from service.evaluation.questions import Question
 
@@ -48,11 +48,11 @@ async def _ask_all(
 ) -> list[Answer]:
     slots = asyncio.Semaphore(concurrency)
     try:
-        async with connect(Endpoint(url, api_key=api_key)) as remote:
+        async with connect(Endpoint(url, api_key=api_key)) as client:
 
             async def one(seed: int, item: Question) -> Answer:
                 async with slots:
-                    return await _ask(remote, item, temperature, seed)
+                    return await _ask(client, item, temperature, seed)
 
             answers = await asyncio.gather(*(one(*numbered) for numbered in enumerate(items)))
     except RemoteError as error:
@@ -62,7 +62,7 @@ async def _ask_all(
     return list(answers)
 
 
-async def _ask(remote: Remote, item: Question, temperature: float, seed: int) -> Answer:
+async def _ask(client: ChatClient, item: Question, temperature: float, seed: int) -> Answer:
     """The answer to the last turn; the earlier ones stay in the conversation as they were answered."""
     pictures: list[Message] = [
         {"type": "image_url", "image_url": {"url": _data_uri(image)}} for image in item.images
@@ -72,7 +72,7 @@ async def _ask(remote: Remote, item: Question, temperature: float, seed: int) ->
         for question in (*item.before, item.turn.question):
             text: Message = {"type": "text", "text": question}
             messages.append({"role": "user", "content": [*pictures, text]})
-            reply = await remote.ask(
+            reply = await client.ask(
                 messages,
                 MAX_TOKENS,
                 temperature=temperature,
@@ -83,7 +83,7 @@ async def _ask(remote: Remote, item: Question, temperature: float, seed: int) ->
             pictures = []
     except RemoteError as error:
         return Answer("", error=str(error))
-    return Answer(reply.text, reply.cut)
+    return Answer(reply.text, reply.truncated)
 
 
 def _data_uri(image: bytes) -> str:
