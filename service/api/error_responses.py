@@ -38,6 +38,7 @@ ERROR_TYPES = {
     401: "AuthenticationError",
     408: "TimeoutError",
     413: "BadRequestError",
+    415: "BadRequestError",
     500: "InternalServerError",
     503: "ServiceUnavailableError",
     504: "TimeoutError",

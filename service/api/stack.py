@@ -18,8 +18,10 @@ from service.api.lifecycle import Lifecycle
 from service.api.middleware.admission import Admission
 from service.api.middleware.body_limit import BodyLimit
 from service.api.middleware.deadline import Deadline
+from service.api.middleware.decompress import Decompress
+from service.api.middleware.event_stream import EventStream
 from service.api.middleware.gate import Gate
-from service.api.middleware.keep_alive import KeepAlive
+from service.api.middleware.head_requests import HeadRequests
 from service.api.middleware.request_observer import RequestObserver
 from service.api.middleware.require_key import RequireKey
 from service.api.middleware.retry_after import RetryAfter
@@ -56,20 +58,20 @@ def layers(
         *([Middleware(CORSMiddleware, **options.cors)] if options.cors else []),
         # Opens the server's trace span, as a child of the caller's.
         *([Middleware(Tracing)] if options.traces else []),
+        # Answers HEAD as GET without the body.
+        Middleware(HeadRequests),
         # Answers probes; refuses requests while the service starts, drains or has failed.
         Middleware(Gate, backend, lifecycle),
         # Names the request's tenant by its API key, or answers 401, before its body is read.
         *([Middleware(RequireKey, options.keys)] if options.keys else []),
         # Ends a request that takes too long, its stream included; a stop cuts requests here.
         Middleware(Deadline, lifecycle, settings.request_max_seconds),
-        # Sends a comment in a silent event stream, so that no proxy closes it.
-        *(
-            [Middleware(KeepAlive, options.keep_alive_seconds)]
-            if options.keep_alive_seconds
-            else []
-        ),
+        # Keeps proxies from buffering an event stream, and from closing it while it is silent.
+        Middleware(EventStream, options.keep_alive_seconds),
         # Adds Retry-After to refusals for load, those of the layers below and vLLM's.
         Middleware(RetryAfter, backend),
+        # Unpacks a gzip body, so that the layers below see and count plain bytes.
+        Middleware(Decompress),
         # Bounds the size of one body (413) and of all bodies in flight (503) while they arrive.
         Middleware(BodyLimit, settings.request_max_bytes, settings.bodies_max_bytes),
         # Reserves a slot in the engine's queue, or answers 503, before a body is parsed.

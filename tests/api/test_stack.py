@@ -34,11 +34,13 @@ def test_the_layers_stand_in_order() -> None:
         "RequestObserver",
         "CORSMiddleware",
         "Tracing",
+        "HeadRequests",
         "Gate",
         "RequireKey",
         "Deadline",
-        "KeepAlive",
+        "EventStream",
         "RetryAfter",
+        "Decompress",
         "BodyLimit",
         "Admission",
         "StrictJson",
@@ -46,7 +48,7 @@ def test_the_layers_stand_in_order() -> None:
 
 
 def test_without_flags_the_optional_layers_are_absent() -> None:
-    absent = {"CORSMiddleware", "Tracing", "RequireKey", "KeepAlive"}
+    absent = {"CORSMiddleware", "Tracing", "RequireKey"}
     assert names(StackOptions()) == [name for name in names(ALL) if name not in absent]
 
 

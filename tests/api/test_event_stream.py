@@ -2,16 +2,17 @@
 
 import asyncio
 
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.api.middleware.keep_alive import COMMENT, KeepAlive
+from service.api.middleware.event_stream import COMMENT, EventStream
 
 SECONDS = 0.02
 
 
 async def answered(app: ASGIApp, slow_client: float = 0) -> list[bytes]:
     """The bodies that reach the server, whose ``send`` takes ``slow_client`` seconds."""
-    bodies = await sent(KeepAlive(app, SECONDS), slow_client)
+    bodies = await sent(EventStream(app, SECONDS), slow_client)
     await asyncio.sleep(3 * SECONDS)  # a comment after the end would come now
     return bodies
 
@@ -94,3 +95,20 @@ async def test_none_after_the_application_failed() -> None:
     except RuntimeError:
         await asyncio.sleep(3 * SECONDS)
     assert bodies == []
+
+
+async def test_a_proxy_is_told_not_to_buffer_a_stream_and_nothing_else() -> None:
+    for content_type, expected in ((EVENTS, "no"), (b"application/json", None)):
+        starts: list[Message] = []
+
+        async def receive() -> Message:
+            return {"type": "http.disconnect"}
+
+        async def send(message: Message, starts: list[Message] = starts) -> None:
+            starts.append(message)
+
+        stream = EventStream(application(content_type), silence_seconds=0)
+        await stream({"type": "http", "headers": []}, receive, send)
+        headers = Headers(raw=starts[0]["headers"])
+        assert headers.get("x-accel-buffering") == expected
+        assert headers.get("cache-control") == (expected and "no-cache")

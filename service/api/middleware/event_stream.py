@@ -1,4 +1,4 @@
-"""Sends a comment in every event stream that has been silent for a while, so that no proxy closes it.
+"""Keeps proxies from buffering an event stream, and from closing it while it is silent.
 
 vLLM's own keep-alive covers two routes, and makes a task with a timeout for every chunk: 6 % of the event
 loop's samples at 64 streams. Here one timer for each stream checks whether anything was sent.
@@ -6,36 +6,42 @@ loop's samples at 64 streams. Here one timer for each stream checks whether anyt
 
 import asyncio
 
-from starlette.datastructures import Headers
+from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 COMMENT = b": keep-alive\n\n"
 """Clients of server-sent events skip lines that begin with a colon."""
 
+HEADERS = {
+    "cache-control": "no-cache",
+    # Read by nginx and by ingress controllers that are made of it.
+    "x-accel-buffering": "no",
+}
 
-class KeepAlive:
-    """ASGI layer around the application."""
 
-    def __init__(self, app: ASGIApp, seconds: float) -> None:
-        """``seconds`` is the longest silence."""
+class EventStream:
+    """ASGI layer: headers for every event stream, and a comment after each silence."""
+
+    def __init__(self, app: ASGIApp, silence_seconds: float) -> None:
+        """``silence_seconds`` is the longest silence; with 0 no comments are sent."""
         self._app = app
-        self._seconds = seconds
+        self._silence_seconds = silence_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Watch the response, if it is an event stream."""
-        stream = _Stream(send, self._seconds)
+        response = _Response(send, self._silence_seconds)
         try:
-            await self._app(scope, receive, stream.send)
+            await self._app(scope, receive, response.send)
         finally:
-            stream.end()
+            response.end()
 
 
-class _Stream:
+class _Response:
     """One response on its way to the client."""
 
-    def __init__(self, send: Send, seconds: float) -> None:
+    def __init__(self, send: Send, silence_seconds: float) -> None:
         self._send = send
-        self._seconds = seconds
+        self._silence_seconds = silence_seconds
         self._loop = asyncio.get_running_loop()
         self._last_sent = self._loop.time()
         self._sending = 0
@@ -45,8 +51,11 @@ class _Stream:
     async def send(self, message: Message) -> None:
         """Pass a message on; the first one says whether the response is an event stream."""
         if message["type"] == "http.response.start":
-            if "event-stream" in Headers(raw=message["headers"]).get("content-type", ""):
-                self._timer = self._loop.call_later(self._seconds, self._check_silence)
+            headers = MutableHeaders(scope=message)
+            if "event-stream" in headers.get("content-type", ""):
+                headers.update(HEADERS)
+                if self._silence_seconds:
+                    self._timer = self._loop.call_later(self._silence_seconds, self._check)
         elif not message.get("more_body", False):
             self.end()
         await self._pass_on(message)
@@ -57,18 +66,20 @@ class _Stream:
             self._timer.cancel()
             self._timer = None
 
-    def _check_silence(self) -> None:
+    def _check(self) -> None:
         now = self._loop.time()
         # A client that does not read what was sent is not waiting for more.
-        due = now + self._seconds if self._sending else self._last_sent + self._seconds
+        begin = now if self._sending else self._last_sent
+        due = begin + self._silence_seconds
         if due <= now:
             self._comment = self._loop.create_task(self._send_comment())
-            due = now + self._seconds
-        self._timer = self._loop.call_at(due, self._check_silence)
+            due = now + self._silence_seconds
+        self._timer = self._loop.call_at(due, self._check)
 
     async def _send_comment(self) -> None:
         # Since the timer fired, the stream may have ended or sent something.
-        if self._timer is not None and self._loop.time() - self._last_sent >= self._seconds:
+        silence = self._loop.time() - self._last_sent
+        if self._timer is not None and silence >= self._silence_seconds:
             await self._pass_on({"type": "http.response.body", "body": COMMENT, "more_body": True})
 
     async def _pass_on(self, message: Message) -> None:
