@@ -1,1 +1,1 @@
-"""The page, used as people use it: a real browser in front of the running service."""
+"""The page in a real browser, in front of a running service."""

@@ -1,6 +1,6 @@
-"""Debian's Chromium, one a package, and pages in it that must behave.
+"""One Chromium for all tests of this package, and pages in it.
 
-``PAGE_SCREENSHOTS=default`` talks to that model instead and writes the documentation's pictures.
+With ``PAGE_SCREENSHOTS=default`` the tests use that model and write the documentation's pictures.
 """
 
 import os
@@ -16,11 +16,11 @@ from tests.server import ServerProcess
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = (
-    "--no-sandbox",  # which is not to be had as root in a container
+    "--no-sandbox",  # the sandbox does not work for root in a container
     "--use-fake-device-for-media-stream",
     "--use-fake-ui-for-media-stream",
 )
-ABSENT = "NOT TESTED: the page, as there is no Chromium (Debian: apt install chromium)."
+ABSENT = "NOT TESTED: the page, because Chromium is missing (Debian: apt install chromium)."
 SCREENSHOTS = os.environ.get("PAGE_SCREENSHOTS", "")
 
 OpenPage = Callable[..., Page]
@@ -29,14 +29,14 @@ expect.set_options(timeout=60_000)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Nobody should believe that the page was tested when it was not."""
+    """Say loudly that the page was not tested."""
     if any(ABSENT in str(report.longrepr) for report in terminalreporter.stats.get("skipped", [])):
         terminalreporter.write_line(ABSENT, red=True, bold=True)
 
 
 @pytest.fixture(scope="package")
 def address(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Where the page is; the session's shared service, unless pictures are to be taken."""
+    """URL of the page, on the session's service or on one for the documentation's pictures."""
     if not SCREENSHOTS:
         yield request.getfixturevalue("server").url
         return
@@ -47,11 +47,11 @@ def address(request: pytest.FixtureRequest) -> Iterator[str]:
         process.stop()
 
 
-# Not for the session: Playwright's event loop runs in this thread until it is stopped, and the
-# asynchronous tests of other packages need one of their own.
+# The scope is not the session: Playwright runs an event loop in this thread until it is stopped,
+# but the asynchronous tests of other packages need their own.
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    """Headless Chromium; without one the tests are skipped, but fail where ``CI`` is set."""
+    """Headless Chromium. Without one, the tests are skipped; if ``CI`` is set, they fail."""
     executable = next(filter(None, map(shutil.which, BROWSERS)), None)
     if executable is None:
         (pytest.fail if os.environ.get("CI") else pytest.skip)(ABSENT)
@@ -61,29 +61,29 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def open_page(browser: Browser, address: str) -> Iterator[OpenPage]:
-    """Opens the page in a window of its own; the arguments are Playwright's for a context.
+    """Open the page in a new window; the arguments are those of a Playwright context.
 
-    Whatever a test does, the page must not raise, must not break its own policy and must not ask
-    any other host for anything.
+    In every test, the page must not raise, must not violate its own policy and must not send a
+    request to another host.
     """
     contexts, problems = [], []
 
-    def heard(message: ConsoleMessage) -> None:
-        # Refusals are what some tests are about; the browser mentions each.
+    def check_message(message: ConsoleMessage) -> None:
+        # Some tests provoke error responses, and the browser logs each of them.
         if message.type == "error" and "Failed to load resource" not in message.text:
             problems.append(message.text)
 
-    def asked(request: Request, url: str) -> None:
+    def check_request(request: Request, url: str) -> None:
         if not request.url.startswith((url, "data:", "blob:")):
-            problems.append(f"asked for {request.url}")
+            problems.append(f"requested {request.url}")
 
     def open_at(url: str = address, **options: Any) -> Page:
         context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})
         contexts.append(context)
         page = context.new_page()
-        page.on("console", heard)
+        page.on("console", check_message)
         page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on("request", lambda request: asked(request, url))
+        page.on("request", lambda request: check_request(request, url))
         page.goto(url)
         expect(page.locator("#readiness-text")).to_have_text("Ready")
         return page
@@ -96,5 +96,5 @@ def open_page(browser: Browser, address: str) -> Iterator[OpenPage]:
 
 @pytest.fixture
 def page(open_page: OpenPage) -> Page:
-    """The page on a desk."""
+    """The page in a desktop window."""
     return open_page()

@@ -1,4 +1,4 @@
-"""What people do on the page, and what they then see."""
+"""Actions on the page, and what the page shows after them."""
 
 import json
 from typing import Any
@@ -14,7 +14,7 @@ PRESS_STOP = (
 
 
 def png(colour: str = "red") -> FilePayload:
-    """A picture as a file to be picked."""
+    """Make a picture file for the file dialog."""
     return {
         "name": f"{colour}.png",
         "mimeType": "image/png",
@@ -23,29 +23,29 @@ def png(colour: str = "red") -> FilePayload:
 
 
 def add(page: Page, *files: FilePayload) -> None:
-    """Pick files with the browser's dialog."""
-    before = page.locator("#tray li").count()
+    """Add files with the browser's file dialog."""
+    before = page.locator("#attachments li").count()
     with page.expect_file_chooser() as chooser:
         page.get_by_role("button", name="Add pictures").click()
     chooser.value.set_files(list(files))
-    expect(page.locator("#tray li")).to_have_count(before + len(files))
+    expect(page.locator("#attachments li")).to_have_count(before + len(files))
 
 
 def ask(page: Page, question: str) -> dict[str, Any]:
-    """Type a question and send it; returns the request's body."""
+    """Type a question and send it; return the body of the request."""
     page.get_by_label("Question", exact=True).fill(question)
     with page.expect_request(CHAT) as sent:
         page.get_by_role("button", name="Ask", exact=True).click()
-    return body_of(sent.value)
+    return read_body(sent.value)
 
 
-def body_of(request: Request) -> dict[str, Any]:
-    """A request's body."""
+def read_body(request: Request) -> dict[str, Any]:
+    """Parse the body of a request."""
     return json.loads(request.post_data or "")
 
 
 def turn(page: Page, number: int = 1, state: str | None = "done") -> Locator:
-    """The conversation's n-th turn, when it has come to that state."""
+    """Wait until the n-th turn has this state, and return the turn."""
     found = page.locator(".turn").nth(number - 1)
     if state:
         expect(found).to_have_attribute("data-state", state)
@@ -53,28 +53,29 @@ def turn(page: Page, number: int = 1, state: str | None = "done") -> Locator:
 
 
 def answer_at_length(page: Page, tokens: int, at_once: int = 1) -> None:
-    """From now on every answer has exactly so many tokens, unless it is stopped.
+    """Give every later answer exactly this number of tokens, unless it is stopped.
 
     Args:
-        at_once: How many answers the engine writes, of which the page shows one: the more, the slower.
+        at_once: Number of answers that the engine writes. The page shows one of them; more answers
+            make it slower.
     """
 
     def change(route: Route) -> None:
-        body = body_of(route.request) | {"ignore_eos": True, "max_tokens": tokens, "n": at_once}
+        body = read_body(route.request) | {"ignore_eos": True, "max_tokens": tokens, "n": at_once}
         route.continue_(post_data=json.dumps(body))
 
     page.route(CHAT, change)
 
 
 def answer_with(page: Page, text: str) -> None:
-    """From now on the answers come from here and not from the model."""
+    """Answer all later requests with this text, without the model."""
     chunk = {"choices": [{"index": 0, "delta": {"content": text}, "finish_reason": "stop"}]}
     events = f"data: {json.dumps(chunk)}\n\ndata: [DONE]\n\n"
     page.route(CHAT, lambda route: route.fulfill(content_type="text/event-stream", body=events))
 
 
 def at_first_words(page: Page, action: str) -> None:
-    """Run a script in the page as soon as the next answer has begun: from here it could be too late."""
+    """Run a script in the page when the next answer begins. From Python, it could be too late."""
     page.evaluate(
         f"""new MutationObserver((_, observer) => {{
           if (!document.querySelector(".turn[data-state=answering] .prose")?.textContent) return;

@@ -1,6 +1,6 @@
-"""For everybody: by keyboard alone, with a screen reader, on a phone, in light and dark.
+"""Accessibility: keyboard, screen reader, phones, light and dark colours.
 
-With ``PAGE_SCREENSHOTS=default`` some of the looks that are checked here become the documentation's pictures.
+With ``PAGE_SCREENSHOTS=default`` the tests also write the documentation's pictures.
 """
 
 import re
@@ -23,7 +23,7 @@ LOOKS: dict[str, dict[str, Any]] = {
     "phone-dark": {**PHONE, "color_scheme": "dark"},
     "narrow": {"viewport": {"width": 320, "height": 640}},
 }
-# By moment and look; the answers are the default model's own.
+# File name by step and look.
 PICTURES = {
     ("start", "light"): "page-start.png",
     ("answer", "light"): "page.png",
@@ -33,17 +33,17 @@ PICTURES = {
 
 
 class Look:
-    """Checks what is seen now with axe and for its width, and photographs it if that is wanted."""
+    """Checks the page with axe and its width, and takes a screenshot if one is needed."""
 
     def __init__(self, page: Page, name: str) -> None:
         self._page, self._name = page, name
 
-    def __call__(self, moment: str) -> None:
+    def __call__(self, step: str) -> None:
         self._page.mouse.move(0, 0)
-        assert self._page.evaluate("document.documentElement.scrollWidth <= innerWidth"), moment
+        assert self._page.evaluate("document.documentElement.scrollWidth <= innerWidth"), step
         found = Axe().run(self._page).response["violations"]
-        assert not [(rule["id"], rule["nodes"][0]["target"]) for rule in found], moment
-        picture = PICTURES.get((moment, self._name))
+        assert not [(rule["id"], rule["nodes"][0]["target"]) for rule in found], step
+        picture = PICTURES.get((step, self._name))
         if SCREENSHOTS and picture:
             self._page.screenshot(path=IMAGES / picture, animations="disabled", caret="hide")
 
@@ -58,7 +58,7 @@ def test_a_conversation_looks_right(open_page: OpenPage, name: str) -> None:
         expect(image).to_have_js_property("complete", True)
     look("start")
     page.get_by_role("button", name="Example: Stop among shapes").click()
-    expect(page.locator("#wall img")).to_be_visible()
+    expect(page.locator("#gallery img")).to_be_visible()
     look("picture")
     page.get_by_role("button", name="Describe this image in detail.").click()
     turn(page)
@@ -120,14 +120,14 @@ def test_a_whole_conversation_by_keyboard_alone(page: Page) -> None:
     expect(page.get_by_role("textbox", name="API key")).to_be_focused()
 
 
-def test_the_first_tab_leads_past_the_bar(page: Page) -> None:
+def test_the_first_tab_skips_the_bar(page: Page) -> None:
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="Skip to the question")).to_be_in_viewport()
     page.keyboard.press("Enter")
     expect(page.locator("#question")).to_be_focused()
 
 
-def test_a_screen_reader_hears_whole_sentences_once(page: Page) -> None:
+def test_a_screen_reader_hears_each_sentence_once(page: Page) -> None:
     log = page.get_by_role("log")
     answer_with(page, "One sentence. Another one! And a rest")
     ask(page, "Hello.")
@@ -138,7 +138,7 @@ def test_a_screen_reader_hears_whole_sentences_once(page: Page) -> None:
     expect(page.locator(".prose")).not_to_have_attribute("aria-live", re.compile(".*"))
 
 
-def test_a_screen_reader_finds_its_way(page: Page) -> None:
+def test_a_screen_reader_finds_regions_headings_and_images(page: Page) -> None:
     add(page, png("red"), png("blue"))
     answer_at_length(page, 5)
     ask(page, "What are these?")
@@ -156,16 +156,16 @@ def test_a_screen_reader_finds_its_way(page: Page) -> None:
         ("button", "Copy"),
     ):
         expect(page.get_by_role(role, name=name, exact=True).first).to_be_attached()
-    expect(page.locator("#wall").get_by_role("img")).to_have_count(2)
+    expect(page.locator("#gallery").get_by_role("img")).to_have_count(2)
     expect(page.get_by_role("img", name="Picture 2: blue.png").first).to_be_attached()
 
 
-def test_on_a_phone_everything_is_at_hand(open_page: OpenPage) -> None:
+def test_on_a_phone_all_controls_are_in_view(open_page: OpenPage) -> None:
     page = open_page(**PHONE)
     for control in ("Choose a picture", "Take a photo", "Ask"):
         expect(page.get_by_role("button", name=control, exact=True).first).to_be_in_viewport()
     page.get_by_role("button", name="Example: ").first.tap()
-    expect(page.locator("#tray li")).to_have_count(1)
+    expect(page.locator("#attachments li")).to_have_count(1)
     expect(page.get_by_role("button", name="Ask", exact=True)).to_be_in_viewport()
     page.get_by_role("button", name="Ask", exact=True).tap()
     turn(page)
@@ -177,4 +177,4 @@ def test_on_a_phone_everything_is_at_hand(open_page: OpenPage) -> None:
           .filter(([, box]) => box.width && (box.width < 24 || box.height < 24))
           .map(([name]) => name)"""
     )
-    assert not small, "too small for a finger"
+    assert not small, "these controls are too small for a finger"

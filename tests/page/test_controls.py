@@ -1,4 +1,4 @@
-"""Everything around the conversation: sampling, code, export, keys, the status strip."""
+"""Sampling, code, export, API keys and the status strip."""
 
 import json
 import re
@@ -19,8 +19,8 @@ from tests.server import ServerProcess
 KEY = "correct-horse"
 
 
-def copied_answer(page: Page) -> str:
-    """The first answer as the model wrote it, by its Copy button."""
+def copy_answer(page: Page) -> str:
+    """Return the text of the first answer, read with its Copy button."""
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     button = turn(page).get_by_role("button", name=re.compile("Cop"))
     button.click()
@@ -28,7 +28,7 @@ def copied_answer(page: Page) -> str:
     return page.evaluate("navigator.clipboard.readText()")
 
 
-def test_sampling_is_folded_away_and_sent_only_when_set(page: Page) -> None:
+def test_sampling_is_hidden_at_first_and_sent_only_when_set(page: Page) -> None:
     expect(page.get_by_label("Temperature")).to_be_hidden()
     assert set(ask(page, "Hello.")) == {"model", "messages", "stream", "stream_options"}
     turn(page)
@@ -36,9 +36,9 @@ def test_sampling_is_folded_away_and_sent_only_when_set(page: Page) -> None:
     button.click()
     expect(page.get_by_label("Temperature")).to_be_focused()
     expect(page.get_by_label("Temperature")).to_have_attribute("placeholder", "1")
-    expect(page.get_by_label("New tokens, at most")).to_have_attribute("placeholder", "300")
+    expect(page.get_by_label("Maximum new tokens")).to_have_attribute("placeholder", "300")
     page.get_by_label("Temperature").fill("0")
-    page.get_by_label("New tokens, at most").fill("5")
+    page.get_by_label("Maximum new tokens").fill("5")
     page.get_by_label("Seed").fill("7")
     expect(button).to_have_text("Sampling (3 set)")
     body = ask(page, "Hello.")
@@ -47,12 +47,12 @@ def test_sampling_is_folded_away_and_sent_only_when_set(page: Page) -> None:
         "max_tokens": 5,
         "seed": 7,
     }
-    expect(turn(page, 2).locator(".figures")).to_contain_text("5 out")
-    page.get_by_role("button", name="Back to the defaults").click()
+    expect(turn(page, 2).locator(".stats")).to_contain_text("5 out")
+    page.get_by_role("button", name="Reset to defaults").click()
     expect(button).to_have_text("Sampling")
 
 
-def test_a_value_out_of_range_is_shown_and_not_sent(page: Page) -> None:
+def test_an_invalid_value_is_shown_and_not_sent(page: Page) -> None:
     page.get_by_role("button", name="Sampling").click()
     page.get_by_label("Temperature").fill("9")
     page.get_by_role("button", name="Sampling").click()
@@ -65,7 +65,7 @@ def test_a_value_out_of_range_is_shown_and_not_sent(page: Page) -> None:
 def test_beam_search_shows_the_best_beam(page: Page) -> None:
     page.get_by_role("button", name="Sampling").click()
     page.get_by_label("Beams").fill("2")
-    page.get_by_label("New tokens, at most").fill("6")
+    page.get_by_label("Maximum new tokens").fill("6")
     add(page, png())
     body = ask(page, "What is this?")
     assert (body["use_beam_search"], body["n"]) == (True, 2)
@@ -75,12 +75,12 @@ def test_beam_search_shows_the_best_beam(page: Page) -> None:
 @pytest.mark.parametrize("language", ["curl", "Python"])
 def test_the_code_is_the_same_request(page: Page, tmp_path: Path, language: str) -> None:
     page.get_by_role("button", name="Sampling").click()
-    page.get_by_label("New tokens, at most").fill("5")
+    page.get_by_label("Maximum new tokens").fill("5")
     page.get_by_label("Temperature").fill("0")
     page.get_by_label("Repetition penalty").fill("1.1")
     add(page, png())
     ask(page, """What's "this", $HOME, `ls` or \\n?""")
-    answer = copied_answer(page)
+    answer = copy_answer(page)
     turn(page).get_by_role("button", name="Code").click()
     dialog = page.get_by_role("dialog", name="The same request as code")
     with page.expect_download() as saved:
@@ -96,7 +96,7 @@ def test_the_code_is_the_same_request(page: Page, tmp_path: Path, language: str)
     assert text == answer
 
 
-def test_code_is_offered_before_anything_was_asked(page: Page) -> None:
+def test_the_code_is_available_before_the_first_question(page: Page) -> None:
     page.get_by_role("button", name="Code", exact=True).click()
     expect(page.locator("#code-curl")).to_contain_text("Describe this image in detail.")
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
@@ -106,9 +106,7 @@ def test_code_is_offered_before_anything_was_asked(page: Page) -> None:
     expect(page.get_by_role("dialog")).to_be_hidden()
 
 
-def test_an_export_holds_messages_that_can_be_sent_again(
-    page: Page, address: str, tmp_path: Path
-) -> None:
+def test_exported_messages_can_be_sent_again(page: Page, address: str, tmp_path: Path) -> None:
     add(page, png())
     ask(page, "What is this?")
     turn(page)
@@ -118,7 +116,7 @@ def test_an_export_holds_messages_that_can_be_sent_again(
     saved.value.save_as(tmp_path / "saved.json")
     exported = json.loads((tmp_path / "saved.json").read_text())
     only = exported["turns"][0]
-    assert only["answer"] == exported["messages"][-1]["content"] == copied_answer(page)
+    assert only["answer"] == exported["messages"][-1]["content"] == copy_answer(page)
     assert only["usage"]["completion_tokens"] > 0
     assert only["seconds_to_first_token"] > 0
     again = [*exported["messages"], {"role": "user", "content": "And its colour?"}]
@@ -130,17 +128,17 @@ def test_an_export_holds_messages_that_can_be_sent_again(
     assert reply.json()["usage"]["prompt_tokens_details"]["multimodal_tokens"] == {"image": 32}
 
 
-def test_nothing_is_left_in_the_browser(page: Page) -> None:
+def test_the_browser_stores_nothing(page: Page) -> None:
     ask(page, "Hello.")
     turn(page)
-    kept = "localStorage.length + sessionStorage.length + document.cookie.length"
-    assert page.evaluate(kept) == 0
+    stored = "localStorage.length + sessionStorage.length + document.cookie.length"
+    assert page.evaluate(stored) == 0
     page.reload()
     expect(page.locator("#readiness-text")).to_have_text("Ready")
     expect(page.locator(".turn")).to_have_count(0)
 
 
-def test_the_strip_shows_the_services_state(page: Page, address: str) -> None:
+def test_the_strip_shows_load_and_caches(page: Page, address: str) -> None:
     name = httpx.get(f"{address}/v1/models").json()["data"][0]["id"]
     expect(page.locator("#status-model")).to_have_text(name)
     for _ in range(2):
@@ -150,12 +148,12 @@ def test_the_strip_shows_the_services_state(page: Page, address: str) -> None:
         page.get_by_role("button", name="New", exact=True).click()
     for figure in ("in-flight", "rate", "prefix-cache", "image-cache"):
         expect(page.locator(f"#status-{figure}")).to_have_text(re.compile(r"^\d+(\.\d)?( %)?$"))
-    assert page.locator("#status-image-cache").inner_text() != "0 %"
+    expect(page.locator("#status-image-cache")).not_to_have_text("0 %")
 
 
 @pytest.fixture
 def guarded(tiny_model: Callable[[str], ModelFolder]) -> Iterator[ServerProcess]:
-    """A service that wants a key."""
+    """A service that requires an API key."""
     process = ServerProcess(tiny_model("minigpt4-vicuna").root, ["--api-key", KEY])
     try:
         yield process.start()
@@ -163,13 +161,13 @@ def guarded(tiny_model: Callable[[str], ModelFolder]) -> Iterator[ServerProcess]
         process.stop()
 
 
-def test_a_key_is_asked_for_and_used(guarded: ServerProcess, open_page: OpenPage) -> None:
+def test_the_page_asks_for_a_key_and_uses_it(guarded: ServerProcess, open_page: OpenPage) -> None:
     page = open_page(guarded.url)
     field = page.get_by_role("textbox", name="API key")
     expect(field).to_be_focused()
     field.fill("wrong")
     field.press("Enter")
-    expect(page.locator("#notice")).to_contain_text("The service asks for an API key.")
+    expect(page.locator("#notice")).to_contain_text("The service needs an API key.")
     field.fill(KEY)
     field.press("Enter")
     expect(field).to_be_hidden()

@@ -1,4 +1,4 @@
-"""What goes wrong is said in words, with the server's message, and does not stay in the way."""
+"""Errors are explained with the server's message and do not block the next question."""
 
 from playwright.sync_api import Page, Route, expect
 
@@ -7,19 +7,19 @@ from tests.page.steps import CHAT, add, ask, png, turn
 DAMAGED = {"name": "torn.png", "mimeType": "image/png", "buffer": b"\x89PNG\r\n\x1a\n torn"}
 
 
-def test_a_damaged_picture_is_refused_in_words(page: Page) -> None:
+def test_a_damaged_picture_shows_an_error(page: Page) -> None:
     add(page, DAMAGED)
     ask(page, "What is this?")
     alert = turn(page, state="failed").get_by_role("alert")
     expect(alert).to_contain_text("The service did not accept this request.")
     expect(alert).to_contain_text("image")
-    expect(page.locator("#wall li")).to_have_count(0)
+    expect(page.locator("#gallery li")).to_have_count(0)
     messages = ask(page, "Hello?")["messages"]
     assert messages == [{"role": "user", "content": "Hello?"}]
     turn(page, 2)
 
 
-def test_the_picture_can_be_replaced_after_a_refusal(page: Page) -> None:
+def test_a_refused_picture_can_be_replaced(page: Page) -> None:
     add(page, DAMAGED)
     ask(page, "What is this?")
     turn(page, state="failed").get_by_role("button", name="Edit").click()
@@ -29,13 +29,13 @@ def test_the_picture_can_be_replaced_after_a_refusal(page: Page) -> None:
     turn(page)
 
 
-def test_too_many_pictures_are_refused_in_the_servers_words(page: Page) -> None:
+def test_too_many_pictures_show_the_servers_message(page: Page) -> None:
     add(page, *[png() for _ in range(5)])
     ask(page, "What are these?")
     expect(turn(page, state="failed").get_by_role("alert")).to_contain_text("4")
 
 
-def test_a_service_out_of_reach_can_be_asked_again(page: Page) -> None:
+def test_after_a_connection_error_the_question_can_be_sent_again(page: Page) -> None:
     page.route(CHAT, lambda route: route.abort())
     ask(page, "Hello.")
     failed = turn(page, state="failed")
@@ -45,7 +45,7 @@ def test_a_service_out_of_reach_can_be_asked_again(page: Page) -> None:
     expect(turn(page).get_by_role("alert")).to_have_count(0)
 
 
-def test_an_answer_that_breaks_off_is_no_answer(page: Page) -> None:
+def test_an_answer_that_breaks_off_is_a_failure(page: Page) -> None:
     def cut(route: Route) -> None:
         chunk = 'data: {"choices": [{"index": 0, "delta": {"content": "Half"}}]}\n\n'
         route.fulfill(content_type="text/event-stream", body=chunk)
@@ -54,21 +54,21 @@ def test_an_answer_that_breaks_off_is_no_answer(page: Page) -> None:
     ask(page, "Hello.")
     failed = turn(page, state="failed")
     expect(failed.locator(".prose")).to_have_text("Half")
-    expect(failed.get_by_role("alert")).to_contain_text("ended before the answer did")
+    expect(failed.get_by_role("alert")).to_contain_text("closed before the end of the answer")
 
 
-def test_an_overloaded_service_says_when_to_come_back(page: Page) -> None:
+def test_an_overloaded_service_says_when_to_try_again(page: Page) -> None:
     refusal = {"error": {"message": "The queue is full.", "type": "x", "param": None, "code": 503}}
     page.route(
         CHAT, lambda route: route.fulfill(status=503, json=refusal, headers={"Retry-After": "7"})
     )
     ask(page, "Hello.")
     alert = turn(page, state="failed").get_by_role("alert")
-    for words in ("cannot take this right now", "The queue is full.", "again in 7 s"):
+    for words in ("cannot accept requests right now", "The queue is full.", "again in 7 s"):
         expect(alert).to_contain_text(words)
 
 
-def test_the_strip_tells_when_the_service_goes_and_comes_back(page: Page) -> None:
+def test_the_strip_shows_when_the_service_is_unreachable(page: Page) -> None:
     page.route("**/ready", lambda route: route.abort())
     expect(page.locator("#readiness-text")).to_have_text("Unreachable")
     page.unroute("**/ready")

@@ -1,4 +1,4 @@
-"""What the page's routes hand out, without an engine."""
+"""The files and settings that the page's routes serve, without an engine."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +16,7 @@ DEFAULTS = {"temperature": 1.0, "max_tokens": 300}
 
 @pytest.fixture
 def client_for(tmp_path: Path) -> Callable[..., TestClient]:
-    """A client of an application with nothing but the page; ``examples`` are the model's own."""
+    """Make a client of an application that serves only the page, with a model's ``examples``."""
 
     def make(*examples: str) -> TestClient:
         for name in examples:
@@ -29,7 +29,7 @@ def client_for(tmp_path: Path) -> Callable[..., TestClient]:
     return make
 
 
-def test_the_policy_allows_nothing_inline_and_no_other_host(
+def test_the_policy_forbids_inline_code_and_other_hosts(
     client_for: Callable[..., TestClient],
 ) -> None:
     client = client_for()
@@ -45,7 +45,7 @@ def test_the_policy_allows_nothing_inline_and_no_other_host(
         assert response.headers["x-content-type-options"] == "nosniff"
 
 
-def test_every_file_has_its_type_and_no_address_of_elsewhere() -> None:
+def test_every_file_has_a_known_type_and_no_url_of_another_host() -> None:
     for file in STATIC.rglob("*"):
         if file.is_dir():
             continue
@@ -59,7 +59,9 @@ def test_every_file_has_its_type_and_no_address_of_elsewhere() -> None:
             assert ' href="http' not in text
 
 
-def test_a_model_without_examples_gets_ours(client_for: Callable[..., TestClient]) -> None:
+def test_a_model_without_examples_gets_the_default_examples(
+    client_for: Callable[..., TestClient],
+) -> None:
     client = client_for()
     settings = client.get("/page/settings").json()
     assert settings["defaults"] == DEFAULTS
@@ -71,7 +73,9 @@ def test_a_model_without_examples_gets_ours(client_for: Callable[..., TestClient
         assert response.content.startswith(b"\x89PNG")
 
 
-def test_a_models_own_examples_come_first(client_for: Callable[..., TestClient]) -> None:
+def test_a_models_own_examples_replace_the_default_ones(
+    client_for: Callable[..., TestClient],
+) -> None:
     client = client_for("a_small-cat.png", "b.webp", "scenes.json")
     examples = client.get("/page/settings").json()["examples"]
     assert examples == [
@@ -93,5 +97,5 @@ def test_a_models_own_examples_come_first(client_for: Callable[..., TestClient])
         "/page/examples/%2e%2e/%2e%2e/model_index.json",
     ],
 )
-def test_nothing_else_is_handed_out(client_for: Callable[..., TestClient], path: str) -> None:
+def test_no_other_file_is_served(client_for: Callable[..., TestClient], path: str) -> None:
     assert client_for().get(path).status_code == 404

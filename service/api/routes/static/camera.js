@@ -1,14 +1,14 @@
-// Photographs with the computer's camera. Phones have a better way, which `capture` opens.
+// Takes a photo with a computer's camera. Phones open their camera app instead (`capture`).
 
 import { byId } from "./dom.js";
 
-/** Whether this browser lets a page use a camera: not over plain HTTP, except on localhost. */
+/** Whether the page may use a camera. Browsers allow it only over HTTPS and on localhost. */
 export function hasCamera() {
   return Boolean(navigator.mediaDevices?.getUserMedia);
 }
 
-/** Shows the camera's picture; resolves to a file, or to null when the dialog is closed. */
-export async function photograph() {
+/** Shows the camera's picture. Resolves to a file, or to null if the dialog is closed. */
+export async function takePhoto() {
   const stream = await navigator.mediaDevices.getUserMedia({
     video: { width: { ideal: 1920 }, height: { ideal: 1080 } },
   });
@@ -19,14 +19,14 @@ export async function photograph() {
   const options = { signal: done.signal };
   try {
     video.srcObject = stream;
-    shoot.disabled = true; // until there is something to be seen
+    shoot.disabled = true; // until the video plays
     dialog.showModal();
-    const seen = () => {
+    const enable = () => {
       shoot.disabled = false;
     };
-    video.play().then(seen, () => {}); // fails when the dialog is closed before
+    video.play().then(enable, () => {}); // play() fails if the dialog is closed first
     return await new Promise((resolve) => {
-      shoot.addEventListener("click", () => resolve(still(video)), options);
+      shoot.addEventListener("click", () => resolve(captureFrame(video)), options);
       byId("camera-close").addEventListener("click", () => resolve(null), options);
       dialog.addEventListener("close", () => resolve(null), options);
     });
@@ -38,7 +38,7 @@ export async function photograph() {
   }
 }
 
-async function still(video) {
+async function captureFrame(video) {
   const canvas = document.createElement("canvas");
   canvas.width = video.videoWidth;
   canvas.height = video.videoHeight;

@@ -1,30 +1,33 @@
-// The form at the bottom: a question and the pictures that go with it.
+// The form at the bottom of the page: a question and its pictures.
 
-import { byId, element, touch } from "./dom.js";
-import { figure } from "./turn_view.js";
+import { byId, create, isTouchScreen } from "./dom.js";
+import { createPreview } from "./turn_view.js";
 
 export const FIRST_QUESTION = "Describe this image in detail.";
 
-/** `send` is called with a question and its pictures, `stop` while an answer is coming. */
+/**
+ * The form. Calls `onSend` with a question and its pictures, `onStop` to stop an answer, and
+ * `onChange` when its pictures change.
+ */
 export class Composer {
   pictures = [];
   #field = byId("question");
   #button = byId("send");
-  #send;
-  #stop;
-  #changed;
+  #onSend;
+  #onStop;
+  #onChange;
   #answering = false;
 
-  constructor({ send, stop, changed }) {
-    this.#send = send;
-    this.#stop = stop;
-    this.#changed = changed;
+  constructor({ onSend, onStop, onChange }) {
+    this.#onSend = onSend;
+    this.#onStop = onStop;
+    this.#onChange = onChange;
     byId("composer").addEventListener("submit", (event) => {
       event.preventDefault();
       this.#submit();
     });
     this.#field.addEventListener("keydown", (event) => {
-      // While an input method composes, Enter belongs to it.
+      // With an input method (such as for Japanese), Enter first completes the composed text.
       if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
       event.preventDefault();
       if (!this.#answering) this.#submit();
@@ -34,12 +37,12 @@ export class Composer {
     }
   }
 
-  /** What is typed. */
+  /** The typed question. */
   get question() {
     return this.#field.value.trim();
   }
 
-  /** While an answer is coming the button stops it. */
+  /** During an answer, the button stops it. */
   set answering(answering) {
     this.#answering = answering;
     this.#button.textContent = answering ? "Stop" : "Ask";
@@ -47,33 +50,32 @@ export class Composer {
     byId("suggestions").hidden = answering;
   }
 
-  /** Adds pictures to the next question; `firstNumber` is the first one's number. */
+  /** Adds pictures to the next question; the question's first picture gets `firstNumber`. */
   add(pictures, firstNumber) {
     this.pictures.push(...pictures);
     this.renumber(firstNumber);
   }
 
-  /** A question to start from, selected so that typing replaces it. */
+  /** Fills in a question and selects it, so that typing replaces it. */
   suggest(question) {
     this.#field.value = question;
     this.focus();
     this.#field.select();
   }
 
-  /** Ready for typing; not where that would push a keyboard over what there is to see. */
+  /** Focuses the field, but not on a touch screen, where the keyboard would cover the page. */
   focus() {
-    if (!touch) this.#field.focus({ preventScroll: true });
+    if (!isTouchScreen) this.#field.focus({ preventScroll: true });
   }
 
-  /** Suggests only what can be answered about so many pictures. */
-  set seen(pictures) {
+  /** Shows only the suggestions that fit the number of pictures in the conversation. */
+  set pictureCount(count) {
     for (const button of document.querySelectorAll("[data-question]")) {
-      const about = Number(button.dataset.pictures);
-      button.hidden = Math.min(pictures, 2) !== about;
+      button.hidden = Math.min(count, 2) !== Number(button.dataset.pictures);
     }
   }
 
-  /** Takes back a question that was sent. */
+  /** Puts a sent question back into the form. */
   restore(question, pictures, firstNumber) {
     this.pictures = [...pictures, ...this.pictures];
     this.#field.value = question;
@@ -88,46 +90,46 @@ export class Composer {
     this.renumber(1);
   }
 
-  /** Shows the pictures, counting from `firstNumber`. */
+  /** Shows the pictures, numbered from `firstNumber`. */
   renumber(firstNumber) {
-    const list = byId("tray");
+    const list = byId("attachments");
     list.hidden = !this.pictures.length;
-    list.replaceChildren(...this.pictures.map((picture, index) => this.#item(picture, firstNumber + index)));
-    this.#changed();
+    list.replaceChildren(...this.pictures.map((picture, index) => this.#createItem(picture, firstNumber + index)));
+    this.#onChange();
   }
 
-  #item(picture, number) {
+  #createItem(picture, number) {
     const remove = () => {
       this.pictures = this.pictures.filter((other) => other !== picture);
       picture.release();
-      this.renumber(number - [...byId("tray").children].indexOf(item));
+      this.renumber(number - [...byId("attachments").children].indexOf(item));
       this.#field.focus();
     };
-    const item = element(
+    const item = create(
       "li",
       {},
-      ...figure(picture, number),
-      element("button", { type: "button", class: "remove", "aria-label": `Remove picture ${number}`, click: remove }, "×"),
+      ...createPreview(picture, number),
+      create("button", { type: "button", class: "remove", "aria-label": `Remove picture ${number}`, click: remove }, "×"),
     );
     return item;
   }
 
-  // What is half typed is kept for afterwards.
+  // Sends the suggestion and keeps what the user has typed.
   #sendSuggestion(question) {
     const draft = this.question === FIRST_QUESTION ? "" : this.#field.value;
-    this.#send(question, this.pictures);
+    this.#onSend(question, this.pictures);
     this.#field.value = draft;
   }
 
   #submit() {
     if (this.#answering) {
-      this.#stop();
+      this.#onStop();
       return;
     }
     if (!this.question) {
       this.#field.focus();
       return;
     }
-    this.#send(this.question, this.pictures);
+    this.#onSend(this.question, this.pictures);
   }
 }

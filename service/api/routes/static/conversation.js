@@ -1,6 +1,6 @@
-// The conversation as data, and as the messages that the API takes. It lives in this tab only.
+// The conversation as data and as messages for the API. It exists only in this tab.
 
-/** Where a turn is. A failed turn is shown, but no later request carries it. */
+/** The state of a turn. A failed turn is shown, but later requests do not contain it. */
 export const State = Object.freeze({
   ANSWERING: "answering",
   DONE: "done",
@@ -8,7 +8,7 @@ export const State = Object.freeze({
   FAILED: "failed",
 });
 
-/** A question with its pictures, and what came of it. */
+/** A question with its pictures, its answer or error, and its statistics. */
 export class Turn {
   constructor(question, pictures) {
     this.question = question;
@@ -16,7 +16,7 @@ export class Turn {
     this.reset();
   }
 
-  /** Back to before the answer. */
+  /** Removes the answer, to ask again. */
   reset() {
     this.state = State.ANSWERING;
     this.answer = "";
@@ -27,11 +27,16 @@ export class Turn {
     this.sampling = {};
   }
 
-  /** The user's message: pictures first, as MiniGPT-4 was trained. */
+  /** The user's message. Pictures come first, as in MiniGPT-4's training. */
   get message() {
     if (!this.pictures.length) return { role: "user", content: this.question };
     const images = this.pictures.map((picture) => picture.part);
     return { role: "user", content: [...images, { type: "text", text: this.question }] };
+  }
+
+  /** The user's message and the model's. */
+  get messages() {
+    return [this.message, { role: "assistant", content: this.answer }];
   }
 }
 
@@ -39,40 +44,37 @@ export class Turn {
 export class Conversation {
   turns = [];
 
-  /** The last turn, if there is one. */
+  /** The last turn, or undefined. */
   get last() {
     return this.turns.at(-1);
   }
 
-  /** The turns that later requests carry: answered, also partly. */
-  get kept() {
+  /** The turns that later requests contain: those with a complete or a stopped answer. */
+  get answered() {
     return this.turns.filter((turn) => turn.state === State.DONE || turn.state === State.STOPPED);
   }
 
-  /** The pictures that the next request carries, in the order in which the model sees them. */
+  /** The pictures that the next request contains, in the order in which the model sees them. */
   get pictures() {
     return this.turns.filter((turn) => turn.state !== State.FAILED).flatMap((turn) => turn.pictures);
   }
 
-  /** Those of failed turns too. */
-  get everyPicture() {
+  /** All pictures, including those of failed turns. */
+  get allPictures() {
     return this.turns.flatMap((turn) => turn.pictures);
   }
 
-  /** The messages that ask `turn`: what was kept before it, images included, and its question. */
-  messagesFor(turn) {
+  /** Builds the messages of the request for `turn`: all answered turns before it, then `turn`. */
+  buildMessages(turn) {
     const position = this.turns.indexOf(turn);
-    const before = this.kept.filter((kept) => position < 0 || this.turns.indexOf(kept) < position);
-    const history = before.flatMap((kept) => [kept.message, { role: "assistant", content: kept.answer }]);
+    const before = this.answered.filter((other) => position < 0 || this.turns.indexOf(other) < position);
+    const history = before.flatMap((other) => other.messages);
     return [...history, turn.message];
   }
 
-  /** A file's worth: messages that can be sent again, and what was measured. */
+  /** Builds an export: messages that can be sent again, and the statistics of each turn. */
   export(model, time) {
-    const messages = this.kept.flatMap((turn) => [
-      turn.message,
-      { role: "assistant", content: turn.answer },
-    ]);
+    const messages = this.answered.flatMap((turn) => turn.messages);
     const turns = this.turns.map((turn) => ({
       question: turn.question,
       images: turn.pictures.map(({ name, size, width, height }) => ({ name, bytes: size, width, height })),

@@ -1,7 +1,10 @@
-// Building and finding elements. Text is always set as text: nothing in the page makes HTML of strings.
+// Creates and finds elements. Text is always set as text; the page never parses a string as HTML.
 
-/** An element with attributes (functions become listeners, null and false are left out) and children. */
-export function element(tag, attributes = {}, ...children) {
+/**
+ * Creates an element with attributes and children. A function becomes a listener; null, undefined and
+ * false attributes are skipped, and so are null and undefined children.
+ */
+export function create(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
     if (typeof value === "function") node.addEventListener(name, value);
@@ -12,10 +15,10 @@ export function element(tag, attributes = {}, ...children) {
   return node;
 }
 
-/** Whether fingers point here: no mouse to aim with, and a keyboard that covers half of the page. */
-export const touch = matchMedia("(pointer: coarse)").matches;
+/** Whether this is a touch screen: there is no mouse, and the keyboard covers half of the page. */
+export const isTouchScreen = matchMedia("(pointer: coarse)").matches;
 
-/** The element of that id, which the page is known to have. */
+/** Returns the element with this id; throws if there is none. */
 export function byId(id) {
   const node = document.getElementById(id);
   if (!node) throw new Error(`The page has no #${id}.`);
@@ -25,20 +28,20 @@ export function byId(id) {
 /** Offers a blob as a download. */
 export function download(blob, name) {
   const url = URL.createObjectURL(blob);
-  element("a", { href: url, download: name }).click();
+  create("a", { href: url, download: name }).click();
   setTimeout(() => URL.revokeObjectURL(url), 10_000);
 }
 
-/** Puts text on the clipboard; says so on the button for a moment. */
-export async function copy(text, button) {
+/** Copies text to the clipboard and shows the result on the button for a moment. */
+export async function copyText(text, button) {
   const label = button.textContent;
-  button.textContent = (await toClipboard(text)) ? "Copied" : "Copying failed";
+  button.textContent = (await writeToClipboard(text)) ? "Copied" : "Copying failed";
   setTimeout(() => {
     button.textContent = label;
   }, 1500);
 }
 
-async function toClipboard(text) {
+async function writeToClipboard(text) {
   try {
     await navigator.clipboard.writeText(text);
     return true;
@@ -47,9 +50,9 @@ async function toClipboard(text) {
   }
 }
 
-// navigator.clipboard exists only over HTTPS and on localhost; many try the service over plain HTTP.
+// navigator.clipboard exists only over HTTPS and on localhost, but many people use plain HTTP.
 function copyBySelection(text) {
-  const area = element("textarea", { class: "hidden-visually", "aria-hidden": "true" });
+  const area = create("textarea", { class: "hidden-visually", "aria-hidden": "true" });
   area.value = text;
   (document.querySelector("dialog[open]") ?? document.body).append(area);
   const before = document.activeElement;
@@ -60,8 +63,8 @@ function copyBySelection(text) {
   return copied;
 }
 
-/** A number of bytes in words. */
-export function bytes(number) {
+/** Formats a number of bytes for people. */
+export function formatBytes(number) {
   if (number < 1000) return `${number} B`;
   return number < 1e6 ? `${Math.round(number / 1e3)} kB` : `${(number / 1e6).toFixed(1)} MB`;
 }

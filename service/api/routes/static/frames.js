@@ -1,22 +1,22 @@
-// Working with the browser's frames: no more often than they are drawn, and at their end.
+// Work that depends on the browser's frames and on the scroll position.
 
-/** A function that runs `work` in the next frame, once, however often it is called before. */
-export function oncePerFrame(work) {
-  let asked = false;
+/** Returns a function that runs `work` in the next frame; several calls before it run it once. */
+export function throttleToFrames(work) {
+  let scheduled = false;
   return () => {
-    if (asked) return;
-    asked = true;
+    if (scheduled) return;
+    scheduled = true;
     requestAnimationFrame(() => {
-      asked = false;
+      scheduled = false;
       work();
     });
   };
 }
 
-/** Whoever reads at the end stays there when the page grows; whoever has scrolled up stays, too. */
-export function followingTheEnd(change) {
+/** Runs `change`, which makes the page longer, and stays at the end if the reader was there. */
+export function keepScrolledToEnd(change) {
   const page = document.documentElement;
-  const following = innerHeight + scrollY >= page.scrollHeight - 80;
+  const atEnd = innerHeight + scrollY >= page.scrollHeight - 80;
   change();
-  if (following) scrollTo({ top: page.scrollHeight });
+  if (atEnd) scrollTo({ top: page.scrollHeight });
 }

@@ -1,19 +1,19 @@
-// The field for an API key, hidden until it is needed or wanted.
+// The field for an API key. It is hidden until the service needs a key or the user opens it.
 
 import { byId } from "./dom.js";
 
-/** Connects the form; `use` is called with a key. */
-export function setUpKeyForm(use) {
-  byId("key-button").addEventListener("click", () => askForKey(byId("key-form").hidden));
+/** Connects the form; calls `onKey` with the key. */
+export function setUpKeyForm(onKey) {
+  byId("key-button").addEventListener("click", () => showKeyForm(byId("key-form").hidden));
   byId("key-form").addEventListener("submit", (event) => {
     event.preventDefault();
-    use(byId("key").value.trim());
+    onKey(byId("key").value.trim());
   });
 }
 
-/** Shows the form, or hides it. */
-export function askForKey(needed) {
-  byId("key-form").hidden = !needed;
-  byId("key-button").setAttribute("aria-expanded", String(needed));
-  if (needed) byId("key").focus();
+/** Shows or hides the form. */
+export function showKeyForm(visible) {
+  byId("key-form").hidden = !visible;
+  byId("key-button").setAttribute("aria-expanded", String(visible));
+  if (visible) byId("key").focus();
 }

@@ -1,41 +1,41 @@
-// Wires the page: what each part does stands in its own module.
+// Connects the parts of the page. Each part is a module of its own.
 
-import { answer, requestBody } from "./answering.js";
+import { Announcer } from "./announcer.js";
+import { buildRequest, streamAnswer } from "./answer_stream.js";
 import { setUpCodeDialog, showCode } from "./code_dialog.js";
 import { Composer, FIRST_QUESTION } from "./composer.js";
 import { Conversation, State, Turn } from "./conversation.js";
-import { byId, download, element, touch } from "./dom.js";
-import { followingTheEnd, oncePerFrame } from "./frames.js";
-import { setUpIntake, showExamples } from "./intake.js";
-import { askForKey, setUpKeyForm } from "./key_form.js";
-import { Picture } from "./pictures.js";
+import { byId, create, download, isTouchScreen } from "./dom.js";
+import { keepScrolledToEnd, throttleToFrames } from "./frames.js";
+import { showGallery } from "./gallery.js";
+import { setUpKeyForm, showKeyForm } from "./key_form.js";
+import { Picture } from "./picture.js";
+import { setUpPictureInput, showExamples } from "./picture_input.js";
 import { Sampling } from "./sampling.js";
 import { Service } from "./service.js";
-import { Speech } from "./speech.js";
 import { Status } from "./status.js";
 import { TurnView } from "./turn_view.js";
-import { showWall } from "./wall.js";
 
 const service = new Service();
 const sampling = new Sampling();
-const speech = new Speech();
+const announcer = new Announcer();
 const views = new Map();
 let conversation = new Conversation();
-let running = null; // the AbortController of the answer that is coming
+let running = null; // the AbortController of the current answer
 
-const composer = new Composer({ send, stop, changed: showPictures });
+const composer = new Composer({ onSend: send, onStop: stop, onChange: showPictures });
 const status = new Status(service, connect);
 setUpCodeDialog();
-setUpIntake(addFiles, notify);
+setUpPictureInput(addFiles, notify);
 byId("code-button").addEventListener("click", showNextCode);
 byId("export").addEventListener("click", exportConversation);
-byId("new").addEventListener("click", startAnew);
+byId("new").addEventListener("click", startNewConversation);
 setUpKeyForm(useKey);
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && running && !document.querySelector("dialog[open]")) stop();
 });
 
-/** The service is there, or there again: learn what it serves. */
+/** Reads what the service serves. Runs each time the service becomes ready. */
 async function connect() {
   try {
     const { examples, defaults } = await service.pageSettings();
@@ -43,7 +43,7 @@ async function connect() {
     showExamples(examples, addFiles, notify);
     await showModels();
   } catch (error) {
-    if (error.status === 401) askForKey(true);
+    if (error.status === 401) showKeyForm(true);
     else notify(error);
   }
 }
@@ -51,10 +51,10 @@ async function connect() {
 async function showModels() {
   const models = await service.models();
   const select = byId("model");
-  select.replaceChildren(...models.map(({ id }) => element("option", {}, id)));
+  select.replaceChildren(...models.map(({ id }) => create("option", {}, id)));
   byId("status-model").textContent = models[0].id;
   byId("model-field").hidden = models.length < 2;
-  askForKey(false);
+  showKeyForm(false);
 }
 
 async function addFiles(files) {
@@ -92,25 +92,25 @@ async function ask(turn) {
   notify(null);
   turn.reset();
   turn.sampling = sampling.fields;
-  const mine = new AbortController();
-  running = mine;
+  const controller = new AbortController();
+  running = controller;
   composer.answering = true;
-  speech.start();
+  announcer.start();
   updateViews();
   const { node } = views.get(turn);
-  if (touch) node.focus({ preventScroll: true }); // takes the keyboard away from the answer's place
+  if (isTouchScreen) node.focus({ preventScroll: true }); // hides the keyboard
   else composer.focus();
   node.scrollIntoView({ block: "start" });
-  const changed = oncePerFrame(() => showProgress(turn));
-  await answer(service, turn, bodyFor(turn, turn.sampling), mine.signal, changed);
-  if (running !== mine) return; // a new conversation has begun meanwhile
+  const onChange = throttleToFrames(() => showProgress(turn));
+  await streamAnswer(service, turn, buildBody(turn, turn.sampling), controller.signal, onChange);
+  if (running !== controller) return; // the user started a new conversation
   running = null;
-  followingTheEnd(() => {
+  keepScrolledToEnd(() => {
     composer.answering = false;
     updateViews();
   });
-  if (turn.error?.status === 401) askForKey(true);
-  speech.finish(turn.answer, ending(turn));
+  if (turn.error?.status === 401) showKeyForm(true);
+  announcer.finish(turn.answer, describeEnding(turn));
   status.refresh();
 }
 
@@ -118,7 +118,7 @@ function stop() {
   running?.abort();
 }
 
-/** Takes the last question back into the form, to be sent differently. */
+/** Puts the last question back into the form. */
 function edit(turn) {
   conversation.turns.pop();
   views.get(turn).node.remove();
@@ -127,43 +127,43 @@ function edit(turn) {
   updateViews();
 }
 
-function bodyFor(turn, fields) {
-  return requestBody(byId("model").value, conversation.messagesFor(turn), fields);
+function buildBody(turn, fields) {
+  return buildRequest(byId("model").value, conversation.buildMessages(turn), fields);
 }
 
 function showProgress(turn) {
   if (turn.state !== State.ANSWERING || !views.has(turn)) return;
-  followingTheEnd(() => views.get(turn).update(true));
-  speech.follow(turn.answer);
+  keepScrolledToEnd(() => views.get(turn).update(true));
+  announcer.update(turn.answer);
 }
 
 function updateViews() {
   for (const [turn, view] of views) view.update(turn === conversation.last);
-  document.body.classList.toggle("talking", conversation.turns.length > 0);
+  document.body.classList.toggle("has-turns", conversation.turns.length > 0);
   for (const id of ["export", "new"]) byId(id).hidden = !conversation.turns.length;
   showPictures();
 }
 
 function showPictures() {
   const pictures = [...conversation.pictures, ...composer.pictures];
-  composer.seen = pictures.length;
-  showWall(pictures);
+  composer.pictureCount = pictures.length;
+  showGallery(pictures);
 }
 
 function showTurnCode(turn) {
-  const pictures = [...conversation.kept.filter((kept) => kept !== turn), turn].flatMap((each) => each.pictures);
-  showCode(bodyFor(turn, turn.sampling), pictures, service.key !== "");
+  const pictures = [...conversation.answered.filter((other) => other !== turn), turn].flatMap((each) => each.pictures);
+  showCode(buildBody(turn, turn.sampling), pictures, service.key !== "");
 }
 
-/** The request that Ask would send now; with nothing typed, the last one that was sent. */
+/** Shows the request that Ask would send now. With an empty form, shows the last request. */
 function showNextCode() {
   if (!composer.question && !composer.pictures.length && conversation.last) {
     showTurnCode(conversation.last);
     return;
   }
   const draft = new Turn(composer.question || FIRST_QUESTION, composer.pictures);
-  const pictures = [...conversation.kept, draft].flatMap((turn) => turn.pictures);
-  showCode(bodyFor(draft, sampling.fields), pictures, service.key !== "");
+  const pictures = [...conversation.answered, draft].flatMap((turn) => turn.pictures);
+  showCode(buildBody(draft, sampling.fields), pictures, service.key !== "");
 }
 
 function exportConversation() {
@@ -173,11 +173,11 @@ function exportConversation() {
   download(new Blob([data], { type: "application/json" }), name);
 }
 
-function startAnew() {
+function startNewConversation() {
   stop();
   running = null;
   composer.answering = false;
-  for (const picture of [...conversation.everyPicture, ...composer.pictures]) picture.release();
+  for (const picture of [...conversation.allPictures, ...composer.pictures]) picture.release();
   conversation = new Conversation();
   views.clear();
   byId("turns").replaceChildren();
@@ -198,14 +198,14 @@ async function useKey(key) {
   }
 }
 
-/** Something that belongs to no turn. */
+/** Shows an error that belongs to no turn; null hides it. */
 function notify(error) {
   const place = byId("notice");
   place.hidden = !error;
   place.textContent = error ? [error.message, error.detail].filter(Boolean).join(" ") : "";
 }
 
-function ending({ state, error }) {
-  if (state === State.FAILED) return ""; // the alert in the turn says it
+function describeEnding({ state, error }) {
+  if (state === State.FAILED) return ""; // the turn shows an alert
   return state === State.STOPPED ? "Stopped." : "Answer complete.";
 }

@@ -1,8 +1,8 @@
-// Reads Prometheus' text format, as far as counters and gauges go.
+// Reads counters and gauges from Prometheus' text format.
 
 const SAMPLE = /^([A-Za-z_:][\w:]*)(?:\{(.*)\})? (\S+)/;
 
-/** Samples by name. */
+/** The samples of a scrape, by name. */
 export class Metrics {
   #samples = new Map();
 
@@ -16,15 +16,15 @@ export class Metrics {
     }
   }
 
-  /** The sum over all engines and models; over those with `label` where it is given. */
+  /** Sums over all engines and models; with `label`, only over samples that have it. */
   sum(name, label = "") {
     const samples = this.#samples.get(name) ?? [];
     return samples.filter(({ labels }) => labels.includes(label)).reduce((sum, { value }) => sum + value, 0);
   }
 
-  /** Share between 0 and 1, or null while nothing has been asked. */
-  rate(hits, queries) {
-    const asked = this.sum(queries);
-    return asked ? this.sum(hits) / asked : null;
+  /** Returns the ratio of two counters, between 0 and 1, or null before the first query. */
+  ratio(hits, queries) {
+    const total = this.sum(queries);
+    return total ? this.sum(hits) / total : null;
   }
 }

@@ -1,10 +1,10 @@
-// The folded-away controls. What is left empty is not sent, and the service's default holds.
+// The panel of sampling parameters. Empty fields are not sent, so the service uses its defaults.
 
 import { byId } from "./dom.js";
 
 const FIELDS = ["temperature", "top_p", "repetition_penalty", "max_tokens", "seed"];
 
-/** The sampling panel and the button that unfolds it. */
+/** The panel and the button that opens it. */
 export class Sampling {
   #panel = byId("sampling");
   #button = byId("sampling-button");
@@ -15,24 +15,24 @@ export class Sampling {
     byId("sampling-reset").addEventListener("click", () => this.#reset());
   }
 
-  /** Shows the service's defaults where nothing is typed. */
+  /** Shows the service's defaults in empty fields. */
   showDefaults(defaults) {
     for (const name of FIELDS) {
       if (name in defaults) this.#input(name).placeholder = String(defaults[name]);
     }
   }
 
-  /** Whether everything that is typed can be sent; shows the first field where not. */
+  /** Returns whether all values are valid. If not, opens the panel at the first invalid field. */
   check() {
-    const wrong = this.#panel.querySelector("input:invalid");
-    if (!wrong) return true;
+    const invalid = this.#panel.querySelector("input:invalid");
+    if (!invalid) return true;
     this.#panel.hidden = false;
     this.#button.setAttribute("aria-expanded", "true");
-    wrong.reportValidity();
+    invalid.reportValidity();
     return false;
   }
 
-  /** The fields of a request. */
+  /** The sampling fields of a request. */
   get fields() {
     const fields = {};
     for (const name of FIELDS) {

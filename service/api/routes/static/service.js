@@ -1,19 +1,19 @@
-// The service's public endpoints, as this page uses them. Addresses are relative to the page.
+// The service's endpoints that the page uses. URLs are relative to the page.
 
-import { events } from "./sse.js";
+import { readEvents } from "./sse.js";
 
 const HEADLINES = {
   400: "The service did not accept this request.",
-  401: "The service asks for an API key.",
-  403: "The service refuses this.",
-  404: "The service does not know this address or model.",
-  413: "This is more than the service takes at once.",
+  401: "The service needs an API key.",
+  403: "The service refused this request.",
+  404: "The service does not know this URL or model.",
+  413: "The request is too large for the service.",
   422: "The service could not use an image.",
   429: "The service is busy.",
-  503: "The service cannot take this right now.",
+  503: "The service cannot accept requests right now.",
 };
 
-/** A request that failed: a headline in plain words, and the server's own message. */
+/** A failed request: a headline for people, and the server's own message. */
 export class ServiceError extends Error {
   constructor(headline, detail, status = 0) {
     super(headline);
@@ -22,16 +22,16 @@ export class ServiceError extends Error {
   }
 }
 
-/** The API key lives here, in the tab's memory, and goes into no storage. */
+/** Calls the service. The API key stays in the tab's memory and is never stored. */
 export class Service {
   key = "";
 
-  /** The models served, as /v1/models lists them. */
+  /** Returns the models that /v1/models lists. */
   async models() {
     return (await (await this.#request("v1/models")).json()).data;
   }
 
-  /** "ready", "starting", "draining", "failed", or "unreachable". */
+  /** Returns "ready", "starting", "draining", "failed", or "unreachable". */
   async readiness() {
     try {
       const response = await fetch("ready", { cache: "no-store" });
@@ -41,17 +41,17 @@ export class Service {
     }
   }
 
-  /** The text of /metrics. */
+  /** Returns the text of /metrics. */
   async metrics() {
     return (await this.#request("metrics")).text();
   }
 
-  /** What the page cannot know: example images and the default sampling. */
+  /** Returns the example images and the default sampling. */
   async pageSettings() {
     return (await this.#request("page/settings")).json();
   }
 
-  /** Streams a chat completion's chunks. */
+  /** Yields the chunks of a chat completion. */
   async *chat(body, signal) {
     const response = await this.#request("v1/chat/completions", {
       method: "POST",
@@ -60,19 +60,19 @@ export class Service {
       signal,
     });
     try {
-      for await (const data of events(response.body)) {
+      for await (const data of readEvents(response.body)) {
         if (data === "[DONE]") return;
         const chunk = JSON.parse(data);
         if (chunk.error) {
-          throw new ServiceError("The service failed while answering.", messageOf(chunk), chunk.error.code);
+          throw new ServiceError("The service failed while answering.", findMessage(chunk), chunk.error.code);
         }
         yield chunk;
       }
     } catch (error) {
       if (error instanceof ServiceError || error.name === "AbortError") throw error;
-      throw new ServiceError("The connection broke while the answer was coming.", error.message);
+      throw new ServiceError("The connection failed during the answer.", error.message);
     }
-    throw new ServiceError("The connection ended before the answer did.", "");
+    throw new ServiceError("The connection closed before the end of the answer.", "");
   }
 
   async #request(path, options = {}) {
@@ -83,36 +83,36 @@ export class Service {
       response = await fetch(path, { cache: "no-store", ...options, headers });
     } catch (error) {
       if (error.name === "AbortError") throw error;
-      throw new ServiceError("The service could not be reached.", unreachable(options.body));
+      throw new ServiceError("The service could not be reached.", explainUnreachable(options.body));
     }
-    if (!response.ok) throw await refusal(response);
+    if (!response.ok) throw await readError(response);
     return response;
   }
 }
 
-// A server that refuses a large body early may close before the browser reads the reason.
-function unreachable(body) {
+// A server that refuses a large body may close the connection before the browser can read why.
+function explainUnreachable(body) {
   const megabytes = (body?.length ?? 0) / 1e6;
   return megabytes > 5
-    ? `It may be down, or refuse a request of this size (${megabytes.toFixed(0)} MB).`
-    : "It may be down, or the network may be.";
+    ? `The service may be down, or it may refuse a request of this size (${megabytes.toFixed(0)} MB).`
+    : "The service or the network may be down.";
 }
 
-async function refusal(response) {
-  const fallback = response.status >= 500 ? "The service failed." : "The service refused this.";
+async function readError(response) {
+  const fallback = response.status >= 500 ? "The service failed." : "The service refused this request.";
   let detail = await response.text();
   try {
-    detail = messageOf(JSON.parse(detail)) ?? detail;
+    detail = findMessage(JSON.parse(detail)) ?? detail;
   } catch {
-    // Not JSON: a proxy in between, say; its text is the best there is.
+    // Not JSON, for example from a proxy: show the text as it is.
   }
   const seconds = response.headers.get("Retry-After");
-  if (seconds) detail = `${detail.trim()} It suggests to try again in ${seconds} s.`;
+  if (seconds) detail = `${detail.trim()} Try again in ${seconds} s.`;
   return new ServiceError(HEADLINES[response.status] ?? fallback, detail.slice(0, 600), response.status);
 }
 
-// OpenAI's {"error": {"message"}}, the authentication's {"error": "Unauthorized"}, FastAPI's {"detail"}.
-function messageOf(body) {
+// Three forms of errors: OpenAI's {"error": {"message"}}, {"error": "text"}, FastAPI's {"detail"}.
+function findMessage(body) {
   const { error = body.detail } = body;
   return typeof error === "string" ? error : (error?.message ?? JSON.stringify(body));
 }

@@ -1,10 +1,10 @@
-// A request as curl and as Python, to be pasted into a shell or an editor. Pictures are read from
-// files, so that the code stays readable and is still complete.
+// Writes a request as curl and as Python code. The code reads the pictures from files, so it is short
+// but complete.
 
 const PLAIN_FIELDS = new Set(["model", "messages", "temperature", "top_p", "max_tokens", "seed", "n"]);
 
-/** File names for pictures: safe in a shell and in a string, and each only once. */
-export function fileNames(pictures) {
+/** Chooses file names for pictures: unique, and safe in a shell and in a string. */
+export function chooseFileNames(pictures) {
   const names = new Map();
   for (const picture of pictures) {
     const clean = picture.name.replace(/[^A-Za-z0-9._-]+/g, "-").replace(/^[-.]+/, "") || "picture";
@@ -17,12 +17,12 @@ export function fileNames(pictures) {
   return names;
 }
 
-/** A curl call for POSIX shells. `names` are the pictures' files; `withKey` reads a variable. */
-export function curl(base, body, names, withKey) {
-  const files = filesByUrl(names);
-  const marked = (name, value) => (name === "url" ? (files.get(value)?.mark ?? value) : value);
-  // In a here-document the shell replaces $(...), which reads the files, so its signs are escaped.
-  let text = JSON.stringify(body, marked, 2).replace(/[\\$`]/g, "\\$&");
+/** Writes a curl command for POSIX shells. `names` maps pictures to files. */
+export function buildCurl(base, body, names, withKey) {
+  const files = mapFilesByUrl(names);
+  const replaceByMark = (name, value) => (name === "url" ? (files.get(value)?.mark ?? value) : value);
+  // In the here-document, $(...) reads the files. Escape the special characters of all other text.
+  let text = JSON.stringify(body, replaceByMark, 2).replace(/[\\$`]/g, "\\$&");
   for (const { mark, type, name } of files.values()) {
     text = text.replaceAll(mark, () => `data:${type};base64,$(base64 < ${name} | tr -d '\\n')`);
   }
@@ -33,13 +33,13 @@ export function curl(base, body, names, withKey) {
   );
 }
 
-/** A Python program with OpenAI's client. */
-export function python(base, body, names, withKey) {
-  const files = filesByUrl(names);
+/** Writes a Python program that uses OpenAI's client. */
+export function buildPython(base, body, names, withKey) {
+  const files = mapFilesByUrl(names);
   const plain = Object.entries(body).filter(([name]) => PLAIN_FIELDS.has(name));
   const extra = Object.entries(body).filter(([name]) => !PLAIN_FIELDS.has(name));
-  const lines = plain.map(([name, value]) => `    ${name}=${literal(value, files, "    ")},`);
-  if (extra.length) lines.push(`    extra_body=${literal(Object.fromEntries(extra), files, "    ")},`);
+  const lines = plain.map(([name, value]) => `    ${name}=${formatLiteral(value, files, "    ")},`);
+  if (extra.length) lines.push(`    extra_body=${formatLiteral(Object.fromEntries(extra), files, "    ")},`);
   const key = withKey ? 'os.environ["OPENAI_API_KEY"]' : '"unused"';
   const imports = [files.size && "import base64", withKey && "import os", files.size && "from pathlib import Path"];
   return [
@@ -67,26 +67,26 @@ def picture(file, media_type):
 
 `;
 
-// `mark` stands for a file while the rest of the text is escaped; no text holds it by chance.
-function filesByUrl(names) {
+// `mark` is a random text that stands for a file while the rest of the text is escaped.
+function mapFilesByUrl(names) {
   const mark = () => `file-${Math.random()}-${Math.random()}`;
   return new Map(
     [...names].map(([{ part, type }, name]) => [part.image_url.url, { type, name, mark: mark() }]),
   );
 }
 
-function literal(value, files, indent) {
+function formatLiteral(value, files, indent) {
   if (value === true) return "True";
   if (value === false) return "False";
   if (value === null) return "None";
-  // A JSON string is a Python string with the same escapes.
+  // A JSON string is a valid Python string.
   if (typeof value !== "object") return JSON.stringify(value);
   const file = files.get(value.image_url?.url);
   if (file) return `picture(${JSON.stringify(file.name)}, ${JSON.stringify(file.type)})`;
   const deeper = `${indent}    `;
   const items = Array.isArray(value)
-    ? value.map((item) => literal(item, files, deeper))
-    : Object.entries(value).map(([name, item]) => `${JSON.stringify(name)}: ${literal(item, files, deeper)}`);
+    ? value.map((item) => formatLiteral(item, files, deeper))
+    : Object.entries(value).map(([name, item]) => `${JSON.stringify(name)}: ${formatLiteral(item, files, deeper)}`);
   const [open, close] = Array.isArray(value) ? "[]" : "{}";
   const line = `${open}${items.join(", ")}${close}`;
   if (!line.includes("\n") && line.length + indent.length < 88) return line;

@@ -1,11 +1,11 @@
-// Server-sent events from a fetch body (https://html.spec.whatwg.org/multipage/server-sent-events.html);
-// EventSource cannot send a POST.
+// Reads server-sent events from the body of a fetch, because EventSource cannot send a POST request:
+// https://html.spec.whatwg.org/multipage/server-sent-events.html
 
-/** Yields the data of each event; comments (keep-alives) and other fields are skipped. */
-export async function* events(stream) {
+/** Yields the data of each event. Skips comments (keep-alives) and other fields. */
+export async function* readEvents(stream) {
   let rest = "";
   let data = [];
-  for await (const text of chunks(stream)) {
+  for await (const text of readText(stream)) {
     const lines = (rest + text).split(/\r\n|\n|\r(?!$)/);
     rest = lines.pop();
     for (const line of lines) {
@@ -19,8 +19,8 @@ export async function* events(stream) {
   }
 }
 
-// A reader and not `for await` over the stream, which Safari has only since version 26.
-async function* chunks(stream) {
+// Uses a reader, because Safari supports `for await` over a stream only since version 26.
+async function* readText(stream) {
   const reader = stream.pipeThrough(new TextDecoderStream()).getReader();
   try {
     for (;;) {
@@ -29,7 +29,7 @@ async function* chunks(stream) {
       yield value;
     }
   } finally {
-    // After an abort the stream has failed already, and cancelling it reports that once more.
+    // After an abort, cancel() fails with the error that the stream already reported.
     reader.cancel().catch(() => {});
   }
 }

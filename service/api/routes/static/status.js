@@ -1,4 +1,4 @@
-// The status strip: readiness, load and cache hit rates from the public endpoints.
+// The status strip: readiness, load and cache hit ratios, from the public endpoints.
 
 import { byId } from "./dom.js";
 import { Metrics } from "./metrics.js";
@@ -13,7 +13,7 @@ const WORDS = {
   unreachable: "Unreachable",
 };
 
-/** Polls while the tab is seen; `onReady` runs when the service becomes ready again. */
+/** Polls while the tab is visible. Calls `onReady` each time the service becomes ready. */
 export class Status {
   #service;
   #onReady;
@@ -24,19 +24,19 @@ export class Status {
   constructor(service, onReady) {
     this.#service = service;
     this.#onReady = onReady;
-    document.addEventListener("visibilitychange", () => this.#visibility());
-    this.#visibility();
+    document.addEventListener("visibilitychange", () => this.#restart());
+    this.#restart();
   }
 
-  /** Reads anew at once: something has just happened. */
+  /** Polls now, and not only after the interval. */
   refresh() {
     clearTimeout(this.#timer);
     this.#timer = null;
     if (!document.hidden) this.#poll();
   }
 
-  #visibility() {
-    this.#generated = null; // a rate across a pause would be an average of it
+  #restart() {
+    this.#generated = null; // a rate across the pause would be wrong
     this.refresh();
   }
 
@@ -44,7 +44,7 @@ export class Status {
     const state = await this.#service.readiness();
     this.#showState(state);
     const busy = state === "unreachable" ? false : await this.#showMetrics();
-    // Two reads may overlap after a refresh; only one goes on.
+    // After refresh(), two polls may overlap; only one of them may schedule the next.
     clearTimeout(this.#timer);
     if (!document.hidden) {
       this.#timer = setTimeout(() => this.#poll(), busy ? BUSY_INTERVAL : IDLE_INTERVAL);
@@ -60,46 +60,46 @@ export class Status {
     if (state === "ready") this.#onReady();
   }
 
-  /** Returns whether requests are under way. */
+  /** Shows the metrics; returns whether requests are in progress. */
   async #showMetrics() {
     let metrics;
     try {
       metrics = new Metrics(await this.#service.metrics());
     } catch {
-      return false; // the readiness says what is wrong
+      return false; // the readiness shows what is wrong
     }
     const running = metrics.sum("vllm:num_requests_running");
     const waiting = metrics.sum("vllm:num_requests_waiting");
-    show("in-flight", waiting ? `${running} + ${waiting} queued` : String(running));
-    show("rate", this.#rate(metrics.sum("vllm:generation_tokens_total")));
-    show("prefix-cache", percent(metrics.rate("vllm:prefix_cache_hits_total", "vllm:prefix_cache_queries_total")));
-    show("image-cache", encoder(metrics));
+    showText("in-flight", waiting ? `${running} + ${waiting} queued` : String(running));
+    showText("rate", this.#computeRate(metrics.sum("vllm:generation_tokens_total")));
+    showText("prefix-cache", formatPercent(metrics.ratio("vllm:prefix_cache_hits_total", "vllm:prefix_cache_queries_total")));
+    showText("image-cache", formatPercent(imageCacheRatio(metrics)));
     return running + waiting > 0;
   }
 
-  #rate(generated) {
+  #computeRate(generated) {
     const now = performance.now();
     const before = this.#generated;
     this.#generated = { tokens: generated, time: now };
     if (!before) return "–";
-    // Fewer than before: the service has been started anew.
+    // The counter is lower than before if the service has been restarted.
     const rate = (Math.max(0, generated - before.tokens) * 1000) / (now - before.time);
     return rate < 10 ? rate.toFixed(1) : String(Math.round(rate));
   }
 }
 
-// Images that needed no encoding of their own, of those that were answered.
-function encoder(metrics) {
+// The share of images that needed no encoding of their own.
+function imageCacheRatio(metrics) {
   const count = (outcome) => metrics.sum("minigpt4_encoder_images_total", `outcome="${outcome}"`);
   const encoded = count("encoded");
-  const spared = count("cached") + count("deduplicated");
-  return percent(encoded + spared ? spared / (encoded + spared) : null);
+  const reused = count("cached") + count("deduplicated");
+  return encoded + reused ? reused / (encoded + reused) : null;
 }
 
-function percent(share) {
+function formatPercent(share) {
   return share === null ? "–" : `${Math.round(share * 100)} %`;
 }
 
-function show(name, text) {
+function showText(name, text) {
   byId(`status-${name}`).textContent = text;
 }

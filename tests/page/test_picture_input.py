@@ -1,4 +1,4 @@
-"""The ways a picture comes in, beside picking a file and the examples."""
+"""Dropping, pasting, taking photos, and the examples."""
 
 import base64
 
@@ -15,77 +15,79 @@ TRANSFER = """([name, type, data]) => {
 }"""
 
 
-def hold(page: Page) -> None:
-    """Put a file on the clipboard, or below the pointer."""
+def prepare_transfer(page: Page) -> None:
+    """Put a file into ``window.transfer``, for a paste or a drop."""
     file = png()
     data = base64.b64encode(file["buffer"]).decode()
     page.evaluate(TRANSFER, [file["name"], file["mimeType"], data])
 
 
-def test_a_dropped_picture_is_taken(page: Page) -> None:
-    hold(page)
+def test_a_dropped_picture_is_added(page: Page) -> None:
+    prepare_transfer(page)
     drag = "(type) => document.body.dispatchEvent(new DragEvent(type, { dataTransfer: window.transfer, bubbles: true, cancelable: true }))"
     page.evaluate(drag, "dragenter")
-    expect(page.locator("body")).to_have_class("dropping")
+    expect(page.locator("body")).to_have_class("dragging")
     accepted = not page.evaluate(drag, "dragover")
     assert accepted, "the browser would open the file instead"
     page.evaluate(drag, "drop")
-    expect(page.locator("#tray img")).to_have_attribute("alt", "Picture 1: red.png")
-    expect(page.locator("body")).not_to_have_class("dropping")
+    expect(page.locator("#attachments img")).to_have_attribute("alt", "Picture 1: red.png")
+    expect(page.locator("body")).not_to_have_class("dragging")
 
 
-def test_a_pasted_picture_is_taken_and_pasted_text_stays_text(page: Page) -> None:
-    hold(page)
+def test_a_pasted_picture_is_added_but_pasted_text_is_not(page: Page) -> None:
+    prepare_transfer(page)
     paste = "document.body.dispatchEvent(new ClipboardEvent('paste', { clipboardData: window.transfer, bubbles: true, cancelable: true }))"
     assert not page.evaluate(paste), "the page did not take the picture"
-    expect(page.locator("#tray li")).to_have_count(1)
+    expect(page.locator("#attachments li")).to_have_count(1)
     page.evaluate(
         "window.transfer = new DataTransfer(); window.transfer.setData('text/plain', 'x')"
     )
     assert page.evaluate(paste), "the page took text"
-    expect(page.locator("#tray li")).to_have_count(1)
+    expect(page.locator("#attachments li")).to_have_count(1)
 
 
 def test_a_photo_is_taken_with_the_camera(page: Page) -> None:
-    page.locator(".bring").get_by_role("button", name="Take a photo").click()
+    page.locator(".add-pictures").get_by_role("button", name="Take a photo").click()
     dialog = page.get_by_role("dialog", name="Take a photo")
     expect(dialog).to_be_visible()
     dialog.get_by_role("button", name="Take the picture").click()
     expect(dialog).to_be_hidden()
-    expect(page.locator("#tray img")).to_have_attribute("alt", "Picture 1: photo.jpg")
+    expect(page.locator("#attachments img")).to_have_attribute("alt", "Picture 1: photo.jpg")
     ask(page, "What is this?")
     turn(page)
 
 
-def test_a_camera_that_is_not_wanted_gives_nothing(page: Page) -> None:
-    page.locator(".bring").get_by_role("button", name="Take a photo").click()
+def test_a_cancelled_photo_adds_nothing(page: Page) -> None:
+    page.locator(".add-pictures").get_by_role("button", name="Take a photo").click()
     page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
     expect(page.get_by_role("dialog")).to_be_hidden()
-    expect(page.locator("#tray li")).to_have_count(0)
+    expect(page.locator("#attachments li")).to_have_count(0)
 
 
 def test_a_phone_opens_its_own_camera(open_page: OpenPage) -> None:
     page = open_page(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
     with page.expect_file_chooser() as chooser:
-        page.locator(".bring").get_by_role("button", name="Take a photo").tap()
+        page.locator(".add-pictures").get_by_role("button", name="Take a photo").tap()
     assert chooser.value.element.get_attribute("capture") == "environment"
 
 
-def test_a_picture_that_the_browser_cannot_show_is_sent_all_the_same(page: Page) -> None:
+def test_a_picture_that_the_browser_cannot_show_is_still_sent(page: Page) -> None:
     tiff = {"name": "scan.tiff", "mimeType": "image/tiff", "buffer": encoded(picture(), "TIFF")}
     add(page, tiff)
-    expect(page.locator("#tray .unseen")).to_have_text("scan.tiff")
+    expect(page.locator("#attachments .no-preview")).to_have_text("scan.tiff")
     ask(page, "What is this?")
-    expect(turn(page).locator(".figures")).to_contain_text("32 image")
+    expect(turn(page).locator(".stats")).to_contain_text("32 image")
 
 
-def test_every_example_can_be_taken(page: Page) -> None:
+def test_every_example_can_be_added(page: Page) -> None:
     buttons = page.get_by_role("button", name="Example: ")
     expect(buttons.first).to_be_visible()
     count = buttons.count()
     assert count > 3
     for number in range(count):
         buttons.nth(number).click()
-        expect(page.locator("#tray li")).to_have_count(number + 1)
-    widths = page.locator("#wall img").evaluate_all("all => all.map((image) => image.naturalWidth)")
+        expect(page.locator("#attachments li")).to_have_count(number + 1)
+    widths = page.locator("#gallery img").evaluate_all(
+        "all => all.map((image) => image.naturalWidth)"
+    )
     assert min(widths) > 0

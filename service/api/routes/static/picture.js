@@ -1,8 +1,8 @@
-// A picture that is or will be sent: exactly the file's bytes, as a data URI.
+// A picture that is or will be sent: exactly the bytes of its file, as a data URI.
 
-let pasted = 0;
+let unnamed = 0;
 
-/** One picture. `part` is its content part in a message; `preview` an address for <img>. */
+/** One picture. `part` is its content part in a message; `preview` is a URL for <img>. */
 export class Picture {
   constructor(file, name, data) {
     this.name = name;
@@ -14,10 +14,10 @@ export class Picture {
     this.part = { type: "image_url", image_url: { url: `data:${this.type};base64,${data}` } };
   }
 
-  /** Reads a file; nothing is scaled or converted, as the encoder sees what the file holds. */
+  /** Reads a file without scaling or converting it: the service does both. */
   static async read(file) {
-    const data = await base64(file);
-    const picture = new Picture(file, nameOf(file), data);
+    const data = await readBase64(file);
+    const picture = new Picture(file, chooseName(file), data);
     const image = new Image();
     image.src = picture.preview;
     try {
@@ -25,30 +25,30 @@ export class Picture {
       picture.width = image.naturalWidth;
       picture.height = image.naturalHeight;
     } catch {
-      // Not for this browser to judge: TIFF cannot be shown here, and yet the service reads it.
+      // Not an error: the service may read a file that this browser cannot show, such as a TIFF.
     }
     return picture;
   }
 
-  /** Whether this browser can show it. */
+  /** Whether this browser can show the picture. */
   get visible() {
     return this.width !== null;
   }
 
-  /** Gives the preview's memory back. */
+  /** Frees the memory of the preview. */
   release() {
     URL.revokeObjectURL(this.preview);
   }
 }
 
-// Files from the clipboard are all called image.png.
-function nameOf(file) {
+// All files from the clipboard have the name image.png.
+function chooseName(file) {
   if (file.name && file.name !== "image.png") return file.name;
-  pasted += 1;
-  return `picture-${pasted}.${(file.type.split("/")[1] ?? "png").replace(/\W.*/, "")}`;
+  unnamed += 1;
+  return `picture-${unnamed}.${(file.type.split("/")[1] ?? "png").replace(/\W.*/, "")}`;
 }
 
-function base64(file) {
+function readBase64(file) {
   return new Promise((resolve, reject) => {
     const reader = new FileReader();
     reader.addEventListener("load", () => resolve(reader.result.slice(reader.result.indexOf(",") + 1)));

@@ -1,0 +1,17 @@
+// The gallery: all pictures that the next request will contain, in a large size.
+
+import { byId, create, formatBytes } from "./dom.js";
+import { createPreview } from "./turn_view.js";
+
+/** Shows the pictures in the order in which the model sees them. */
+export function showGallery(pictures) {
+  document.body.classList.toggle("has-pictures", pictures.length > 0);
+  document.body.classList.toggle("several-pictures", pictures.length > 1);
+  byId("gallery").replaceChildren(...pictures.map((picture, index) => createItem(picture, index + 1)));
+}
+
+function createItem(picture, number) {
+  const size = picture.visible ? `${picture.width} × ${picture.height}, ` : "";
+  const caption = create("figcaption", {}, `${picture.name}, ${size}${formatBytes(picture.size)}`);
+  return create("li", {}, create("figure", {}, ...createPreview(picture, number), caption));
+}
