@@ -38,7 +38,7 @@ GROUPS = {
     },
     "measure": {
         "inspect": (
-            "service.model_folder.inspect",
+            "service.model_folder.inspect_command",
             "show what a model folder holds and how much memory it needs",
         ),
         "evaluate": (

@@ -1,4 +1,4 @@
-"""What ``model_index.json`` says, and where the parts of a model folder are."""
+"""``model_index.json``, and the paths of a model folder's parts."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +16,12 @@ SamplingName = Literal["temperature", "top_p", "repetition_penalty"]
 
 
 class Provenance(BaseModel):
-    """Where the weights come from: written by whatever made the folder, read by people.
+    """Where the weights come from: written by the command that made the folder, for people to read.
 
     Attributes:
         made_by: The command or module, with its version.
-        sources: For each input its path or hub id, and its SHA-256 where it is a file.
-        notes: Anything a user of the folder should know (a stage-1 projection, a v1.5 Vicuna).
+        sources: For each input its path or hub id; for a file also its SHA-256.
+        notes: Warnings for users of the folder (a stage-1 projection, a v1.5 Vicuna).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -35,15 +35,16 @@ class ModelIndex(BaseModel):
     """The content of ``model_index.json``.
 
     Attributes:
-        family: Which member of the MiniGPT-4 family.
+        family: Key in :data:`service.families.FAMILIES`.
         image_size: Side of the encoder's input in pixels.
         visual_tokens: Embeddings that one image takes in the prompt.
-        vision, tokenizer: Sub-folders.
-        language_model: Sub-folder, another folder (absolute, or relative to the model folder), or
-            a hub id. Without the part being below the model folder nothing is copied.
-        sampling: Defaults of requests that name none, where the original demo's do not suit the model.
-        without_qformer: The encoder groups patch features although its family has a Q-Former: a variant
-            that was trained so.
+        vision, tokenizer: Names of sub-folders.
+        language_model: Name of a sub-folder, path of another folder (absolute, or relative to the model
+            folder), or hub id. A folder elsewhere is used where it is, without a copy.
+        sampling: Sampling parameters for requests that give none, where they differ from those of the
+            original's demo.
+        without_qformer: The encoder groups patch features although its family has a Q-Former. Such
+            variants can be trained.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -63,31 +64,31 @@ class ModelIndex(BaseModel):
 
 @dataclass(frozen=True)
 class ModelFolder:
-    """A folder whose index has been read; its parts are not yet checked (see ``validation``)."""
+    """A folder whose index has been read; :mod:`service.model_folder.validation` checks its parts."""
 
     root: Path
     index: ModelIndex
 
     @classmethod
     def open(cls, root: Path) -> "ModelFolder":
-        """Read the index of ``root``; raises :class:`ModelFolderError` with what to do."""
+        """Read the index of ``root``; raises :class:`ModelFolderError`, which says what to do."""
         root = root.resolve()
         file = root / INDEX_FILE
         if not root.is_dir():
-            raise ModelFolderError(f"{root} is no folder. Give the path of a model folder.")
+            raise ModelFolderError(f"{root} is not a folder. Give the path of a model folder.")
         try:
             return cls(root, ModelIndex.model_validate_json(file.read_text()))
         except FileNotFoundError:
             raise ModelFolderError(
-                f"{root} holds no {INDEX_FILE}, so it is no model folder of this service. Make one "
-                "from published checkpoints with `import`, or a random one with `init-model`."
+                f"{root} holds no {INDEX_FILE}, so it is not a model folder. Make one from published "
+                "checkpoints with `import`, or with random weights with `init-model`."
             ) from None
         except (ValidationError, OSError, UnicodeDecodeError) as error:
             raise ModelFolderError(f"{file} cannot be used: {error}") from error
 
     @property
     def family(self) -> Family:
-        """The family's fixed facts."""
+        """The family's constants."""
         return FAMILIES[self.index.family]
 
     @property
@@ -102,7 +103,7 @@ class ModelFolder:
 
     @property
     def language_model(self) -> str:
-        """Path of the language model where it is on disk, else the hub id as it stands."""
+        """Path of the language model if it is on this disk, otherwise its hub id."""
         local = self.root / self.index.language_model
         return str(local.resolve()) if local.is_dir() else self.index.language_model
 
@@ -113,7 +114,7 @@ class ModelFolder:
 
 
 def write_index(root: Path, index: ModelIndex) -> None:
-    """Write ``model_index.json``: always last, so that a folder that has one is whole."""
+    """Write ``model_index.json``, always as the last file: a folder that has one is complete."""
     temporary = root / f".{INDEX_FILE}.tmp"
     temporary.write_text(index.model_dump_json(indent=2, exclude_none=True) + "\n")
     temporary.replace(root / INDEX_FILE)

@@ -1,4 +1,4 @@
-"""Checks of a model folder before anything is started: each failure says what to do."""
+"""Checks of a model folder before anything is started; each message says what to do."""
 
 import json
 from pathlib import Path
@@ -10,17 +10,19 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from service.errors import ModelFolderError
 from service.families import IMAGE_TOKEN
 from service.model_folder.layout import INDEX_FILE, ModelFolder
-from service.model_folder.vision_config import WEIGHTS_FILE, VisionConfig, load_vision_config
-
-# Widths at which a mix-up has a name that users know.
-SIZES = {4096: "7B", 5120: "13B"}
+from service.model_folder.vision_config import (
+    WEIGHTS_FILE,
+    VisionConfig,
+    format_width,
+    load_vision_config,
+)
 
 
 def validate(folder: ModelFolder) -> None:
-    """Check that the parts are there and fit together; of the weights, the headers.
+    """Check that all parts of a model folder are there and fit together; read only the weights' headers.
 
     Raises:
-        ModelFolderError: with the first problem found.
+        ModelFolderError: With the first problem found.
     """
     vision = _check_vision(folder)
     tokenizer = _check_tokenizer(folder.tokenizer)
@@ -35,24 +37,26 @@ def validate(folder: ModelFolder) -> None:
 
 def _check_vision(folder: ModelFolder) -> VisionConfig:
     config = load_vision_config(folder.vision)
-    if not (folder.vision / WEIGHTS_FILE).is_file():
-        raise ModelFolderError(f"{folder.vision / WEIGHTS_FILE} is missing: the part is not whole.")
-    _check_readable(folder.vision / WEIGHTS_FILE)
+    weights = folder.vision / WEIGHTS_FILE
+    if not weights.is_file():
+        raise ModelFolderError(f"{weights} is missing: the vision part is incomplete.")
+    _check_weights_file(weights)
     index = folder.index
-    for what, ours, theirs in (
+    for field, in_index, in_config in (
         ("image_size", index.image_size, config.image_size),
         ("visual_tokens", index.visual_tokens, config.visual_tokens),
     ):
-        if ours != theirs:
+        if in_index != in_config:
             raise ModelFolderError(
-                f"{INDEX_FILE} says {what} {ours}, the encoder in {folder.vision} has {theirs}. "
-                "One of them belongs to another model."
+                f"{INDEX_FILE} gives {field} {in_index}, but the encoder in {folder.vision} has "
+                f"{in_config}. One of them belongs to another model."
             )
-    if (config.qformer is not None) != (folder.family.uses_qformer and not index.without_qformer):
+    needs_qformer = folder.family.uses_qformer and not index.without_qformer
+    if (config.qformer is not None) != needs_qformer:
         has = "has a" if config.qformer else "has no"
         raise ModelFolderError(
-            f"The encoder in {folder.vision} {has} Q-Former, which family {index.family} does not "
-            "fit. Check `family` against the checkpoint's origin."
+            f"The encoder in {folder.vision} {has} Q-Former, which does not fit family "
+            f"{index.family}. Check that `family` is the one that the checkpoint was made for."
         )
     return config
 
@@ -60,7 +64,7 @@ def _check_vision(folder: ModelFolder) -> VisionConfig:
 def _check_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     if not (folder / "tokenizer.json").is_file():
         raise ModelFolderError(
-            f"{folder} holds no tokenizer.json. An old tokenizer.model is converted by `import`."
+            f"{folder} holds no tokenizer.json. `import` converts an old tokenizer.model."
         )
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
@@ -91,29 +95,29 @@ def _check_language_model(
     width = config.get("hidden_size")
     if width != vision.hidden_size:
         raise ModelFolderError(
-            f"The projection is {_named(vision.hidden_size)} wide, the language model in {folder} "
-            f"{_named(width)}. Use the projection and the language model of one size."
+            f"The projection is {format_width(vision.hidden_size)} wide, the language model in "
+            f"{folder} {format_width(width)}. Use a projection and a language model of the same size."
         )
-    text_tokens = len(tokenizer) - 1  # <ImageHere> itself is replaced before the engine sees it
+    text_tokens = len(tokenizer) - 1  # <ImageHere> is replaced before the engine sees it
     if text_tokens > int(config.get("vocab_size", 0)):
         raise ModelFolderError(
-            f"The tokenizer has {text_tokens} tokens, the language model in {folder} embeds "
-            f"{config.get('vocab_size')}. They belong to different models."
+            f"The tokenizer has {text_tokens} tokens, the language model in {folder} has embeddings "
+            f"for {config.get('vocab_size')}. They belong to different models."
         )
     weights = sorted(folder.glob("*.safetensors"))
     if not weights:
         raise ModelFolderError(
-            f"{folder} holds no .safetensors weights; older .bin files are not loaded, as they can "
+            f"{folder} holds no .safetensors weights; .bin files are not loaded, because they can "
             "run code. Convert them once with transformers' save_pretrained, or use `import`."
         )
     for file in weights:
-        _check_readable(file)
+        _check_weights_file(file)
 
 
-def _check_readable(file: Path) -> None:
-    """A header that fits the file's length: what a broken download or copy does not have."""
+def _check_weights_file(file: Path) -> None:
+    """Check that the header fits the file's length, which fails after a broken download or copy."""
     try:
-        file.open("rb").close()  # safetensors calls a file that it may not read a missing one
+        file.open("rb").close()  # safetensors reports a file without read permission as missing
     except PermissionError:
         raise ModelFolderError(f"{file} may not be read by this user.") from None
     except OSError as error:
@@ -131,7 +135,9 @@ def _read_config(file: Path) -> dict[str, Any]:
     try:
         config: dict[str, Any] = json.loads(file.read_text())
     except FileNotFoundError:
-        raise ModelFolderError(f"{file} is missing: no Hugging Face model folder.") from None
+        raise ModelFolderError(
+            f"{file} is missing, so this is not a Hugging Face model folder."
+        ) from None
     except (ValueError, OSError) as error:
         raise ModelFolderError(f"{file} cannot be read: {error}") from error
     return config
@@ -140,8 +146,3 @@ def _read_config(file: Path) -> dict[str, Any]:
 def _looks_like_path(reference: str) -> bool:
     # A hub id is NAME or OWNER/NAME.
     return reference.startswith((".", "/", "~")) or reference.count("/") != 1
-
-
-def _named(width: object) -> str:
-    name = SIZES.get(width) if isinstance(width, int) else None
-    return f"{width} ({name})" if name else str(width)

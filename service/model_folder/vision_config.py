@@ -1,4 +1,4 @@
-"""The shape of a vision encoder, as stored in ``vision/config.json`` of a model folder."""
+"""The sizes of a vision encoder, as stored in ``vision/config.json`` of a model folder."""
 
 from pathlib import Path
 from typing import Literal
@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError, model_
 from service.errors import ModelFolderError
 from service.families import PATCHES_PER_TOKEN, QUERY_TOKENS
 
+_MODEL_SIZES = {4096: "7B", 5120: "13B"}
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 
@@ -17,7 +18,7 @@ class _Shape(BaseModel):
 
 
 class ViTShape(_Shape):
-    """EVA ViT-g/14 as MiniGPT-4 runs it: 39 of its 40 blocks, no final norm, no head."""
+    """EVA ViT-g/14 as MiniGPT-4 runs it: 39 of its 40 blocks, without the final norm and head."""
 
     hidden_size: PositiveInt = 1408
     intermediate_size: PositiveInt = 6144
@@ -28,7 +29,7 @@ class ViTShape(_Shape):
 
 
 class QFormerShape(_Shape):
-    """BLIP-2's Q-Former, query branch only (Li et al. 2023, arXiv:2301.12597)."""
+    """The query branch of BLIP-2's Q-Former (Li et al. 2023, arXiv:2301.12597)."""
 
     hidden_size: PositiveInt = 768
     intermediate_size: PositiveInt = 3072
@@ -44,10 +45,11 @@ class VisionConfig(_Shape):
 
     Attributes:
         image_size: Side of the square input in pixels; a multiple of the patch size.
-        qformer: Absent in the families that project groups of patch features directly.
-        ln_vision_eps: Epsilon of the norm after the ViT; the original uses torch's default there,
-            unlike in the blocks.
-        projection_layers: 1 is MiniGPT-4; 3 is the variant of the paper's ablation (GELU between).
+        qformer: None in the families that project groups of patch features.
+        ln_vision_eps: Epsilon of the norm after the ViT. The original uses torch's default for it, and
+            another value in the ViT's blocks.
+        projection_layers: 1 is MiniGPT-4; 3 is a variant in the paper's ablation, with GELU between
+            the layers.
         hidden_size: Width of the language model's embeddings.
     """
 
@@ -92,11 +94,17 @@ class VisionConfig(_Shape):
 
 
 def load_vision_config(folder: Path) -> VisionConfig:
-    """Read ``config.json`` of ``folder``; raises :class:`ModelFolderError` where it is no valid one."""
+    """Read ``config.json`` of ``folder``; raises :class:`ModelFolderError` when it is not valid."""
     file = folder / CONFIG_FILE
     try:
         return VisionConfig.load(file)
     except FileNotFoundError:
         raise ModelFolderError(f"{file} is missing.") from None
     except (ValidationError, OSError) as error:
-        raise ModelFolderError(f"{file} is no vision configuration: {error}") from error
+        raise ModelFolderError(f"{file} is not a vision configuration: {error}") from error
+
+
+def format_width(width: object) -> str:
+    """Format the width of a language model's embeddings, with the name of the model size: ``4096 (7B)``."""
+    name = _MODEL_SIZES.get(width) if isinstance(width, int) else None
+    return f"{width} ({name})" if name else str(width)
