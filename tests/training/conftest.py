@@ -3,12 +3,16 @@
 import io
 import json
 import tarfile
+from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from service.checkpoints.random_model import init_model
+from service.errors import DatasetError
+from service.training.batches import Batch
 
 
 def picture(colour: str, form: str = "JPEG") -> bytes:
@@ -26,6 +30,13 @@ def write_shard(file: Path, samples: dict[str, dict[str, bytes]]) -> None:
                 member = tarfile.TarInfo(f"{key}.{suffix}")
                 member.size = len(content)
                 archive.addfile(member, io.BytesIO(content))
+
+
+def take(batches: Iterable[Batch | DatasetError], number: int) -> list[Batch]:
+    """The first batches, none of which may be an error."""
+    taken = [batch for batch in islice(batches, number) if isinstance(batch, Batch)]
+    assert len(taken) == number
+    return taken
 
 
 @pytest.fixture(scope="session")

@@ -2,8 +2,9 @@
 
 import resource
 from collections import Counter
+from collections.abc import Iterator
 from io import BytesIO
-from itertools import islice
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -12,9 +13,9 @@ from torch.utils.data import DataLoader
 from service.errors import DatasetError
 from service.training.batches import Batch, Batches
 from service.training.presets import LAION_TO_CC_SBU
-from service.training.samples import Part, RawSample
+from service.training.samples import Part, RawSample, Source
 from service.training.sources import open_source
-from tests.training.conftest import picture
+from tests.training.conftest import picture, take
 
 
 class Plain:
@@ -23,32 +24,40 @@ class Plain:
     def __init__(self, name: str) -> None:
         self.name, self.image, self.bad = name, picture("red"), ()
 
-    def stream(self, part, seed, skip=0):
+    def stream(self, part: Part, seed: int, skip: int = 0) -> Iterator[RawSample]:
         while True:
             yield RawSample(self.image, self.name, self.name)
 
 
-def test_batches_come_from_the_data_sets_in_the_published_ratio():
+def test_batches_come_from_the_data_sets_in_the_published_ratio() -> None:
     batches = Batches([Plain("laion"), Plain("cc_sbu")], LAION_TO_CC_SBU, samples=2, image_size=14)
-    drawn = Counter(tuple(batch.texts) for batch in islice(batches, 1290))
+    drawn = Counter(tuple(batch.texts) for batch in take(batches, 1290))
     # Each batch is of one data set. Of 1,290 draws 1,150 are expected, give or take 11.
     assert set(drawn) == {("laion", "laion"), ("cc_sbu", "cc_sbu")}
     assert abs(drawn["laion", "laion"] - 1150) < 34
 
 
 @pytest.mark.parametrize(("ratios", "count"), [([1.0], 2), ([1.0, 0.0], 2), ([], 0)])
-def test_each_data_set_needs_a_ratio(ratios, count):
+def test_each_data_set_needs_a_ratio(ratios: list[float], count: int) -> None:
     with pytest.raises(DatasetError):
         Batches([Plain("x")] * count, ratios, samples=1, image_size=14)
 
 
-def loaded(sources, number, workers, first_step=0, taken=None) -> list[Batch]:
+def loaded(
+    sources: list[Source],
+    number: int,
+    workers: int,
+    first_step: int = 0,
+    taken: dict[int, list[int]] | None = None,
+) -> list[Batch]:
     batches = Batches(sources, [2.0, 1.0], 3, 14, 0, Part(1, 2), first_step, taken)
-    return list(islice(DataLoader(batches, batch_size=None, num_workers=workers), number))
+    return take(DataLoader(batches, batch_size=None, num_workers=workers), number)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_a_resumed_run_gets_the_samples_that_were_next(colours, spotted, workers):
+def test_a_resumed_run_gets_the_samples_that_were_next(
+    colours: Path, spotted: Path, workers: int
+) -> None:
     sources = [open_source(str(spotted)), open_source(str(colours))]
     whole = loaded(sources, 12, workers)
     assert sum(len(batch.skipped) for batch in whole) > 3
@@ -61,7 +70,7 @@ def test_a_resumed_run_gets_the_samples_that_were_next(colours, spotted, workers
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_an_unusable_data_set_is_the_last_that_comes(tmp_path, workers):
+def test_an_unusable_data_set_is_the_last_that_comes(tmp_path: Path, workers: int) -> None:
     index = tmp_path / "list.jsonl"
     index.write_text('{"image": "none.jpg", "caption": "gone"}\n')
     batches = Batches([open_source(str(index))], [1.0], samples=1, image_size=14)
@@ -70,7 +79,7 @@ def test_an_unusable_data_set_is_the_last_that_comes(tmp_path, workers):
     assert str(error) == f"{index}: not one of its images can be read."
 
 
-def test_a_worker_needs_no_shared_memory():
+def test_a_worker_needs_no_shared_memory() -> None:
     batches = Batches([Plain("red")], [1.0], samples=4, image_size=224)
     # Of files, which a limit of their size stands in for: a tmpfs of its own needs root.
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -92,10 +101,15 @@ class Slope(Plain):
         self.image = buffer.getvalue()
 
 
-def test_a_resumed_run_crops_as_the_one_before_would_have():
-    def made(number, first_step=0, taken=None, crop_scale=0.5):
+def test_a_resumed_run_crops_as_the_one_before_would_have() -> None:
+    def made(
+        number: int,
+        first_step: int = 0,
+        taken: dict[int, list[int]] | None = None,
+        crop_scale: float = 0.5,
+    ) -> list[Batch]:
         batches = Batches([Slope()], [1.0], 3, 14, 0, Part(), first_step, taken, crop_scale)
-        return list(islice(batches, number))
+        return take(batches, number)
 
     whole = made(6)
     resumed = made(3, 3, {0: whole[2].taken})

@@ -2,6 +2,7 @@
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,7 +47,7 @@ def refusal(out: Path, *arguments: str, model: str = "nowhere") -> str:
         ("--projection=none.safetensors", "none.safetensors does not exist"),
     ],
 )
-def test_what_cannot_work_is_refused_at_once(tmp_path, argument, said):
+def test_what_cannot_work_is_refused_at_once(tmp_path: Path, argument: str, said: str) -> None:
     message = refusal(tmp_path / "run", argument)
     assert message.startswith(f"minigpt4-service: {said}")
     assert "\n" not in message
@@ -80,7 +81,9 @@ def test_what_cannot_work_is_refused_at_once(tmp_path, argument, said):
         ("stage2", "--new-projection --initial-scale=0.1", "none.jsonl does not exist"),
     ],
 )
-def test_an_option_that_would_do_nothing_is_refused(tmp_path, preset, arguments, said):
+def test_an_option_that_would_do_nothing_is_refused(
+    tmp_path: Path, preset: str, arguments: Any, said: str
+) -> None:
     file = tmp_path / "file"
     file.write_text("")
     given = arguments.replace("FILE", str(file)).split()
@@ -98,7 +101,9 @@ def test_an_option_that_would_do_nothing_is_refused(tmp_path, preset, arguments,
         ("--preset=stage2 --projection=FILE", False),
     ],
 )
-def test_a_trained_projection_is_not_dropped_without_a_word(tiny_folder, arguments, refused):
+def test_a_trained_projection_is_not_dropped_without_a_word(
+    tiny_folder: Path, arguments: Any, refused: str
+) -> None:
     parser = argparse.ArgumentParser()
     command.add_arguments(parser)
     given = ["--model", str(tiny_folder), "--data", "x", "--out", "x", *arguments.split()]
@@ -114,7 +119,7 @@ def test_a_trained_projection_is_not_dropped_without_a_word(tiny_folder, argumen
         check_folder(other, folder)
 
 
-def test_a_language_model_of_the_hub_cannot_be_copied(tiny_folder):
+def test_a_language_model_of_the_hub_cannot_be_copied(tiny_folder: Path) -> None:
     parser = argparse.ArgumentParser()
     command.add_arguments(parser)
     given = ["--model", "x", "--data", "x", "--out", "x", "--preset", "stage1"]
@@ -125,19 +130,21 @@ def test_a_language_model_of_the_hub_cannot_be_copied(tiny_folder):
         check_folder(arguments, ModelFolder(folder.root, index))
 
 
-def test_a_file_in_the_place_of_the_runs_folder_is_refused(tmp_path):
+def test_a_file_in_the_place_of_the_runs_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for out in (tmp_path / "file", tmp_path / "file" / "run"):
         assert f"{out} cannot be the run's folder" in refusal(out)
 
 
-def test_the_model_itself_is_not_overwritten(tmp_path):
+def test_the_model_itself_is_not_overwritten(tmp_path: Path) -> None:
     model = tmp_path / "run" / "model"
     assert "would be overwritten" in refusal(tmp_path / "run", model=str(model))
 
 
-def test_an_interruption_is_one_line_that_says_how_to_go_on(tmp_path, monkeypatch, capsys):
-    def interrupt(place):
+def test_an_interruption_is_one_line_that_says_how_to_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(place: str) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(command, "open_source", interrupt)
@@ -152,7 +159,7 @@ def test_an_interruption_is_one_line_that_says_how_to_go_on(tmp_path, monkeypatc
     )
 
 
-def test_data_sets_and_their_ratios():
+def test_data_sets_and_their_ratios() -> None:
     laion, cc_sbu = LAION_TO_CC_SBU
     assert data_sets([f"a/{{0..9}}.tar={laion}", f"b=c.jsonl={cc_sbu}"]) == (
         ["a/{0..9}.tar", "b=c.jsonl"],

@@ -1,6 +1,7 @@
 """The published formats, token for token."""
 
 import math
+from pathlib import Path
 
 import pytest
 from tokenizers import Tokenizer
@@ -11,17 +12,17 @@ from service.training.presets import LAION_TO_CC_SBU, PRESETS
 
 
 @pytest.fixture(scope="module")
-def tokenizer(tiny_folder) -> Tokenizer:
+def tokenizer(tiny_folder: Path) -> Tokenizer:
     return Tokenizer.from_file(str(tiny_folder / "tokenizer" / "tokenizer.json"))
 
 
-def test_captions_are_normalised_as_published():
+def test_captions_are_normalised_as_published() -> None:
     assert normalise_caption('  A "Red" Dog: (running); fast...  \n') == "a red dog running fast"
     assert normalise_caption("it's, ok - yes?") == "it's, ok - yes?"
     assert normalise_caption(" ".join(["word"] * 60)).count("word") == 50
 
 
-def test_stage_one_is_bare(tokenizer):
+def test_stage_one_is_bare(tokenizer: Tokenizer) -> None:
     sample = tokenize_sample(
         tokenizer, FAMILIES["minigpt4-vicuna"], PRESETS["stage1"], "A Red circle.", "ignored"
     )
@@ -30,7 +31,7 @@ def test_stage_one_is_bare(tokenizer):
     assert tokenizer.decode(sample.target) == "a red circle\n"
 
 
-def test_targets_are_cut(tokenizer):
+def test_targets_are_cut(tokenizer: Tokenizer) -> None:
     family = FAMILIES["minigpt4-vicuna"]
     long = " ".join(["circle"] * 50)
     assert len(tokenize_sample(tokenizer, family, PRESETS["stage1"], long, "").target) == 32
@@ -38,18 +39,18 @@ def test_targets_are_cut(tokenizer):
     assert len(tokenize_sample(tokenizer, family, PRESETS["stage2"], longer, "x").target) == 160
 
 
-def test_stage_two_has_the_space_that_the_demo_prompt_lacks(tokenizer):
+def test_stage_two_has_the_space_that_the_demo_prompt_lacks(tokenizer: Tokenizer) -> None:
     family = FAMILIES["minigpt4-vicuna"]
     assert stage2_prompt(family, "Say.") == "###Human: <Img><ImageHere></Img> Say. ###Assistant: "
     sample = tokenize_sample(tokenizer, family, PRESETS["stage2"], "A circle.", "Say.")
-    pieces = [tokenizer.id_to_token(token) for token in sample.after]
+    pieces = [tokenizer.id_to_token(token) or "" for token in sample.after]
     assert "".join(pieces) == "▁</Img>▁Say.▁###Assistant:▁"
     assert pieces[-1] == "▁"
     assert tokenizer.decode(sample.target) == "A circle.###"
     assert sample.before[0] == tokenizer.token_to_id("<s>")
 
 
-def test_learning_rate_of_the_published_stages():
+def test_learning_rate_of_the_published_stages() -> None:
     stage = PRESETS["stage2"]
     assert stage.rate(0) == 1e-6
     assert stage.rate(100) == pytest.approx((3e-5 + 1e-6) / 2)
@@ -61,7 +62,7 @@ def test_learning_rate_of_the_published_stages():
     assert rates == sorted(rates, reverse=True)
 
 
-def test_presets_are_the_published_ones():
+def test_presets_are_the_published_ones() -> None:
     # The released train_configs: minigpt4_stage1_pretrain.yaml and minigpt4_stage2_finetune.yaml.
     first, second = PRESETS["stage1"], PRESETS["stage2"]
     assert (first.name, first.batch, first.epochs, first.steps_per_epoch) == ("stage1", 64, 4, 5000)

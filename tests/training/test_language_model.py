@@ -40,17 +40,17 @@ def configured(folder: Path, **fields: object) -> None:
     file.write_text(json.dumps(json.loads(file.read_text()) | fields))
 
 
-def test_missing_tensors_are_named_and_not_made_up(llama: Path):
+def test_missing_tensors_are_named_and_not_made_up(llama: Path) -> None:
     changed(llama, model__norm__weight=None, lm_head__weight=None)
     assert "lacks lm_head.weight, model.norm.weight." in refusal(llama)
 
 
-def test_a_tensor_of_another_shape_is_named(llama: Path):
+def test_a_tensor_of_another_shape_is_named(llama: Path) -> None:
     changed(llama, model__norm__weight=torch.zeros(4))
     assert "model.norm.weight is (4,), not (128,)" in refusal(llama)
 
 
-def test_a_tied_output_layer_is_not_missing(llama: Path):
+def test_a_tied_output_layer_is_not_missing(llama: Path) -> None:
     configured(llama, tie_word_embeddings=True)
     changed(llama, lm_head__weight=None)
     loaded = load_language_model(str(llama), torch.float32, CPU)
@@ -58,11 +58,11 @@ def test_a_tied_output_layer_is_not_missing(llama: Path):
     assert not any(parameter.requires_grad for parameter in loaded.parameters())
 
 
-def test_a_quantised_model_is_refused(llama: Path):
+def test_a_quantised_model_is_refused(llama: Path) -> None:
     configured(llama, quantization_config={"quant_method": "gptq", "bits": 4})
     assert "is quantised (quantization_config" in refusal(llama)
 
 
-def test_what_is_no_model_is_one_line(tmp_path: Path):
+def test_what_is_no_model_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     refusal(tmp_path)

@@ -4,10 +4,12 @@ import json
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from service.cli import main
 from service.errors import AlignmentError, ModelFolderError
@@ -15,7 +17,7 @@ from service.model_folder.layout import ModelFolder, Provenance, write_index
 from service.tensors.hashing import sha256
 from service.training import model as model_module
 from service.training.formats import TokenizedSample
-from service.training.model import AlignmentModel
+from service.training.model import AlignmentModel, Variant
 
 SAMPLES = [
     TokenizedSample([1], [], [300, 301]),
@@ -33,7 +35,7 @@ def pictures(number: int) -> torch.Tensor:
     return torch.randint(0, 256, (number, 224, 224, 3), dtype=torch.uint8)
 
 
-def test_a_projection_that_does_not_fit_is_named(tiny_folder, tmp_path):
+def test_a_projection_that_does_not_fit_is_named(tiny_folder: Path, tmp_path: Path) -> None:
     file = tmp_path / "projection.safetensors"
     save_file(
         {"projection.weight": torch.zeros(5120, 48), "projection.bias": torch.zeros(5120)}, file
@@ -43,7 +45,7 @@ def test_a_projection_that_does_not_fit_is_named(tiny_folder, tmp_path):
         model.load_projection(file)
 
 
-def test_padding_changes_no_sample(tiny_folder):
+def test_padding_changes_no_sample(tiny_folder: Path) -> None:
     model = AlignmentModel.load(ModelFolder.open(tiny_folder))
     pixels = torch.randint(0, 256, (2, 224, 224, 3), dtype=torch.uint8)
     samples = [
@@ -56,15 +58,17 @@ def test_padding_changes_no_sample(tiny_folder):
     torch.testing.assert_close(together, (2 * alone[0] + 4 * alone[1]) / 6)
 
 
-def test_features_are_not_kept_where_the_qformer_learns(tiny_folder):
+def test_features_are_not_kept_where_the_qformer_learns(tiny_folder: Path) -> None:
     model = AlignmentModel.load(ModelFolder.open(tiny_folder), "train-qformer", fresh=True)
     model.keep_features(10**9)
     assert model.features == model.encoder.visual_features
 
 
 @pytest.mark.parametrize("variant", ["published", "three-layers"])
-def test_only_the_last_layer_of_a_new_projection_starts_small(tiny_folder, variant):
-    def start(**options):
+def test_only_the_last_layer_of_a_new_projection_starts_small(
+    tiny_folder: Path, variant: Variant
+) -> None:
+    def start(**options: Any) -> dict[str, Tensor]:
         folder = ModelFolder.open(tiny_folder)
         return AlignmentModel.load(folder, variant, fresh=True, **options).state()
 
@@ -74,7 +78,7 @@ def test_only_the_last_layer_of_a_new_projection_starts_small(tiny_folder, varia
         torch.testing.assert_close(small[name], tensor * 0.25 if name in last else tensor)
 
 
-def test_the_loss_is_that_of_the_library_with_labels_on_the_targets(tiny_folder):
+def test_the_loss_is_that_of_the_library_with_labels_on_the_targets(tiny_folder: Path) -> None:
     model = AlignmentModel.load(ModelFolder.open(tiny_folder))
     pixels = pictures(1)
     before, target = [1, 400], [300, 301, 302]
@@ -91,7 +95,7 @@ def test_the_loss_is_that_of_the_library_with_labels_on_the_targets(tiny_folder)
     torch.testing.assert_close(ours, theirs)
 
 
-def test_a_language_model_of_another_width_is_refused(copied):
+def test_a_language_model_of_another_width_is_refused(copied: Path) -> None:
     file = copied / "language_model" / "config.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"hidden_size": 256}))
     with pytest.raises(
@@ -100,14 +104,16 @@ def test_a_language_model_of_another_width_is_refused(copied):
         AlignmentModel.load(ModelFolder.open(copied))
 
 
-def test_a_language_model_of_the_hub_is_refused_by_its_width_too(tiny_folder, monkeypatch):
+def test_a_language_model_of_the_hub_is_refused_by_its_width_too(
+    tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     wide = SimpleNamespace(config=SimpleNamespace(hidden_size=256))
     monkeypatch.setattr(model_module, "load_language_model", lambda *_: wide)
     with pytest.raises(AlignmentError, match=r"writes 128 values, but .* a width of 256"):
         AlignmentModel.load(ModelFolder.open(tiny_folder))
 
 
-def test_a_folder_that_is_not_whole_is_refused(copied):
+def test_a_folder_that_is_not_whole_is_refused(copied: Path) -> None:
     weights = copied / "language_model" / "model.safetensors"
     whole = weights.read_bytes()
     weights.write_bytes(whole[: len(whole) // 2])
@@ -121,8 +127,8 @@ def test_a_folder_that_is_not_whole_is_refused(copied):
 
 @pytest.mark.parametrize("variant", ["published", "three-layers", "no-qformer", "train-qformer"])
 def test_what_is_frozen_may_be_held_in_half_precision_and_is_saved_as_it_was(
-    tiny_folder, tmp_path, monkeypatch, variant
-):
+    tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variant: Variant
+) -> None:
     monkeypatch.setattr(model_module, "_frozen_dtype", lambda device: torch.bfloat16)
     folder = _of_many_dtypes(shutil.copytree(tiny_folder, tmp_path / "mixed"))
     model = AlignmentModel.load(ModelFolder.open(folder), variant)
@@ -155,7 +161,9 @@ def _of_many_dtypes(folder: Path) -> Path:
     return folder
 
 
-def test_a_finished_folder_says_what_it_was_trained_from(tiny_folder, tmp_path, capsys):
+def test_a_finished_folder_says_what_it_was_trained_from(
+    tiny_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = ModelFolder.open(shutil.copytree(tiny_folder, tmp_path / "models" / "base"))
     imported = Provenance(
         made_by="import 1",

@@ -8,7 +8,9 @@ from service.training.precision import fast_arithmetic
 
 
 @pytest.mark.parametrize(("pays", "computed"), [(True, torch.bfloat16), (False, torch.float32)])
-def test_a_cpu_computes_in_what_it_multiplies_faster(pays, computed, monkeypatch):
+def test_a_cpu_computes_in_what_it_multiplies_faster(
+    pays: bool, computed: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(precision, "is_bfloat16_faster", lambda: pays)
     layer = torch.nn.Linear(4, 4)
     with fast_arithmetic("cpu"):

@@ -4,8 +4,8 @@ import argparse
 import os
 import socket
 from collections import Counter
+from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
-from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -15,16 +15,17 @@ from torch.multiprocessing.spawn import ProcessRaisedException, spawn
 
 from service.errors import AlignmentError
 from service.training import command
-from service.training.batches import Batches
+from service.training.batches import Batch, Batches
 from service.training.processes import joined
 from service.training.samples import Part
 from service.training.sources import open_source
 from service.training.trainer import Trainer
+from tests.training.conftest import take
 
 WORLD, STEPS = 2, 4
 
 
-def together(work, *arguments) -> None:
+def together(work: Callable[..., None], *arguments: object) -> None:
     """Run ``work(rank, *arguments)`` in two processes that find each other as torchrun's do."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -32,7 +33,7 @@ def together(work, *arguments) -> None:
     spawn(_enter, (port, work, arguments), nprocs=WORLD)
 
 
-def _enter(rank: int, port: int, work, arguments) -> None:
+def _enter(rank: int, port: int, work: Callable[..., None], arguments: tuple[object, ...]) -> None:
     torch.set_num_threads(1)
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(WORLD)}
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
@@ -47,7 +48,9 @@ def _exchange(rank: int) -> None:
         if rank == 1:
             absent.grad = torch.ones(2)
         processes.average_gradients([given, absent])
+        assert given.grad is not None
         assert given.grad.tolist() == [2.0, 2.0]
+        assert absent.grad is not None
         assert absent.grad.tolist() == [0.5, 0.5]
         processes.share([given])
         assert given.tolist() == [5.0, 5.0]
@@ -56,7 +59,7 @@ def _exchange(rank: int) -> None:
         processes.barrier()
 
 
-def test_what_processes_exchange():
+def test_what_processes_exchange() -> None:
     together(_exchange)
 
 
@@ -74,8 +77,8 @@ def _align(rank: int, given: list[str], folder: Path, dies: bool) -> None:
         command.run(parser.parse_args(given))
 
 
-def _dying(step):
-    def die(self, batch, rate, draw):
+def _dying(step: Callable[..., float]) -> Callable[..., float]:
+    def die(self: Trainer, batch: Batch, rate: float, draw: int) -> float:
         if draw >= 3 * WORLD:
             raise RuntimeError("killed here")
         return step(self, batch, rate, draw)
@@ -83,7 +86,9 @@ def _dying(step):
     return die
 
 
-def test_a_run_of_two_is_killed_resumes_and_counts_once(tiny_folder, spotted, tmp_path):
+def test_a_run_of_two_is_killed_resumes_and_counts_once(
+    tiny_folder: Path, spotted: Path, tmp_path: Path
+) -> None:
     given = ["--model", str(tiny_folder), "--preset", "stage1", "--data", str(spotted)]
     given += ["--batch", "2", "--epochs", "2", "--steps-per-epoch", str(STEPS // 2)]
     given += ["--workers", "0", "--device", "cpu", "--out"]
@@ -102,7 +107,7 @@ def test_a_run_of_two_is_killed_resumes_and_counts_once(tiny_folder, spotted, tm
 
 def _skipped(index: Path, rank: int) -> int:
     batches = Batches([open_source(str(index))], [1.0], 2, 14, part=Part(rank, WORLD))
-    return sum(len(batch.skipped) for batch in islice(batches, STEPS))
+    return sum(len(batch.skipped) for batch in take(batches, STEPS))
 
 
 def _align_apart(rank: int, given: list[str], folder: Path) -> None:
@@ -110,7 +115,9 @@ def _align_apart(rank: int, given: list[str], folder: Path) -> None:
         _align(rank, [*given, str(folder / f"node{rank}")], folder, False)
 
 
-def test_processes_that_do_not_share_their_out_are_told_so(tiny_folder, spotted, tmp_path):
+def test_processes_that_do_not_share_their_out_are_told_so(
+    tiny_folder: Path, spotted: Path, tmp_path: Path
+) -> None:
     given = ["--model", str(tiny_folder), "--preset", "stage1", "--data", str(spotted)]
     given += ["--batch", "1", "--epochs", "1", "--steps-per-epoch", "2"]
     given += ["--workers", "0", "--device", "cpu", "--out"]

@@ -1,14 +1,17 @@
 """The progress line names what a person wants to know."""
 
+import time
+
 import pytest
 
-from service.training import progress_bar as bar_module
 from service.training.progress_bar import ProgressBar, clock
 
 
-def test_the_line_has_step_loss_rate_speed_and_time_left(capsys, monkeypatch: pytest.MonkeyPatch):
+def test_the_line_has_step_loss_rate_speed_and_time_left(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     now = [100.0]
-    monkeypatch.setattr(bar_module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     bar = ProgressBar(steps=40, first=10)
     bar.show(11, 9.0, 1e-4, 1.0)
     assert capsys.readouterr().err == ""  # too soon
@@ -23,5 +26,5 @@ def test_the_line_has_step_loss_rate_speed_and_time_left(capsys, monkeypatch: py
     assert capsys.readouterr().err == ""
 
 
-def test_clock():
+def test_clock() -> None:
     assert clock(3723.4) == "1:02:03"

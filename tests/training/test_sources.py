@@ -10,15 +10,17 @@ import pytest
 from service.errors import DatasetError
 from service.training.batches import Batches
 from service.training.folders import AlignSource, JsonlSource
-from service.training.samples import BadSample, Part, RawSample
+from service.training.samples import BadSample, Part, RawSample, Source
 from service.training.shards import ShardSource, expand_shards, read_shard
 from service.training.sources import open_source
-from tests.training.conftest import picture, write_shard
+from tests.training.conftest import picture, take, write_shard
 
 WHOLE = Part()
 
 
-def texts(source, number, part=WHOLE, seed=0, skip=0):
+def texts(
+    source: Source, number: int, part: Part = WHOLE, seed: int = 0, skip: int = 0
+) -> list[str]:
     stream = (s for s in source.stream(part, seed, skip) if isinstance(s, RawSample))
     return [sample.text for sample in islice(stream, number)]
 
@@ -34,25 +36,25 @@ def jsonl(folder: Path, *lines: bytes) -> Path:
 GOOD = b'{"image": "a.jpg", "caption": "a red square"}'
 
 
-def test_each_round_of_a_folder_holds_every_sample_once(colours: Path):
+def test_each_round_of_a_folder_holds_every_sample_once(colours: Path) -> None:
     source = JsonlSource(colours / "captions.jsonl")
     first, second = texts(source, 8)[:4], texts(source, 8)[4:]
     assert sorted(first) == sorted(second) == sorted(set(first))
     assert texts(source, 40, seed=1) != texts(source, 40, seed=2)
 
 
-def test_parts_share_a_round_between_them(colours: Path):
+def test_parts_share_a_round_between_them(colours: Path) -> None:
     source = JsonlSource(colours / "captions.jsonl")
     both = texts(source, 2, Part(0, 2)) + texts(source, 2, Part(1, 2))
     assert Counter(both) == Counter(texts(source, 4))
 
 
-def test_a_resumed_stream_goes_on_where_it_was(colours: Path):
+def test_a_resumed_stream_goes_on_where_it_was(colours: Path) -> None:
     source = JsonlSource(colours / "captions.jsonl")
     assert texts(source, 20)[7:] == texts(source, 13, skip=7)
 
 
-def test_bad_lines_are_named_with_file_and_line(tmp_path: Path):
+def test_bad_lines_are_named_with_file_and_line(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(picture("red"))
     index = tmp_path / "list.jsonl"
     index.write_text(
@@ -71,7 +73,7 @@ def test_bad_lines_are_named_with_file_and_line(tmp_path: Path):
     assert {s.text for s in seen if isinstance(s, RawSample)} == {"a red square"}
 
 
-def test_a_set_without_a_usable_sample_is_an_error_that_names_the_place(tmp_path: Path):
+def test_a_set_without_a_usable_sample_is_an_error_that_names_the_place(tmp_path: Path) -> None:
     empty = tmp_path / "empty.jsonl"
     empty.write_text("\n")
     with pytest.raises(DatasetError, match=r"empty.jsonl has no usable sample"):
@@ -105,7 +107,9 @@ def test_a_set_without_a_usable_sample_is_an_error_that_names_the_place(tmp_path
     ],
     ids=range(10),
 )
-def test_whatever_is_wrong_with_a_line_is_a_bad_sample(tmp_path: Path, line: bytes, kind: str):
+def test_whatever_is_wrong_with_a_line_is_a_bad_sample(
+    tmp_path: Path, line: bytes, kind: str
+) -> None:
     source = JsonlSource(jsonl(tmp_path, GOOD, line))
     index = source.index
     seen = [*source.bad, *islice(source.stream(Part(), 0), len(source))]
@@ -115,7 +119,7 @@ def test_whatever_is_wrong_with_a_line_is_a_bad_sample(tmp_path: Path, line: byt
     str(bad[0]).encode()
 
 
-def test_what_is_wrong_with_a_shards_caption_is_a_bad_sample(tmp_path: Path):
+def test_what_is_wrong_with_a_shards_caption_is_a_bad_sample(tmp_path: Path) -> None:
     captions = [
         b'{"caption": "half \\ud83d"}',
         b"[" * 100_000,
@@ -134,7 +138,7 @@ def test_what_is_wrong_with_a_shards_caption_is_a_bad_sample(tmp_path: Path):
     ]
 
 
-def test_lines_end_at_line_feeds_only_and_a_byte_order_mark_costs_none(tmp_path: Path):
+def test_lines_end_at_line_feeds_only_and_a_byte_order_mark_costs_none(tmp_path: Path) -> None:
     separated = '{"image": "a.jpg", "caption": "one\u2028two\u0085three"}\r'.encode()
     index = jsonl(tmp_path, b"\xef\xbb\xbf" + GOOD, separated)
     source = JsonlSource(index)
@@ -143,7 +147,7 @@ def test_lines_end_at_line_feeds_only_and_a_byte_order_mark_costs_none(tmp_path:
 
 
 @pytest.mark.parametrize("part", [Part(0, 2), Part(1, 2), Part(3, 8)])
-def test_a_part_of_which_nothing_can_be_read_waits_for_the_rest(tmp_path: Path, part: Part):
+def test_a_part_of_which_nothing_can_be_read_waits_for_the_rest(tmp_path: Path, part: Part) -> None:
     missing = b'{"image": "none.jpg", "caption": "gone"}'
     source = JsonlSource(jsonl(tmp_path, GOOD, missing))
     for seed in range(8):
@@ -153,17 +157,24 @@ def test_a_part_of_which_nothing_can_be_read_waits_for_the_rest(tmp_path: Path, 
         list(nothing.stream(part, 0))
 
 
-def test_what_a_resumed_stream_skips_is_not_read(colours: Path, monkeypatch):
+def test_what_a_resumed_stream_skips_is_not_read(
+    colours: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     opened = []
     read = Path.read_bytes
-    monkeypatch.setattr(Path, "read_bytes", lambda path: opened.append(path) or read(path))
+
+    def read_and_note(path: Path) -> bytes:
+        opened.append(path)
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", read_and_note)
     source = JsonlSource(colours / "captions.jsonl")
     opened.clear()
     texts(source, 1, skip=1000)
     assert len(opened) == 1
 
 
-def test_a_resumed_stream_counts_bad_samples_too(tmp_path: Path):
+def test_a_resumed_stream_counts_bad_samples_too(tmp_path: Path) -> None:
     missing = b'{"image": "none.jpg", "caption": "gone"}'
     source = JsonlSource(jsonl(tmp_path, b"{", GOOD, missing, b"{", GOOD))
     for part in (Part(), Part(0, 2), Part(1, 2)):
@@ -172,27 +183,29 @@ def test_a_resumed_stream_counts_bad_samples_too(tmp_path: Path):
             assert list(islice(source.stream(part, 0, skip), 20 - skip)) == whole[skip:]
 
 
-def test_a_list_with_more_bad_lines_than_a_batch_may_skip_is_read_all_the_same(tmp_path: Path):
+def test_a_list_with_more_bad_lines_than_a_batch_may_skip_is_read_all_the_same(
+    tmp_path: Path,
+) -> None:
     source = JsonlSource(jsonl(tmp_path, *[b"{"] * 10_001, GOOD))
-    batch = next(iter(Batches([source], [1.0], samples=1, image_size=14)))
+    (batch,) = take(Batches([source], [1.0], samples=1, image_size=14), 1)
     assert batch.texts == ["a red square"]
     assert len(source.bad) == 10_001
 
 
-def test_data_sets_are_told_apart(tmp_path: Path, colours: Path):
+def test_data_sets_are_told_apart(tmp_path: Path, colours: Path) -> None:
     one = JsonlSource(jsonl(tmp_path, GOOD))
     more = JsonlSource(jsonl(tmp_path, GOOD, GOOD))
     names = {one.name, more.name, open_source(str(colours)).name}
     assert len(names) == 3
 
 
-def test_a_list_that_was_edited_is_other_data(tmp_path: Path):
+def test_a_list_that_was_edited_is_other_data(tmp_path: Path) -> None:
     one = JsonlSource(jsonl(tmp_path, GOOD)).name
     assert JsonlSource(jsonl(tmp_path, GOOD)).name == one
     assert JsonlSource(jsonl(tmp_path, GOOD.replace(b"red", b"RED"))).name != one
 
 
-def test_shards_of_other_sizes_are_other_data(tmp_path: Path):
+def test_shards_of_other_sizes_are_other_data(tmp_path: Path) -> None:
     def name(caption: bytes) -> str:
         write_shard(tmp_path / "0.tar", {"a": {"txt": caption}})
         return open_source(str(tmp_path)).name
@@ -202,19 +215,19 @@ def test_shards_of_other_sizes_are_other_data(tmp_path: Path):
 
 
 @pytest.mark.parametrize("content", ['{"annotations": 5}', '{"annotations": null}', "[]", "5"])
-def test_annotations_that_are_no_list_are_an_error(tmp_path: Path, content: str):
+def test_annotations_that_are_no_list_are_an_error(tmp_path: Path, content: str) -> None:
     (tmp_path / "filter_cap.json").write_text(content)
     with pytest.raises(DatasetError, match='no list "annotations"'):
         open_source(str(tmp_path))
 
 
-def test_an_index_that_is_no_text_is_an_error_with_its_line(tmp_path: Path):
+def test_an_index_that_is_no_text_is_an_error_with_its_line(tmp_path: Path) -> None:
     (tmp_path / "filter_cap.json").write_bytes(b'{"annotations":\n[{"caption": "caf\xe9"}]}')
     with pytest.raises(DatasetError, match=r"filter_cap.json:2: no JSON: no UTF-8"):
         open_source(str(tmp_path))
 
 
-def test_the_published_second_stage_layout(tmp_path: Path):
+def test_the_published_second_stage_layout(tmp_path: Path) -> None:
     (tmp_path / "image").mkdir()
     (tmp_path / "image" / "2.jpg").write_bytes(picture("red"))
     annotations = [
@@ -235,7 +248,7 @@ def test_the_published_second_stage_layout(tmp_path: Path):
         open_source(str(tmp_path))
 
 
-def test_shards_group_members_and_name_bad_ones(tmp_path: Path):
+def test_shards_group_members_and_name_bad_ones(tmp_path: Path) -> None:
     shard = tmp_path / "00000.tar"
     write_shard(
         shard,
@@ -254,7 +267,7 @@ def test_shards_group_members_and_name_bad_ones(tmp_path: Path):
     ]
 
 
-def test_a_truncated_shard_gives_what_it_has(tmp_path: Path):
+def test_a_truncated_shard_gives_what_it_has(tmp_path: Path) -> None:
     shard = tmp_path / "00000.tar"
     group = {"jpg": picture("red"), "txt": b"one"}
     write_shard(shard, {"000": group, "001": group, "002": {"jpg": bytes(40_000), "txt": b"x"}})
@@ -273,7 +286,7 @@ def test_a_truncated_shard_gives_what_it_has(tmp_path: Path):
     ],
     ids=["garbage", "zeros"],
 )
-def test_a_damaged_header_in_a_shard_is_counted(tmp_path: Path, damage: bytes, detail: str):
+def test_a_damaged_header_in_a_shard_is_counted(tmp_path: Path, damage: bytes, detail: str) -> None:
     shard = tmp_path / "00000.tar"
     group = {"jpg": picture("red"), "txt": b"one"}
     write_shard(shard, {f"{number:03}": group for number in range(20)})
@@ -285,7 +298,7 @@ def test_a_damaged_header_in_a_shard_is_counted(tmp_path: Path, damage: bytes, d
     assert seen[4:] == [BadSample(str(shard), "a damaged shard", detail)]
 
 
-def test_a_shard_that_ends_within_a_header_is_counted(tmp_path: Path):
+def test_a_shard_that_ends_within_a_header_is_counted(tmp_path: Path) -> None:
     shard = tmp_path / "00000.tar"
     group = {"jpg": picture("red"), "txt": b"one"}
     write_shard(shard, {"000": group, "001": group})
@@ -296,20 +309,20 @@ def test_a_shard_that_ends_within_a_header_is_counted(tmp_path: Path):
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage"], ids=["empty", "garbage"])
-def test_one_bad_shard_does_not_end_the_others(tmp_path: Path, content: bytes):
+def test_one_bad_shard_does_not_end_the_others(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "0.tar").write_bytes(content)
     write_shard(tmp_path / "1.tar", {"000": {"jpg": picture("red"), "txt": b"one"}})
     for seed in range(5):
         assert texts(open_source(str(tmp_path)), 700, seed=seed) == ["one"] * 700
 
 
-def test_shards_without_samples_are_an_error_not_an_endless_loop(tmp_path: Path):
+def test_shards_without_samples_are_an_error_not_an_endless_loop(tmp_path: Path) -> None:
     write_shard(tmp_path / "0.tar", {"000": {"txt": b"no image"}})
     with pytest.raises(DatasetError, match="usable sample"):
         list(ShardSource([tmp_path / "0.tar"]).stream(Part(), 0))
 
 
-def test_shard_patterns(tmp_path: Path):
+def test_shard_patterns(tmp_path: Path) -> None:
     for number in range(3):
         write_shard(tmp_path / f"{number:05}.tar", {"a": {"txt": b"x"}})
     assert len(expand_shards(f"{tmp_path}/{{00000..00002}}.tar")) == 3

@@ -6,14 +6,20 @@ import multiprocessing
 import resource
 import shutil
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from tokenizers import Tokenizer
+from torch import Tensor
 
 from service.checkpoints.random_model import init_model
 from service.errors import AlignmentError, DatasetError
+from service.families import Family
 from service.model_folder.layout import ModelFolder
 from service.model_folder.validation import validate
 from service.training import checkpoint as checkpoint_module
@@ -21,8 +27,8 @@ from service.training import trainer as trainer_module
 from service.training.batches import Batch
 from service.training.checkpoint import load_checkpoint
 from service.training.formats import TokenizedSample
-from service.training.model import AlignmentModel
-from service.training.presets import PRESETS
+from service.training.model import AlignmentModel, Variant
+from service.training.presets import PRESETS, Stage
 from service.training.processes import Processes
 from service.training.sources import open_source
 from service.training.trainer import RunSettings, Trainer
@@ -35,13 +41,31 @@ STAGE = dataclasses.replace(
 ALONE = Processes(0, 1, torch.device("cpu"))
 
 
-def trainer(folder, data, out, stage=STAGE, variant="published", fresh=True, ratio=1.0, **settings):
+def trainer(
+    folder: Path,
+    data: Path,
+    out: Path,
+    stage: Stage = STAGE,
+    variant: Variant = "published",
+    fresh: bool = True,
+    ratio: float = 1.0,
+    **settings: Any,
+) -> Trainer:
     model = AlignmentModel.load(ModelFolder.open(folder), variant, fresh=fresh)
     run = RunSettings(out, **{"workers": 0, "checkpoint_steps": 3} | settings)
     return Trainer(model, stage, [open_source(str(data))], [ratio], run, ALONE, variant)
 
 
-def test_only_the_projection_learns_and_the_loss_falls(tiny_folder, colours, tmp_path):
+def resumed_at(run: Trainer) -> int:
+    """The step of the checkpoint that ``run`` has written."""
+    progress = load_checkpoint(run.settings.out, run.described)
+    assert progress is not None
+    return progress.step
+
+
+def test_only_the_projection_learns_and_the_loss_falls(
+    tiny_folder: Path, colours: Path, tmp_path: Path
+) -> None:
     before = load_vision_encoder(tiny_folder / "vision").state_dict()
     run = trainer(tiny_folder, colours, tmp_path / "run")
     finished = ModelFolder.open(run.run())
@@ -57,17 +81,23 @@ def test_only_the_projection_learns_and_the_loss_falls(tiny_folder, colours, tmp
 
 @pytest.mark.parametrize(("workers", "dies_at", "saved"), [(0, 8, 6), (2, 8, 7)])
 def test_a_killed_run_goes_on_as_if_nothing_had_happened(
-    tiny_folder, spotted, tmp_path, monkeypatch, workers, dies_at, saved
-):
+    tiny_folder: Path,
+    spotted: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    workers: int,
+    dies_at: int,
+    saved: int,
+) -> None:
     # Lines of the history end at every fourth step, checkpoints elsewhere.
     monkeypatch.setattr(trainer_module, "_HISTORY_LINES", 3)
-    settings = {"workers": workers, "checkpoint_steps": 7 if workers else 3}
+    settings: dict[str, Any] = {"workers": workers, "checkpoint_steps": 7 if workers else 3}
     whole = trainer(tiny_folder, spotted, tmp_path / "whole", **settings)
     whole.run()
     killed = trainer(tiny_folder, spotted, tmp_path / "killed", **settings)
     step = Trainer._step
 
-    def dying(self, batch, rate, draw):
+    def dying(self: Trainer, batch: Batch, rate: float, draw: int) -> float:
         if draw == dies_at:
             raise KeyboardInterrupt
         return step(self, batch, rate, draw)
@@ -76,7 +106,7 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(
     with pytest.raises(KeyboardInterrupt):
         killed.run()
     monkeypatch.setattr(Trainer, "_step", step)
-    assert load_checkpoint(tmp_path / "killed", killed.described).step == saved
+    assert resumed_at(killed) == saved
     resumed = trainer(tiny_folder, spotted, tmp_path / "killed", **settings)
     resumed.run()
     assert [line.step for line in whole.history] == [4, 8, 12]
@@ -93,20 +123,20 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(
     ("every", "steps"), [(4, [4, 6, 8, 12]), (5, [5, 6, 10, 12]), (500, [6, 12])]
 )
 def test_checkpoints_come_every_so_many_steps_and_at_each_epochs_end(
-    tiny_folder, colours, tmp_path, every, steps
-):
+    tiny_folder: Path, colours: Path, tmp_path: Path, every: int, steps: list[int]
+) -> None:
     run = trainer(tiny_folder, colours, tmp_path / "run", checkpoint_steps=every, workers=2)
     assert [done for done in range(1, 13) if run._checkpoint_is_due(done)] == steps
 
 
-def test_another_run_does_not_resume(tiny_folder, colours, tmp_path):
+def test_another_run_does_not_resume(tiny_folder: Path, colours: Path, tmp_path: Path) -> None:
     trainer(tiny_folder, colours, tmp_path / "run").run()
     other = dataclasses.replace(STAGE, learning_rate=5e-3)
     with pytest.raises(AlignmentError, match=r"learning_rate was 0.01 and is 0.005"):
         trainer(tiny_folder, colours, tmp_path / "run", other).run()
 
 
-def test_another_model_does_not_resume(tiny_folder, colours, tmp_path):
+def test_another_model_does_not_resume(tiny_folder: Path, colours: Path, tmp_path: Path) -> None:
     init_model(tmp_path / "other", "minigpt4-vicuna", "tiny", seed=1)
     short = dataclasses.replace(STAGE, epochs=1, steps_per_epoch=1)
     trainer(tiny_folder, colours, tmp_path / "run", short, fresh=False).run()
@@ -118,7 +148,9 @@ def test_another_model_does_not_resume(tiny_folder, colours, tmp_path):
     trainer(tmp_path / "moved", colours, tmp_path / "run", short, fresh=False).run()
 
 
-def test_other_data_ratios_or_another_start_do_not_resume(tiny_folder, colours, spotted, tmp_path):
+def test_other_data_ratios_or_another_start_do_not_resume(
+    tiny_folder: Path, colours: Path, spotted: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "run"
     short = dataclasses.replace(STAGE, epochs=1, steps_per_epoch=1)
     trainer(tiny_folder, colours, out, short).run()
@@ -135,7 +167,9 @@ def test_other_data_ratios_or_another_start_do_not_resume(tiny_folder, colours, 
         run.run()
 
 
-def test_no_room_for_the_model_folder_leaves_the_checkpoint(tiny_folder, colours, tmp_path):
+def test_no_room_for_the_model_folder_leaves_the_checkpoint(
+    tiny_folder: Path, colours: Path, tmp_path: Path
+) -> None:
     short = dataclasses.replace(STAGE, epochs=1, steps_per_epoch=1)
     trainer(tiny_folder, colours, tmp_path / "run", short).run()
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -150,7 +184,7 @@ def test_no_room_for_the_model_folder_leaves_the_checkpoint(tiny_folder, colours
     validate(ModelFolder.open(trainer(tiny_folder, colours, tmp_path / "run", short).run()))
 
 
-def test_an_unusable_set_is_one_line_from_a_worker_too(tiny_folder, tmp_path):
+def test_an_unusable_set_is_one_line_from_a_worker_too(tiny_folder: Path, tmp_path: Path) -> None:
     index = tmp_path / "list.jsonl"
     index.write_text('{"image": "none.jpg", "caption": "gone"}\n')
     with pytest.raises(DatasetError) as error:
@@ -159,14 +193,14 @@ def test_an_unusable_set_is_one_line_from_a_worker_too(tiny_folder, tmp_path):
 
 
 def test_a_killed_worker_is_one_line_and_the_run_goes_on_from_its_checkpoint(
-    tiny_folder, colours, tmp_path, monkeypatch
-):
+    tiny_folder: Path, colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = trainer(tiny_folder, colours, tmp_path / "run", workers=1, checkpoint_steps=1)
     step = Trainer._step
     # Another test's loader, not collected yet, may still have its own.
     others = set(multiprocessing.active_children())
 
-    def killing(self, batch, rate, draw):
+    def killing(self: Trainer, batch: Batch, rate: float, draw: int) -> float:
         if draw == 3:
             (worker,) = set(multiprocessing.active_children()) - others
             worker.kill()
@@ -183,8 +217,13 @@ def test_a_killed_worker_is_one_line_and_the_run_goes_on_from_its_checkpoint(
 
 @pytest.mark.parametrize(("before", "now"), [(2, 0), (0, 2)])
 def test_a_run_goes_on_with_another_number_of_workers(
-    tiny_folder, spotted, tmp_path, capsys, before, now
-):
+    tiny_folder: Path,
+    spotted: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    before: int,
+    now: int,
+) -> None:
     half = dataclasses.replace(STAGE, epochs=1)
     whole = trainer(tiny_folder, spotted, tmp_path / "run", half, workers=before)
     whole.run()
@@ -198,7 +237,7 @@ def test_a_run_goes_on_with_another_number_of_workers(
     next(resumed._batches(6))
 
 
-def total(taken):
+def total(taken: dict[int, list[int]]) -> int:
     return sum(count for counts in taken.values() for count in counts)
 
 
@@ -206,11 +245,11 @@ class _Overflowing(torch.autograd.Function):
     """The loss as it is; gradients that are none."""
 
     @staticmethod
-    def forward(context, loss):
+    def forward(context: Any, loss: Tensor) -> Tensor:
         return loss.clone()
 
     @staticmethod
-    def backward(context, gradient):
+    def backward(context: Any, gradient: Tensor) -> Tensor:
         return gradient * float("inf")
 
 
@@ -218,13 +257,17 @@ class _Overflowing(torch.autograd.Function):
     "spoil", [lambda loss: loss * float("nan"), _Overflowing.apply], ids=["loss", "gradient"]
 )
 def test_what_is_said_of_a_loss_that_is_no_number_can_be_done(
-    tiny_folder, colours, tmp_path, monkeypatch, spoil
-):
+    tiny_folder: Path,
+    colours: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    spoil: Callable[[Tensor], Tensor],
+) -> None:
     run = trainer(tiny_folder, colours, tmp_path / "run", checkpoint_steps=1)
     loss = Trainer._loss
     losses = []
 
-    def spoiling(self, pixels, samples):
+    def spoiling(self: Trainer, pixels: Tensor, samples: list[TokenizedSample]) -> Tensor:
         losses.append(loss(self, pixels, samples))
         return losses[-1] if len(losses) < 4 else spoil(losses[-1])
 
@@ -232,7 +275,7 @@ def test_what_is_said_of_a_loss_that_is_no_number_can_be_done(
     with pytest.raises(AlignmentError, match=r"not a number.* lower --learning-rate than") as error:
         run.run()
     monkeypatch.setattr(Trainer, "_loss", loss)
-    assert load_checkpoint(tmp_path / "run", run.described).step == 3
+    assert resumed_at(run) == 3
     *_, advised = str(error.value).removesuffix(".").split("--projection ")
     lower = dataclasses.replace(STAGE, learning_rate=1e-3)
     again = trainer(tiny_folder, colours, tmp_path / "lower", lower)
@@ -240,8 +283,10 @@ def test_what_is_said_of_a_loss_that_is_no_number_can_be_done(
     again.run()
 
 
-def test_a_gpu_that_is_full_is_one_line(tiny_folder, colours, tmp_path, monkeypatch):
-    def full(self, pixels, samples):
+def test_a_gpu_that_is_full_is_one_line(
+    tiny_folder: Path, colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: Trainer, pixels: Tensor, samples: list[TokenizedSample]) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nProcess 1")
 
     run = trainer(tiny_folder, colours, tmp_path / "run")
@@ -252,7 +297,7 @@ def test_a_gpu_that_is_full_is_one_line(tiny_folder, colours, tmp_path, monkeypa
         run.run()
 
 
-def test_biases_do_not_decay(tiny_folder, colours, tmp_path):
+def test_biases_do_not_decay(tiny_folder: Path, colours: Path, tmp_path: Path) -> None:
     run = trainer(tiny_folder, colours, tmp_path / "run", PRESETS["stage1"], "train-qformer")
     decaying, others = run.optimiser.param_groups
     assert (decaying["weight_decay"], others["weight_decay"]) == (0.05, 0.0)
@@ -263,10 +308,14 @@ def test_biases_do_not_decay(tiny_folder, colours, tmp_path):
     assert len(decaying["params"]) + len(undecayed) == len(names)
 
 
-def test_a_batch_has_one_of_the_four_instructions(tiny_folder, colours, tmp_path, monkeypatch):
-    asked = []
+def test_a_batch_has_one_of_the_four_instructions(
+    tiny_folder: Path, colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[list[str]] = []
 
-    def recorded(tokenizer, family, stage, text, instruction):
+    def recorded(
+        tokenizer: Tokenizer, family: Family, stage: Stage, text: str, instruction: str
+    ) -> TokenizedSample:
         asked[-1].append(instruction)
         return TokenizedSample([1], [], [1])
 
@@ -274,7 +323,7 @@ def test_a_batch_has_one_of_the_four_instructions(tiny_folder, colours, tmp_path
     run = trainer(tiny_folder, colours, tmp_path / "run", PRESETS["stage2"])
     for draw in range(200):
         asked.append([])
-        run._tokenized(Batch(torch.zeros(3), ["a", "b", "c"], [], 0, [3]), draw)
+        run._tokenized(Batch(np.zeros(3, np.uint8), ["a", "b", "c"], [], 0, [3]), draw)
     assert all(len(batch) == 3 and len(set(batch)) == 1 for batch in asked)
     drawn = Counter(batch[0] for batch in asked)
     assert drawn.keys() == {
@@ -286,11 +335,13 @@ def test_a_batch_has_one_of_the_four_instructions(tiny_folder, colours, tmp_path
     assert min(drawn.values()) > 30
 
 
-def test_a_full_disk_leaves_the_last_checkpoint(tiny_folder, colours, tmp_path, monkeypatch):
+def test_a_full_disk_leaves_the_last_checkpoint(
+    tiny_folder: Path, colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     out = tmp_path / "run"
     replace = checkpoint_module.replace_file
 
-    def full(file, content):
+    def full(file: Path, content: bytes) -> None:
         if (out / "checkpoint.pt").exists() and file.name == "checkpoint.pt":
             raise OSError(errno.ENOSPC, "No space left on device")
         replace(file, content)
@@ -304,7 +355,9 @@ def test_a_full_disk_leaves_the_last_checkpoint(tiny_folder, colours, tmp_path, 
     assert [path.name for path in out.iterdir() if path.suffix == ".tmp"] == []
 
 
-def test_bad_samples_are_counted_and_only_strict_runs_fail(tiny_folder, tmp_path, capsys):
+def test_bad_samples_are_counted_and_only_strict_runs_fail(
+    tiny_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "good.jpg").write_bytes(picture("red"))
     (tmp_path / "bad.jpg").write_bytes(b"no image at all")
     index = tmp_path / "list.jsonl"
@@ -339,7 +392,14 @@ def test_bad_samples_are_counted_and_only_strict_runs_fail(tiny_folder, tmp_path
         ),
     ],
 )
-def test_variants(tiny_folder, colours, tmp_path, variant, learns, visual_tokens):
+def test_variants(
+    tiny_folder: Path,
+    colours: Path,
+    tmp_path: Path,
+    variant: Variant,
+    learns: set[str],
+    visual_tokens: int,
+) -> None:
     short = dataclasses.replace(STAGE, epochs=1, steps_per_epoch=2)
     run = trainer(tiny_folder, colours, tmp_path / "run", short, variant)
     assert set(run.model.trained) == learns
@@ -349,7 +409,9 @@ def test_variants(tiny_folder, colours, tmp_path, variant, learns, visual_tokens
     validate(finished)
 
 
-def test_a_fine_tuned_qformer_learns_and_the_vit_does_not(tiny_folder, colours, tmp_path):
+def test_a_fine_tuned_qformer_learns_and_the_vit_does_not(
+    tiny_folder: Path, colours: Path, tmp_path: Path
+) -> None:
     before = load_vision_encoder(tiny_folder / "vision").state_dict()
     short = dataclasses.replace(STAGE, epochs=1, steps_per_epoch=2)
     finished = trainer(tiny_folder, colours, tmp_path / "run", short, "train-qformer").run()
@@ -361,14 +423,14 @@ def test_a_fine_tuned_qformer_learns_and_the_vit_does_not(tiny_folder, colours, 
 
 @pytest.mark.parametrize(("most_bytes", "encoded"), [(10**9, 4), (0, 48)])
 def test_kept_features_change_nothing_but_the_work(
-    tiny_folder, colours, tmp_path, most_bytes, encoded
-):
+    tiny_folder: Path, colours: Path, tmp_path: Path, most_bytes: int, encoded: int
+) -> None:
     plain = trainer(tiny_folder, colours, tmp_path / "plain")
     plain.run()
     keeping = trainer(tiny_folder, colours, tmp_path / "keeping")
     encode, seen = keeping.model.encoder.visual_features, []
 
-    def counted(pixels):
+    def counted(pixels: Tensor) -> Tensor:
         seen.append(len(pixels))
         return encode(pixels)
 
