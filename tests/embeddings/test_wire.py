@@ -28,6 +28,7 @@ from service.embeddings.wire import (
     to_uri,
 )
 from service.errors import ImageEmbeddingsError
+from tests.mutations import mutate
 
 SHAPE = (4, 6)
 
@@ -154,13 +155,9 @@ def test_mutated_files_are_read_exactly_or_refused() -> None:
     original = save({TENSOR: make_embeddings()})
     refused = 0
     for _ in range(2000):
-        data = bytearray(original)
-        for _ in range(generator.randint(1, 6)):
-            data[generator.randrange(len(data))] = generator.randrange(256)
-        if generator.random() < 0.2:
-            del data[generator.randrange(len(data)) :]
+        data = mutate(generator, original, changes=6, cut_share=0.2)
         try:
-            received = from_uri(make_uri(bytes(data)), SHAPE)
+            received = from_uri(make_uri(data), SHAPE)
         except ImageEmbeddingsError:
             refused += 1
         else:

@@ -73,7 +73,7 @@ def decode(data: bytes) -> str:
     else:
         assert pixels.shape == (SIDE, SIDE, 3)
         return "decoded"
-    assert str(refusal).startswith(("This is no image", "The image")), "not our own words"
+    assert str(refusal).startswith(("The file is not an image", "The image")), "not our own words"
     return type(refusal).__name__
 
 

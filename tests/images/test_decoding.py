@@ -11,6 +11,7 @@ from PIL import Image
 
 from service.errors import ImageFormatError, ImageTooLargeError
 from service.images.decoding import FORMATS, decode_pixels
+from tests.mutations import mutate
 from tests.pictures import encoded, picture
 
 LIMIT = 1_000_000
@@ -109,12 +110,7 @@ def test_mutated_files_decode_or_are_refused(image_format: str) -> None:
     original = encoded(picture("green", (24, 24)), image_format)
     refused = 0
     for _ in range(350):
-        data = bytearray(original)
-        for _ in range(generator.randint(1, 8)):
-            data[generator.randrange(len(data))] = generator.randrange(256)
-        if generator.random() < 0.3:
-            del data[generator.randrange(len(data)) :]
-        message = decoding_error(bytes(data))
+        message = decoding_error(mutate(generator, original, changes=8, cut_share=0.3))
         refused += message is not None
         assert message is None or message.startswith(("The file is not an image", "The image"))
     assert refused > 20, "too few mutations were refused for a useful test"
@@ -143,9 +139,6 @@ def test_broken_files_print_nothing(capfd: pytest.CaptureFixture[str]) -> None:
         buffer = BytesIO()
         image.save(buffer, "TIFF", compression=compression)
         for _ in range(100):
-            data = bytearray(buffer.getvalue())
-            for _ in range(3):
-                data[generator.randrange(len(data))] = generator.randrange(256)
             with suppress(ImageFormatError, ImageTooLargeError):
-                decode_pixels(bytes(data), 14, LIMIT)
+                decode_pixels(mutate(generator, buffer.getvalue(), changes=5), 14, LIMIT)
     assert capfd.readouterr() == ("", "")
