@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from service.errors import EvaluationError
+from service.evaluation.benchmarks import command as benchmarks
 from service.evaluation.client import ask_all
 from service.evaluation.figures import Figures, measure
 from service.evaluation.questions import KINDS, SETS, questions
@@ -42,10 +43,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--report", type=Path, nargs="+", metavar="JSON", help="earlier figures to compare"
     )
     parser.add_argument("--docs", type=Path, default=Path("docs"), help="where the report goes")
+    benchmarks.add_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Measure, or report."""
+    if arguments.benchmark:
+        benchmarks.run(arguments)
+        return
     if arguments.report:
         write_report([Figures.load(file) for file in arguments.report], arguments.docs)
         print(arguments.docs / "evaluation-table.md")
