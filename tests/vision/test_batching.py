@@ -1,0 +1,111 @@
+"""Which images share a batch, an encoding or a cache entry."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from service.errors import EncoderOverloadedError
+from tests.vision.fake_encoder import (
+    FakeEncoder,
+    StartRuntime,
+    hold_busy,
+    submit,
+    value_of,
+    wait_for_ready,
+)
+
+
+def test_images_that_arrive_during_an_encoding_share_the_next_batch(
+    start_runtime: StartRuntime, encoder: FakeEncoder
+) -> None:
+    runtime = start_runtime(max_batch=8)
+    first = hold_busy(runtime, encoder)
+    others = [submit(runtime, value) for value in (1, 2, 3)]
+    wait_for_ready(runtime, 3)
+    encoder.go.set()
+    assert [value_of(future) for future in (first, *others)] == [9, 1, 2, 3]
+    assert [sorted(batch) for batch in encoder.batches] == [[9], [1, 2, 3]]
+
+
+def test_a_batch_has_at_most_max_batch_images(
+    start_runtime: StartRuntime, encoder: FakeEncoder
+) -> None:
+    runtime = start_runtime(max_batch=2)
+    hold_busy(runtime, encoder)
+    futures = [submit(runtime, value) for value in range(5)]
+    wait_for_ready(runtime, 5)
+    encoder.go.set()
+    assert [value_of(future) for future in futures] == [0, 1, 2, 3, 4]
+    assert [len(batch) for batch in encoder.batches] == [1, 2, 2, 1]
+
+
+def test_an_idle_encoder_does_not_wait(start_runtime: StartRuntime, encoder: FakeEncoder) -> None:
+    runtime = start_runtime(max_batch=8, max_wait=3600)
+    assert value_of(submit(runtime, 1)) == 1
+
+
+def test_after_an_encoding_the_next_batch_waits_for_more_images(
+    start_runtime: StartRuntime, encoder: FakeEncoder
+) -> None:
+    runtime = start_runtime(max_batch=2, max_wait=3600)
+    hold_busy(runtime, encoder)
+    early = submit(runtime, 1)
+    wait_for_ready(runtime, 1)
+    encoder.go.set()
+    late = submit(runtime, 2)
+    assert [value_of(early), value_of(late)] == [1, 2]
+    assert encoder.batches == [[9], [1, 2]]
+
+
+def test_the_same_image_is_encoded_once_for_all_waiters(
+    start_runtime: StartRuntime, encoder: FakeEncoder
+) -> None:
+    runtime = start_runtime()
+    hold_busy(runtime, encoder)
+    futures = [submit(runtime, 5) for _ in range(10)]
+    encoder.go.set()
+    assert {value_of(future) for future in futures} == {5}
+    assert encoder.batches == [[9], [5]]
+    assert value_of(submit(runtime, 5)) == 5
+    assert encoder.batches == [[9], [5]], "the embeddings are cached"
+
+
+def test_the_cache_is_bounded_in_bytes(start_runtime: StartRuntime, encoder: FakeEncoder) -> None:
+    size = 2 * 3 * 4
+    runtime = start_runtime(cache_bytes=2 * size)
+    for value in (1, 2, 3, 1):
+        value_of(submit(runtime, value))
+    assert encoder.batches == [[1], [2], [3], [1]]
+    value_of(submit(runtime, 3))
+    assert len(encoder.batches) == 4
+
+
+def test_without_a_cache_every_image_is_encoded(
+    start_runtime: StartRuntime, encoder: FakeEncoder
+) -> None:
+    runtime = start_runtime(cache_bytes=0)
+    assert [value_of(submit(runtime, 1)) for _ in range(2)] == [1, 1]
+    assert encoder.batches == [[1], [1]]
+
+
+def test_a_full_queue_refuses_at_once(start_runtime: StartRuntime, encoder: FakeEncoder) -> None:
+    runtime = start_runtime(max_queue=2)
+    held = hold_busy(runtime, encoder)
+    accepted = [submit(runtime, value) for value in (1, 2)]
+    with pytest.raises(EncoderOverloadedError):
+        submit(runtime, 3)
+    assert submit(runtime, 1) is not None, "joining an encoding in progress must always be possible"
+    encoder.go.set()
+    assert [value_of(future) for future in (held, *accepted)] == [9, 1, 2]
+    assert value_of(submit(runtime, 3)) == 3
+
+
+def test_many_threads_that_submit_few_images_get_the_right_results(
+    start_runtime: StartRuntime, encoder: FakeEncoder
+) -> None:
+    runtime = start_runtime(max_batch=4, cache_bytes=100)
+    values = [index % 7 for index in range(300)]
+    with ThreadPoolExecutor(16) as threads:
+        results = list(threads.map(lambda value: value_of(submit(runtime, value)), values))
+    assert results == values
+    assert all(len(batch) == len(set(batch)) for batch in encoder.batches)
