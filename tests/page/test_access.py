@@ -28,7 +28,6 @@ PICTURES = {
     ("start", "light"): "page-start.png",
     ("answer", "light"): "page.png",
     ("answer", "dark"): "page-dark.png",
-    ("answer", "phone"): "page-phone.png",
 }
 
 
@@ -50,8 +49,7 @@ class Look:
 
 @pytest.mark.parametrize("name", LOOKS)
 def test_a_conversation_looks_right(open_page: OpenPage, name: str) -> None:
-    scale = 2 if SCREENSHOTS and "phone" in name else 1
-    page = open_page(**LOOKS[name], device_scale_factor=scale)
+    page = open_page(**LOOKS[name])
     look = Look(page, name)
     expect(page.get_by_role("button", name="Example: ").first).to_be_visible()
     for image in page.locator("#example-list img").all():
