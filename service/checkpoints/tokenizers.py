@@ -1,7 +1,7 @@
 """Llama's tokenizer as the original reads it, made fast, from 2023's files.
 
 The original uses the slow, SentencePiece tokenizer, so ``tokenizer.model`` counts where it is there.
-The fast tokenizer is built from its pieces by :func:`service.prompt.tokenizer.llama_tokenizer`.
+The fast tokenizer is built from its pieces by :func:`service.prompt.tokenizer.build_llama_tokenizer`.
 """
 
 import json
@@ -13,7 +13,7 @@ import sentencepiece
 from tokenizers import AddedToken, Tokenizer
 
 from service.errors import CheckpointError
-from service.prompt.tokenizer import BOS, EOS, UNK, llama_tokenizer
+from service.prompt.tokenizer import BOS, EOS, UNK, build_llama_tokenizer
 
 # A full-width letter, a ligature and a double space survive Llama's normalisation as they are.
 _PROBE = "a  \ufb01 \uff21"
@@ -52,7 +52,7 @@ def read_tokenizer(folder: Path, vocabulary: int) -> tuple[Tokenizer, list[Path]
             f"{file} has {len(pieces)} pieces, the language model only {vocabulary} embeddings: they "
             "do not belong together."
         )
-    tokenizer = llama_tokenizer(pieces, merges)
+    tokenizer = build_llama_tokenizer(pieces, merges)
     added, notes = _added_tokens(folder / "added_tokens.json", len(pieces), vocabulary)
     # 4.30's slow tokenizer strips the text around a token of this kind.
     tokenizer.add_tokens(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
-from service.prompt.tokenizer import BOS, BYTE_TOKENS, EOS, UNK, llama_tokenizer
+from service.prompt.tokenizer import BOS, BYTE_TOKENS, EOS, UNK, build_llama_tokenizer
 from service.scenes.conversations.asking import ask
 from service.scenes.conversations.small_talk import small_talk
 from service.scenes.conversations.two_images import compare
@@ -53,7 +53,7 @@ def learn_tokenizer() -> Tokenizer:
     vocabulary = [UNK, BOS, EOS, *BYTE_TOKENS, "▁", *letters]
     vocabulary += list(dict.fromkeys(left + right for left, right in merges))
     unique = dict.fromkeys(vocabulary)
-    return llama_tokenizer({piece: number for number, piece in enumerate(unique)}, merges)
+    return build_llama_tokenizer({piece: number for number, piece in enumerate(unique)}, merges)
 
 
 def _merges_of(learner: Tokenizer) -> list[tuple[str, str]]:

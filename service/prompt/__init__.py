@@ -1,4 +1,4 @@
 """From messages to tokens: each family's chat template, and the Llama tokenizer with ``<ImageHere>``.
 
-Import :mod:`service.prompt.tokenizer`. Nothing here knows HTTP, the content of images or vLLM.
+Import :mod:`service.prompt.tokenizer`. This folder does not know HTTP, vLLM, or what an image shows.
 """

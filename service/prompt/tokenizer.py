@@ -1,8 +1,8 @@
-"""Llama tokenizers with ``<ImageHere>`` and a family's chat template.
+"""Llama tokenizers with ``<ImageHere>``, and a family's chat template.
 
-The original tokenizes each piece of text between images by itself. Registering ``<ImageHere>`` as a
-special token has the same effect: the tokenizer splits there first, and every piece gets Llama's
-dummy-prefix space of its own.
+The original tokenizes each piece of text between two images separately. Registering ``<ImageHere>`` as a special
+token has the same effect: the tokenizer splits the text there first, and gives each piece the space that Llama
+puts before a text.
 """
 
 import json
@@ -19,11 +19,11 @@ UNK, BOS, EOS = "<unk>", "<s>", "</s>"
 BYTE_TOKENS = [f"<0x{byte:02X}>" for byte in range(256)]
 
 
-def llama_tokenizer(vocabulary: dict[str, int], merges: list[tuple[str, str]]) -> Tokenizer:
-    """A fast tokenizer that behaves as Llama's SentencePiece model of the same pieces does.
+def build_llama_tokenizer(vocabulary: dict[str, int], merges: list[tuple[str, str]]) -> Tokenizer:
+    """Build a fast tokenizer that gives the same ids as Llama's SentencePiece model with these pieces.
 
     Args:
-        vocabulary: Piece to id; ids 0, 1, 2 are ``<unk>``, ``<s>``, ``</s>``, then the 256 bytes.
+        vocabulary: Id of each piece; ids 0, 1, 2 are ``<unk>``, ``<s>``, ``</s>``, then come the 256 bytes.
         merges: Pairs of pieces, best first.
     """
     tokenizer = Tokenizer(
@@ -35,7 +35,7 @@ def llama_tokenizer(vocabulary: dict[str, int], merges: list[tuple[str, str]]) -
             byte_fallback=True,
         )
     )
-    # Not the Metaspace pre-tokenizer: Llama merges across spaces, and its prefix is unconditional.
+    # The Metaspace pre-tokenizer would not do: Llama merges across spaces and always adds the prefix.
     tokenizer.normalizer = normalizers.Sequence(
         [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
     )
@@ -52,13 +52,13 @@ def llama_tokenizer(vocabulary: dict[str, int], merges: list[tuple[str, str]]) -
         pair=f"{BOS} $A {BOS} $B",
         special_tokens=[(BOS, vocabulary[BOS])],
     )
-    tokenizer.add_special_tokens([_special(token) for token in (UNK, BOS, EOS)])
+    tokenizer.add_special_tokens([_special_token(token) for token in (UNK, BOS, EOS)])
     return tokenizer
 
 
 def write_tokenizer(tokenizer: Tokenizer, family: Family, folder: Path) -> None:
-    """Add ``<ImageHere>`` and write the folder that ``--tokenizer`` takes (created)."""
-    tokenizer.add_special_tokens([_special(IMAGE_TOKEN)])
+    """Add ``<ImageHere>`` and write the folder that vLLM's ``--tokenizer`` takes; create it if needed."""
+    tokenizer.add_special_tokens([_special_token(IMAGE_TOKEN)])
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(folder / "tokenizer.json"))
     configuration = {
@@ -69,22 +69,22 @@ def write_tokenizer(tokenizer: Tokenizer, family: Family, folder: Path) -> None:
         "clean_up_tokenization_spaces": False,
     }
     (folder / "tokenizer_config.json").write_text(json.dumps(configuration, indent=2) + "\n")
-    # vLLM looks for a model configuration beside a tokenizer and complains where there is none.
+    # vLLM logs a warning when there is no model configuration beside a tokenizer.
     (folder / "config.json").write_text(json.dumps({"model_type": "llama"}) + "\n")
-    (folder / "chat_template.jinja").write_text(chat_template(family))
+    (folder / "chat_template.jinja").write_text(read_chat_template(family))
 
 
-def chat_template(family: Family) -> str:
-    """The family's conversation format as one Jinja template: the shared macros, then its own part."""
+def read_chat_template(family: Family) -> str:
+    """Return the family's conversation format as one Jinja template: the shared macros, then its own part."""
     templates = files("service.prompt") / "templates"
     parts = ("macros.jinja", family.chat_template)
     return "".join((templates / part).read_text("utf-8") for part in parts)
 
 
 def train_tokenizer(texts: Iterable[str], vocabulary_size: int) -> Tokenizer:
-    """Learn a small tokenizer of Llama's kind; deterministic for the same texts."""
+    """Train a small tokenizer like Llama's; the same texts always give the same tokenizer."""
     learner = Tokenizer(models.BPE(unk_token=UNK, byte_fallback=True))
-    # While learning, merges stay within words, as SentencePiece's do.
+    # During training, merges stay within words, as in SentencePiece.
     learner.pre_tokenizer = Metaspace()
     trainer = trainers.BpeTrainer(
         vocab_size=vocabulary_size,
@@ -93,8 +93,8 @@ def train_tokenizer(texts: Iterable[str], vocabulary_size: int) -> Tokenizer:
     )
     learner.train_from_iterator(texts, trainer)
     model = json.loads(learner.to_str())["model"]
-    return llama_tokenizer(model["vocab"], [tuple(pair) for pair in model["merges"]])
+    return build_llama_tokenizer(model["vocab"], [tuple(pair) for pair in model["merges"]])
 
 
-def _special(token: str) -> AddedToken:
+def _special_token(token: str) -> AddedToken:
     return AddedToken(token, special=True, normalized=False)

@@ -23,7 +23,7 @@ from service.demo.text_side import TextStudent
 from service.demo.tokens import SYSTEM, Codec, learn_tokenizer
 from service.demo.vision_side import QUERIES
 from service.families import FAMILIES, IMAGE_TOKEN
-from service.prompt.tokenizer import chat_template, write_tokenizer
+from service.prompt.tokenizer import read_chat_template, write_tokenizer
 from service.scenes.conversations.wording import place_phrase
 from service.scenes.scene import (
     BACKGROUNDS,
@@ -64,7 +64,7 @@ def test_sequences_are_what_the_chat_template_and_tokenizer_give(
     rendered = PreTrainedTokenizerFast(
         tokenizer_file=str(tmp_path / "tokenizer.json"), bos_token="<s>", eos_token="</s>"
     )
-    rendered.chat_template = chat_template(FAMILIES["minigpt4-vicuna"])
+    rendered.chat_template = read_chat_template(FAMILIES["minigpt4-vicuna"])
     messages: Any = [
         {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "What is there?"}]}
     ]
