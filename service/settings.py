@@ -131,6 +131,10 @@ class Settings(BaseSettings):
     """Whether a chat may contain embeddings in place of an image (`image_embeds` parts). Off by
     default: a client that sends embeddings can make the model see things that no image shows."""
 
+    refuse_long_answers: bool = False
+    """Whether a request is refused when it asks for more tokens than the context holds. Off by default: what fits
+    is generated, because many clients ask for 4,096 tokens whatever the model."""
+
     page: bool = True
     """Whether `/` serves a page to try the service in a browser."""
 

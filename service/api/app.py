@@ -1,7 +1,6 @@
 """The HTTP application: vLLM's OpenAI and Anthropic routers, and our own routes beside them."""
 
 from argparse import Namespace
-from pathlib import Path
 
 from fastapi import FastAPI
 from vllm.entrypoints.anthropic import api_router as messages
@@ -9,7 +8,6 @@ from vllm.entrypoints.launchers.api_server.app_state import init_app_state
 from vllm.entrypoints.launchers.utils.server_utils import lifespan
 from vllm.entrypoints.openai.chat_completion import api_router as chat_completions
 from vllm.entrypoints.openai.completion import api_router as completions
-from vllm.entrypoints.openai.models import api_router as models
 from vllm.entrypoints.openai.responses import api_router as responses
 from vllm.entrypoints.serve.instrumentator import health, metrics
 from vllm.entrypoints.serve.middleware.register import init_entrypoints_middleware
@@ -17,19 +15,22 @@ from vllm.entrypoints.serve.tokenize import api_router as tokenize
 
 from service import __version__
 from service.api.error_handlers import add_error_handlers
+from service.api.request_bodies import BodyAdapter
 from service.api.routes.files import files_router
 from service.api.routes.image_embeddings import embeddings_router
+from service.api.routes.models import models_router
 from service.api.routes.page import attach_page
 from service.api.routes.version import versions
 from service.engine.client import Engine
 from service.families import DEFAULT_MAX_TOKENS
 from service.files.store import FileStore, StoreLimits
+from service.model_folder.layout import ModelFolder
 from service.settings import Settings
 from service.vision.shared import shared_runtime
-from service.vllm_patches.body_validation import refuse_broken_bodies
-from service.vllm_patches.default_answer_length import set_default_answer_length
+from service.vllm_patches.answer_length import set_default_answer_length
+from service.vllm_patches.body_validation import wrap_validation
 
-VLLM_ROUTERS = (chat_completions, responses, messages, completions, models, tokenize)
+VLLM_ROUTERS = (chat_completions, responses, messages, completions, tokenize)
 
 SERVED_PATHS = frozenset(
     {
@@ -42,6 +43,7 @@ SERVED_PATHS = frozenset(
         "/tokenize",
         "/detokenize",
         "/v1/models",
+        "/v1/models/{model:path}",
         "/v1/chat/completions",
         "/v1/completions",
         "/v1/responses",
@@ -60,7 +62,7 @@ not be able to change, stop or inspect the engine."""
 
 
 async def create_app(
-    engine: Engine, arguments: Namespace, settings: Settings, model: Path
+    engine: Engine, arguments: Namespace, settings: Settings, folder: ModelFolder
 ) -> FastAPI:
     """Compose the application; its lifespan must be entered before it serves.
 
@@ -68,7 +70,7 @@ async def create_app(
         engine: The started engine.
         arguments: vLLM's arguments, parsed.
         settings: The service's own settings.
-        model: The model folder, which may bring example images for the page.
+        folder: The model folder that is served; it may bring example images for the page.
     """
     tasks = await engine.get_supported_tasks()
     app = FastAPI(
@@ -80,20 +82,27 @@ async def create_app(
     )
     app.state.args = arguments
     app.root_path = arguments.root_path or ""
-    _add_routes(app, settings)
-    refuse_broken_bodies(app)
+    _add_routes(app, settings, folder)
+    adapter = BodyAdapter(
+        engine.model_config.max_model_len,
+        embeddings_allowed=settings.image_embeddings_input,
+        tool_parser=arguments.enable_auto_tool_choice,
+        cap_limits=not settings.refuse_long_answers,
+    )
+    wrap_validation(app, adapter.prepare, adapter.finish)
     add_error_handlers(app)
     init_entrypoints_middleware(_without_our_layers(arguments), app, tasks)
     await init_app_state(engine, app.state, arguments, tasks)
     set_default_answer_length(app.state, DEFAULT_MAX_TOKENS)
     if settings.page:
-        attach_page(app, model, app.state.openai_serving_chat.default_sampling_params)
+        attach_page(app, folder.root, app.state.openai_serving_chat.default_sampling_params)
     return app
 
 
-def _add_routes(app: FastAPI, settings: Settings) -> None:
+def _add_routes(app: FastAPI, settings: Settings, folder: ModelFolder) -> None:
     for router in VLLM_ROUTERS:
         router.attach_router(app)
+    app.include_router(models_router(folder, settings))
     app.include_router(embeddings_router(settings))
     if settings.files_mb:
         store = FileStore(settings.files_root, StoreLimits.from_settings(settings))

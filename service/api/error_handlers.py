@@ -6,6 +6,7 @@ from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 from vllm.entrypoints.serve.exception_handling.handlers.vllm_error import vllm_error_handler
@@ -14,6 +15,7 @@ from vllm.entrypoints.serve.exception_handling.register import init_exception_ha
 from service.api.error_responses import Refusal, error_body
 from service.errors import FileQuotaError, ServiceError
 from service.plugin.errors import as_vllm_error
+from service.plugin.validation_messages import describe
 from service.request_context import current_request
 
 logger = logging.getLogger("service.api")
@@ -24,6 +26,7 @@ Handler = Callable[[Request, Exception], Awaitable[Response]]
 def add_error_handlers(app: FastAPI) -> None:
     """Add vLLM's handlers and ours; each 500 leaves one traceback in the log."""
     init_exception_handler(app)
+    app.add_exception_handler(RequestValidationError, handle_validation_error)
     app.add_exception_handler(HTTPException, handle_http_error)
     app.add_exception_handler(ServiceError, handle_service_error)
     app.add_exception_handler(Exception, handle_unexpected_error)
@@ -36,6 +39,13 @@ async def handle_http_error(_: Request, error: Exception) -> Response:
     status = error.status_code
     body = error_body(status, error.detail, error_type=HTTPStatus(status).phrase)
     return Response(body, status, error.headers, media_type="application/json")
+
+
+async def handle_validation_error(_: Request, error: Exception) -> Response:
+    """A body that is not of the route's form: one sentence that names the parameter."""
+    assert isinstance(error, RequestValidationError)
+    message, parameter = describe(error.errors())
+    return Response(error_body(400, message, parameter), 400, media_type="application/json")
 
 
 async def handle_service_error(request: Request, error: Exception) -> Response:

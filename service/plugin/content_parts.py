@@ -2,7 +2,8 @@
 
 A part with embeddings becomes an image whose address holds them; a part with a file's id becomes an image whose
 address is that id. Our media connector understands both. vLLM's own reader of embeddings, which unpickles, is
-never reached, and images and embeddings may stand side by side.
+never reached, and images and embeddings may stand side by side. The forms that clients of OpenAI's other API and
+of Anthropic's use for an image are rewritten as well.
 """
 
 from collections.abc import Iterable
@@ -13,7 +14,7 @@ from service.errors import ImageEmbeddingsError
 
 
 def rewrite_message(message: Any, embeddings_allowed: bool) -> Any:
-    """``message`` with our parts rewritten; others, and content that is not a list, stay as they are.
+    """``message`` with its parts rewritten; parts that vLLM knows, and other content, stay as they are.
 
     Raises:
         ImageEmbeddingsError: embeddings are malformed, or the settings do not allow them.
@@ -24,6 +25,14 @@ def rewrite_message(message: Any, embeddings_allowed: bool) -> Any:
     return {**message, "content": [_rewrite_part(part, embeddings_allowed) for part in content]}
 
 
+def rewrite_anthropic_message(message: Any) -> Any:
+    """``message`` of Anthropic's API, whose image blocks may name an uploaded file."""
+    content = message.get("content") if isinstance(message, dict) else None
+    if not isinstance(content, list):
+        return message
+    return {**message, "content": [_rewrite_anthropic_block(block) for block in content]}
+
+
 def _rewrite_part(part: Any, embeddings_allowed: bool) -> Any:
     if not isinstance(part, dict):
         return part
@@ -31,11 +40,41 @@ def _rewrite_part(part: Any, embeddings_allowed: bool) -> Any:
         if not embeddings_allowed:
             raise ImageEmbeddingsError(NO_EMBEDDINGS)
         return _image_part(to_uri(part.get("image_embeds")))
-    file = part.get("file") if part.get("type") == "file" else part
-    file_id = file.get("file_id") if isinstance(file, dict) else None
-    if isinstance(file_id, str) and not part.get("image_url"):
-        return _image_part(file_id)
-    return part
+    address = _image_address(part)
+    return part if address is None else _image_part(address)
+
+
+def _image_address(part: dict[str, Any]) -> str | None:
+    """The address of the image in a part that vLLM would not read as one; None for other parts."""
+    match part:
+        case {"type": "image_url" | "input_image", "image_url": str(address)}:
+            return address
+        case {"type": "input_image", "image_url": {"url": str(address)}}:
+            return address
+        case {"type": "image", "source": dict(source)}:
+            return _source_address(source)
+        case {"type": "file", "file": {"file_id": str(address)} | {"file_data": str(address)}}:
+            return address
+        case {"file_id": str(address)} if not part.get("image_url"):
+            return address
+    return None
+
+
+def _source_address(source: dict[str, Any]) -> str | None:
+    """The address in an image block of Anthropic's API."""
+    match source:
+        case {"type": "base64", "data": str(data)}:
+            return f"data:{source.get('media_type', 'image')};base64,{data}"
+        case {"type": "url", "url": str(address)} | {"type": "file", "file_id": str(address)}:
+            return address
+    return None
+
+
+def _rewrite_anthropic_block(block: Any) -> Any:
+    match block:
+        case {"type": "image", "source": {"type": "file", "file_id": str(address)}}:
+            return {**block, "source": {"type": "url", "url": address}}
+    return block
 
 
 def _image_part(address: str) -> dict[str, Any]:

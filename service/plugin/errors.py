@@ -19,6 +19,7 @@ from vllm.exceptions import (
 )
 
 from service import errors
+from service.plugin.validation_messages import describe
 
 
 class BadRequestError(VLLMValidationError):
@@ -67,8 +68,6 @@ def translate_errors() -> Iterator[None]:
     except errors.ServiceError as error:
         raise as_vllm_error(error) from error
     except ValidationError as error:
-        # vLLM validates content parts only while it reads them; pydantic's text is for developers.
-        raise BadRequestError(
-            "A message's content must be a string or a list of text and image_url parts.",
-            parameter="messages",
-        ) from error
+        # vLLM validates content parts only while it reads them.
+        message, parameter = describe(error.errors(), prefix="messages.content")
+        raise BadRequestError(message, parameter=parameter) from error

@@ -111,7 +111,7 @@ class Server:
         while not http.started:  # noqa: ASYNC110 - uvicorn offers no event for it
             await asyncio.sleep(0.01)
         engine, runtime = await self._load_parts(stack)
-        app = await create_app(engine, self._arguments, self._settings, self._folder.root)
+        app = await create_app(engine, self._arguments, self._settings, self._folder)
         app.state.server = http  # vLLM's error handlers look for it there
         await stack.enter_async_context(app.router.lifespan_context(app))
         enable_envs_cache()  # otherwise vLLM reads the environment several times for each token

@@ -1,48 +1,59 @@
-"""A request body that makes one of vLLM's validators fail is answered with 400 instead of 500.
+"""Runs our code before and after vLLM's validation of a request body.
 
-vLLM's validators look into a body before its types are checked, and raise AttributeError or TypeError for, say,
-a number where they expect an object.
+Before: content parts in the forms of other APIs become forms that vLLM reads. After: limits are adapted. And a
+body that makes one of vLLM's validators fail is answered with 400 instead of 500: they look into a body before its
+types are checked, and raise AttributeError or TypeError for, say, a number where they expect an object.
 
 Replaces: the ``validate`` method of each route's body field (FastAPI's ``ModelField``).
-Why no hook: FastAPI catches only ``ValidationError`` there; an exception handler cannot tell such an
-AttributeError from a bug in the handler itself.
+Why no hook: vLLM's routers bind their request classes when they are imported. A middleware would parse and write
+the whole body once more. An exception handler cannot tell a validator's AttributeError from a bug.
 Test: ``tests/vllm_patches/test_body_validation.py``.
-Upstream: "before" validators of ``ChatCompletionRequest`` and others that check types before they index.
+Upstream: "before" validators of ``ChatCompletionRequest`` and others that check types before they index; the
+forms of an image part that OpenAI's and Anthropic's clients send.
 """
 
-import functools
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from vllm.exceptions import VLLMError
 
-from service.errors import RequestError
+from service.errors import RequestError, ServiceError
 
-P = ParamSpec("P")
-R = TypeVar("R")
+Prepare = Callable[[str, Any], Any]
+"""Of a route's path and the parsed JSON: the JSON to validate."""
+
+Finish = Callable[[Any], None]
+"""Changes a validated request in place."""
 
 
-def refuse_broken_bodies(app: FastAPI) -> None:
-    """Wrap the body validation of all routes of ``app``."""
+def wrap_validation(app: FastAPI, prepare: Prepare, finish: Finish) -> None:
+    """Wrap the validation of all bodies of ``app``.
+
+    A request is refused by raising :class:`ServiceError` from ``prepare`` or ``finish``.
+    """
     for route in app.routes:
-        for body in route.dependant.body_params if isinstance(route, APIRoute) else ():
-            body.validate = raise_request_error(body.validate)  # type: ignore[method-assign]
+        if isinstance(route, APIRoute):
+            for body in route.dependant.body_params:
+                wrapped = _wrap(body.validate, route.path, prepare, finish)
+                body.validate = wrapped  # type: ignore[method-assign]
 
 
-def raise_request_error(validate: Callable[P, R]) -> Callable[P, R]:
-    """``validate`` of a body, raising :class:`RequestError` where it fails itself."""
-
-    @functools.wraps(validate)
-    def validate_or_refuse(*args: P.args, **kwargs: P.kwargs) -> R:
+def _wrap(
+    validate: Callable[..., Any], path: str, prepare: Prepare, finish: Finish
+) -> Callable[..., Any]:
+    def validate_wrapped(value: Any, *args: Any, **kwargs: Any) -> Any:
         try:
-            return validate(*args, **kwargs)
-        except (VLLMError, ValueError):
+            request, errors = validate(prepare(path, value), *args, **kwargs)
+        except (VLLMError, ValueError, ServiceError):
             raise
         except Exception as error:
             raise RequestError(
                 "The body does not have the form that this route expects."
             ) from error
+        if not errors:
+            finish(request)
+        return request, errors
 
-    return validate_or_refuse
+    return validate_wrapped

@@ -1,60 +1,67 @@
-"""A body that vLLM's validators fail on is a bad request."""
+"""Our code around vLLM's validation of request bodies."""
 
-import asyncio
 from argparse import Namespace
+from typing import Any
 
-import httpx
 import pytest
 from fastapi import FastAPI
+from starlette.testclient import TestClient
 from vllm.entrypoints.openai.chat_completion import api_router as chat_completions
 
 from service.api.error_handlers import add_error_handlers
 from service.errors import RequestError
-from service.vllm_patches.body_validation import raise_request_error, refuse_broken_bodies
+from service.vllm_patches.body_validation import _wrap, wrap_validation
 
 BROKEN = {"messages": [], "structured_outputs": 3}
 """vLLM's validator asks a number for its attributes."""
 
 
-@pytest.mark.parametrize("error", [AttributeError, KeyError, RecursionError, TypeError])
-def test_a_validator_that_fails_refuses(error: type[Exception]) -> None:
-    def validate() -> None:
-        raise error
-
-    with pytest.raises(RequestError):
-        raise_request_error(validate)()
-
-
-def test_a_validator_that_refuses_is_heard() -> None:
-    def validate() -> None:
-        raise ValueError("too long")
-
-    with pytest.raises(ValueError, match="too long"):
-        raise_request_error(validate)()
-
-
-def post(app: FastAPI, body: object) -> httpx.Response:
-    async def run() -> httpx.Response:
-        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-        async with httpx.AsyncClient(transport=transport, base_url="http://x") as http:
-            return await http.post("/v1/chat/completions", json=body)
-
-    return asyncio.run(run())
-
-
-def application(patched: bool) -> FastAPI:
+def application(patched: bool) -> TestClient:
     app = FastAPI()
     app.state.args = Namespace(log_error_stack=False)
     chat_completions.attach_router(app)
     if patched:
-        refuse_broken_bodies(app)
+        wrap_validation(app, lambda path, body: body, lambda request: None)
     add_error_handlers(app)
-    return app
+    return TestClient(app, raise_server_exceptions=False)
 
 
 def test_vllms_chat_route_refuses_a_broken_body() -> None:
-    assert post(application(patched=True), BROKEN).status_code == 400
+    assert application(patched=True).post("/v1/chat/completions", json=BROKEN).status_code == 400
 
 
 def test_vllm_still_needs_the_patch() -> None:
-    assert post(application(patched=False), BROKEN).status_code == 500
+    assert application(patched=False).post("/v1/chat/completions", json=BROKEN).status_code == 500
+
+
+def wrapped(validate: Any, finished: list[Any]) -> Any:
+    return _wrap(validate, "/path", lambda path, body: f"{path} {body}", finished.append)
+
+
+def test_the_body_is_prepared_and_the_request_finished() -> None:
+    finished: list[Any] = []
+    assert wrapped(lambda value: (value, []), finished)("body") == ("/path body", [])
+    assert finished == ["/path body"]
+
+
+def test_a_request_with_errors_is_not_finished() -> None:
+    finished: list[Any] = []
+    assert wrapped(lambda value: (None, ["wrong"]), finished)("body") == (None, ["wrong"])
+    assert finished == []
+
+
+@pytest.mark.parametrize("error", [AttributeError, KeyError, RecursionError, TypeError])
+def test_a_validator_that_fails_refuses(error: type[Exception]) -> None:
+    def validate(_: object) -> None:
+        raise error
+
+    with pytest.raises(RequestError):
+        wrapped(validate, [])("body")
+
+
+def test_a_validator_that_refuses_is_heard() -> None:
+    def validate(_: object) -> None:
+        raise ValueError("too long")
+
+    with pytest.raises(ValueError, match="too long"):
+        wrapped(validate, [])("body")

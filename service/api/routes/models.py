@@ -1,0 +1,64 @@
+"""``GET /v1/models`` and ``GET /v1/models/{id}``: what is served, for clients, IDEs and gateways.
+
+https://platform.openai.com/docs/api-reference/models, with fields beside OpenAI's that say what a model takes.
+"""
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+
+from service.errors import NotFoundError
+from service.model_folder.layout import ModelFolder
+from service.settings import Settings
+
+FEATURES = (
+    "chat",
+    "responses",
+    "messages",
+    "completions",
+    "streaming",
+    "logprobs",
+    "structured_outputs",
+)
+
+
+def models_router(folder: ModelFolder, settings: Settings) -> APIRouter:
+    """The routes.
+
+    Args:
+        folder: The model folder that is served.
+        settings: For the number of images in a request.
+    """
+    facts = {
+        "family": folder.index.family,
+        "modalities": {"input": ["text", "image"], "output": ["text"]},
+        "image": {
+            "size": folder.index.image_size,
+            "tokens": folder.index.visual_tokens,
+            "per_request": settings.images_per_prompt,
+        },
+        "features": list(FEATURES),
+    }
+    router = APIRouter(tags=["models"])
+
+    async def read_cards(request: Request) -> list[dict[str, Any]]:
+        listed = await request.app.state.openai_serving_models.show_available_models()
+        # `root` is a path of this server.
+        return [{**card.model_dump(), "root": card.id, **facts} for card in listed.data]
+
+    @router.get("/v1/models")
+    async def list_models(request: Request) -> dict[str, Any]:
+        """The served model, and its LoRA adapters."""
+        return {"object": "list", "data": await read_cards(request)}
+
+    # A model's name may hold slashes.
+    @router.get("/v1/models/{model:path}")
+    async def retrieve_model(request: Request, model: str) -> dict[str, Any]:
+        """One model."""
+        cards = await read_cards(request)
+        for card in cards:
+            if card["id"] == model:
+                return card
+        raise NotFoundError(f"The model does not exist; there is `{cards[0]['id']}`.")
+
+    return router

@@ -1,0 +1,124 @@
+"""Bodies that clients of other services send."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from service.api.request_bodies import CHAT, BodyAdapter
+from service.errors import ImageEmbeddingsError, RequestError
+
+FILE = "file-" + "0" * 32
+DATA = "data:image/png;base64,AAAA"
+TOOLS = [{"type": "function", "function": {"name": "f"}}]
+ADAPTER = BodyAdapter(2048, embeddings_allowed=False, tool_parser=False, cap_limits=True)
+
+
+def image(address: str) -> dict[str, Any]:
+    return {"type": "image_url", "image_url": {"url": address}}
+
+
+def prepare(part: object, path: str = CHAT) -> Any:
+    body = {"messages": [{"role": "user", "content": [part]}]}
+    return ADAPTER.prepare(path, body)["messages"][0]["content"][0]
+
+
+@pytest.mark.parametrize(
+    ("part", "address"),
+    [
+        ({"type": "image_url", "image_url": DATA}, DATA),
+        ({"type": "input_image", "image_url": DATA}, DATA),
+        ({"type": "input_image", "image_url": {"url": DATA}}, DATA),
+        ({"type": "input_image", "file_id": FILE}, FILE),
+        ({"type": "file", "file": {"file_id": FILE}}, FILE),
+        ({"type": "file", "file": {"file_data": DATA, "filename": "a.png"}}, DATA),
+        (
+            {
+                "type": "image",
+                "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"},
+            },
+            DATA,
+        ),
+        ({"type": "image", "source": {"type": "url", "url": "http://x"}}, "http://x"),
+        ({"type": "image", "source": {"type": "file", "file_id": FILE}}, FILE),
+    ],
+    ids=str,
+)
+def test_an_image_may_come_in_the_form_of_another_api(part: object, address: str) -> None:
+    assert prepare(part) == image(address)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        "text",
+        5,
+        None,
+        {"type": "text", "text": "x"},
+        {"type": "image_url", "image_url": {"url": DATA, "detail": "low"}},
+        {"type": "image", "source": {"type": "hologram"}},
+        {"type": "file", "file": 5},
+    ],
+    ids=str,
+)
+def test_other_parts_stay_as_they_are(part: object) -> None:
+    assert prepare(part) == part
+
+
+def test_embeddings_are_refused_where_they_are_off() -> None:
+    with pytest.raises(ImageEmbeddingsError):
+        prepare({"type": "image_embeds", "image_embeds": "x"})
+
+
+def test_anthropics_file_source_becomes_an_address() -> None:
+    block = {"type": "image", "source": {"type": "file", "file_id": FILE}}
+    assert prepare(block, "/v1/messages")["source"] == {"type": "url", "url": FILE}
+    url = {"type": "image", "source": {"type": "url", "url": "http://x"}}
+    assert prepare(url, "/v1/messages") == url
+
+
+@pytest.mark.parametrize("body", [[], "x", None, {"messages": 5}, {"messages": [5, None]}], ids=str)
+@pytest.mark.parametrize("path", [CHAT, "/v1/messages", "/tokenize"])
+def test_a_broken_body_is_left_to_the_validation(path: str, body: Any) -> None:
+    assert ADAPTER.prepare(path, body) == body
+
+
+@pytest.mark.parametrize(
+    "tools",
+    [
+        {"tools": []},
+        {"tools": None},
+        {"tools": TOOLS, "tool_choice": "none"},
+        {"tool_choice": "auto"},
+    ],
+    ids=str,
+)
+def test_tools_that_are_not_wanted_are_dropped(tools: dict[str, Any]) -> None:
+    assert ADAPTER.prepare(CHAT, {"messages": [], **tools}) == {"messages": []}
+
+
+@pytest.mark.parametrize(
+    "choice", [{}, {"tool_choice": "auto"}, {"tool_choice": "required"}], ids=str
+)
+def test_tools_without_a_parser_are_refused_with_what_to_do(choice: dict[str, Any]) -> None:
+    body = {"messages": [], "tools": TOOLS, **choice}
+    with pytest.raises(RequestError, match="--tool-call-parser"):
+        ADAPTER.prepare(CHAT, body)
+    parsing = BodyAdapter(2048, embeddings_allowed=False, tool_parser=True, cap_limits=True)
+    assert parsing.prepare(CHAT, body) == body
+
+
+def test_one_named_function_is_served() -> None:
+    named = {"type": "function", "function": {"name": "f"}}
+    body = {"messages": [], "tools": TOOLS, "tool_choice": named}
+    assert ADAPTER.prepare(CHAT, body) == body
+
+
+def test_a_limit_beyond_the_context_is_lowered_to_it() -> None:
+    request = SimpleNamespace(max_tokens=10_000, max_completion_tokens=None, stop=None)
+    ADAPTER.finish(request)
+    assert request.max_tokens == 2048
+    refusing = BodyAdapter(2048, embeddings_allowed=False, tool_parser=False, cap_limits=False)
+    request.max_tokens = 10_000
+    refusing.finish(request)
+    assert request.max_tokens == 10_000
