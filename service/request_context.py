@@ -29,6 +29,7 @@ class RequestContext:
         tenant: Name of the request's API key; empty where no keys are configured.
         trace_id: Id of the OpenTelemetry trace, in hex; empty where tracing is off.
         refusal: Why the request was refused (:class:`service.api.error_responses.Refusal`), if it was.
+        continues_text: Whether the answer continues a text of the client's, so that a space before it counts.
         slot: The slot that admission reserved when the body had arrived. The engine client exchanges it for
             as many sequences as the request asks for.
     """
@@ -37,6 +38,7 @@ class RequestContext:
     tenant: str = ""
     trace_id: str = ""
     refusal: str | None = None
+    continues_text: bool = False
     slot: Slot | None = None
 
 

@@ -5,9 +5,11 @@ from typing import Any
 
 from service.errors import RequestError
 from service.plugin.content_parts import rewrite_anthropic_message, rewrite_message
+from service.request_context import current_request
 
 CHAT = "/v1/chat/completions"
 MESSAGES = ("/v1/messages", "/v1/messages/count_tokens")
+SERVED_PARTS = frozenset({"text", "image_url", "refusal", "thinking"})
 LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 
 NO_TOOLS = (
@@ -45,21 +47,40 @@ class BodyAdapter:
         return body
 
     def finish(self, request: Any) -> None:
-        """Lower a limit on the answer's length to the context: vLLM then generates what fits."""
+        """Lower a limit on the answer's length to the context: vLLM then generates what fits.
+
+        Notes for the engine client whether the answer continues the last message.
+        """
+        current_request().continues_text = bool(getattr(request, "continue_final_message", False))
         for name in LIMITS if self._cap_limits else ():
             limit = getattr(request, name, None)
             if isinstance(limit, int) and limit > self._max_model_len:
                 setattr(request, name, self._max_model_len)
 
+    def _rewrite_chat_message(self, message: Any) -> Any:
+        message = rewrite_message(message, self._embeddings_allowed)
+        _check_parts(message)
+        return message
+
     def _prepare_chat(self, body: dict[str, Any]) -> dict[str, Any]:
-        body = _rewrite_messages(
-            body, lambda message: rewrite_message(message, self._embeddings_allowed)
-        )
+        body = _rewrite_messages(body, self._rewrite_chat_message)
         if not body.get("tools") or body.get("tool_choice") == "none":
             return {name: body[name] for name in body if name not in ("tools", "tool_choice")}
         if not self._tool_parser and not isinstance(body.get("tool_choice"), Mapping):
             raise RequestError(NO_TOOLS, "tools")
         return body
+
+
+def _check_parts(message: Any) -> None:
+    """Raise :class:`RequestError` for parts that are neither text nor an image."""
+    content = message.get("content") if isinstance(message, dict) else None
+    for part in content if isinstance(content, list) else ():
+        kind = part.get("type") if isinstance(part, dict) else None
+        if isinstance(kind, str) and kind not in SERVED_PARTS:
+            raise RequestError(
+                f"This content part of type `{kind[:40]}` is not served: a message holds text and images.",
+                "messages",
+            )
 
 
 def _rewrite_messages(body: dict[str, Any], rewrite: Any) -> dict[str, Any]:

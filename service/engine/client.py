@@ -11,6 +11,7 @@ from vllm.usage.usage_lib import UsageContext
 from service.engine.admission import AdmittingEngine, Answer
 from service.engine.constraints import check_constraints, refuse_dead_ends
 from service.engine.cpu_process import EXECUTOR, openmp_threads, shares_process
+from service.engine.leading_space import has_leading_space_stripped, strip_leading_space
 from service.engine.stop_strings import end_naturally, missing_stop, with_stop
 from service.errors import EngineStartError
 from service.request_context import current_request
@@ -23,7 +24,7 @@ class Engine(AdmittingEngine):
 
     - refuses structured output that cannot be had, before the response begins;
     - reserves slots in the queue (:mod:`service.engine.admission`);
-    - ends every answer at the family's stop strings;
+    - ends every answer at the family's stop strings, and strips the space before it;
     - keeps the cached prefixes of API keys apart, where the settings ask for it.
     """
 
@@ -46,6 +47,8 @@ class Engine(AdmittingEngine):
             answer = refuse_dead_ends(answer)
         if stop:
             answer = end_naturally(answer, stop)
+        if has_leading_space_stripped(sampling_params, request_id):
+            answer = strip_leading_space(answer, sampling_params.output_kind)
         return self.hold_until_added(reservation, answer)
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from service.api.request_bodies import CHAT, BodyAdapter
 from service.errors import ImageEmbeddingsError, RequestError
+from service.request_context import RequestContext, current_request, enter_request, leave_request
 
 FILE = "file-" + "0" * 32
 DATA = "data:image/png;base64,AAAA"
@@ -56,13 +57,28 @@ def test_an_image_may_come_in_the_form_of_another_api(part: object, address: str
         None,
         {"type": "text", "text": "x"},
         {"type": "image_url", "image_url": {"url": DATA, "detail": "low"}},
-        {"type": "image", "source": {"type": "hologram"}},
-        {"type": "file", "file": 5},
+        {"type": 5},
     ],
     ids=str,
 )
 def test_other_parts_stay_as_they_are(part: object) -> None:
     assert prepare(part) == part
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "image", "source": {"type": "hologram"}},
+        {"type": "file", "file": 5},
+        {"type": "input_audio", "input_audio": {"data": "x", "format": "wav"}},
+        {"type": "x" * 1000},
+    ],
+    ids=lambda part: part["type"][:20],
+)
+def test_a_part_that_is_not_served_is_named(part: dict[str, Any]) -> None:
+    with pytest.raises(RequestError, match=part["type"][:40]) as error:
+        prepare(part)
+    assert len(str(error.value)) < 200
 
 
 def test_embeddings_are_refused_where_they_are_off() -> None:
@@ -112,6 +128,15 @@ def test_one_named_function_is_served() -> None:
     named = {"type": "function", "function": {"name": "f"}}
     body = {"messages": [], "tools": TOOLS, "tool_choice": named}
     assert ADAPTER.prepare(CHAT, body) == body
+
+
+def test_a_continued_text_is_noted_for_the_engine() -> None:
+    token = enter_request(RequestContext())
+    ADAPTER.finish(SimpleNamespace(continue_final_message=True))
+    assert current_request().continues_text
+    ADAPTER.finish(SimpleNamespace())
+    assert not current_request().continues_text
+    leave_request(token)
 
 
 def test_a_limit_beyond_the_context_is_lowered_to_it() -> None:
