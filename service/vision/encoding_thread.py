@@ -24,7 +24,7 @@ class EncodingThread:
     """Runs the encoder until the queue is closed. No other thread calls the encoder.
 
     Attributes:
-        failed: Whether the encoder works no more; only a new process helps.
+        failed: Whether the encoder no longer works. Only a new process helps.
     """
 
     def __init__(self, encoder: Encoder, queue: ImageQueue) -> None:

@@ -48,7 +48,7 @@ class EncodingRuntime:
 
     @property
     def failed(self) -> bool:
-        """Whether the encoder works no more; only a new process helps."""
+        """Whether the encoder no longer works. Only a new process helps."""
         return self._encoding.failed
 
     @property
