@@ -45,6 +45,10 @@ GROUPS = {
             "service.evaluation.command",
             "measure how often a running service's answers are correct",
         ),
+        "experiment": (
+            "service.experiments.command",
+            "repeat an experiment of the MiniGPT-4 paper on your images",
+        ),
     },
 }
 COMMANDS = {name: command for group in GROUPS.values() for name, command in group.items()}

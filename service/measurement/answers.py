@@ -24,12 +24,14 @@ class Answer:
         text: Without white space around it.
         truncated: Whether it ended at the longest length allowed.
         tokens: Its length by the service's own count; 0 if the service gives none.
+        asked: Digest of the prompt. An answer to another prompt does not count.
     """
 
     id: str
     text: str
     truncated: bool = False
     tokens: int = 0
+    asked: str = ""
 
 
 class AnswerFile:

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import hashlib
 import mimetypes
 import sys
 from collections.abc import Iterator, Sequence
@@ -34,6 +35,11 @@ class Question:
     id: str
     prompt: str
     image: Path | None = None
+
+    @property
+    def digest(self) -> str:
+        """Short digest of the prompt, kept with the answer."""
+        return hashlib.sha256(self.prompt.encode()).hexdigest()[:8]
 
 
 @dataclass(frozen=True)
@@ -87,7 +93,7 @@ def ask_all(
     Raises:
         EvaluationError: the service fails. The answers so far are in the file.
     """
-    missing = [question for question in questions if question.id not in file.answers]
+    missing = [question for question in questions if not _has_answer(file, question)]
     asked = Asked()
     try:
         asyncio.run(_ask(endpoint, missing, file, sampling, concurrency, asked))
@@ -99,9 +105,17 @@ def ask_all(
         raise error from None
     except RemoteError as error:
         raise EvaluationError(str(error)) from error
-    wanted = {question.id for question in questions}
-    asked.answers = {name: answer for name, answer in file.answers.items() if name in wanted}
+    asked.answers = {
+        question.id: file.answers[question.id]
+        for question in questions
+        if _has_answer(file, question)
+    }
     return asked
+
+
+def _has_answer(file: AnswerFile, question: Question) -> bool:
+    answer = file.answers.get(question.id)
+    return answer is not None and answer.asked == question.digest
 
 
 async def _ask(
@@ -167,7 +181,7 @@ class _Client:
                 raise
             self.extra = {}
             reply = await self._ask(messages)
-        return Answer(question.id, reply.text, reply.truncated, reply.tokens)
+        return Answer(question.id, reply.text, reply.truncated, reply.tokens, question.digest)
 
     async def _ask(self, messages: Sequence[Message]) -> Any:
         chosen = self.sampling

@@ -78,7 +78,7 @@ def _first_fault(error: ValidationError) -> str:
     if first["type"] == "json_invalid":
         return f"this is not whole JSON: {first['ctx']['error']}."
     place = "".join(_step(step) for step in first["loc"]).lstrip(".") or "the content"
-    more = f" There are {len(others)} more faults." if others else ""
+    more = f" More faults: {len(others)}." if others else ""
     return f"{place}: {first['msg']}.{more}"
 
 
@@ -114,4 +114,4 @@ def describe_missing(names: Sequence[str]) -> str:
     """One line about missing images: the first names and the number of the others."""
     shown = ", ".join(names[:_SHOWN])
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return f"{len(names)} images are missing: {shown}{more}."
+    return f"Images are missing ({len(names)}): {shown}{more}."

@@ -23,7 +23,7 @@ class Row(BaseModel):
             r"\[1\].id: Input should be a valid",
         ),
         ('[{"id": 1}]', r"\[0\].text: Field required"),
-        ('[{"idd": 1}]', r"There are 1 more faults"),
+        ('[{"idd": 1}]', r"More faults: 1"),
         ('{"id": 1}', "the content: Input should be a valid array"),
     ],
 )

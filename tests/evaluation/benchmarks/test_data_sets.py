@@ -32,7 +32,7 @@ def test_a_data_set_is_asked_as_published_and_scored(name, tmp_path, capsys):
     assert (out / "results.png").read_bytes().startswith(b"\x89PNG")
     lines = (out / "answers.jsonl").read_text().splitlines()
     assert len(lines) == 1 + results["items"]
-    assert {"id", "text", "truncated", "tokens"} == set(json.loads(lines[1]))
+    assert {"id", "text", "truncated", "tokens", "asked"} == set(json.loads(lines[1]))
 
 
 def test_refcoco_plus_and_g_have_files_of_their_own(tmp_path):

@@ -58,7 +58,7 @@ def test_a_missing_image_is_named_before_anything_is_asked(name, tmp_path):
     data = make(name, tmp_path / "data")
     image = data.known[0][0]
     image.unlink()
-    with pytest.raises(EvaluationError, match="images are missing") as error:
+    with pytest.raises(EvaluationError, match="Images are missing") as error:
         evaluate(NOWHERE, name, data.folder, tmp_path / "out")
     assert image.name in str(error.value)
     assert "--skip-missing" in str(error.value)
