@@ -132,8 +132,9 @@ class Settings(BaseSettings):
     default: a client that sends embeddings can make the model see things that no image shows."""
 
     refuse_long_answers: bool = False
-    """Whether a request is refused when it asks for more tokens than the context holds. Off by default: what fits
-    is generated, because many clients ask for 4,096 tokens whatever the model."""
+    """Whether the service refuses a request for more tokens than fit into the context. Off by default,
+    because many clients ask for 4,096 tokens with every model: the service then generates as many as
+    fit."""
 
     page: bool = True
     """Whether `/` serves a page to try the service in a browser."""
