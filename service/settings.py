@@ -17,11 +17,14 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from service import __version__
 from service.errors import SettingsError
 
 LogFormat = Literal["text", "json"]
 
 MEBIBYTE = 1 << 20
+
+DEFAULT_USER_AGENT = f"minigpt4-service/{__version__}"
 
 # Kubernetes sets these variables in every container if a Service is named minigpt4 or minigpt4-*.
 SERVICE_LINK = re.compile(
@@ -82,6 +85,13 @@ class Settings(BaseSettings):
 
     image_allowed_hosts: frozenset[str] = frozenset()
     """Hosts that image URLs may name (a JSON list). Empty allows every public host."""
+
+    image_user_agent: str = DEFAULT_USER_AGENT
+    """`User-Agent` header of requests for images; a server's operator can tell by it who fetches."""
+
+    image_orientation: Literal["stored", "exif"] = "stored"
+    """`stored` shows images to the model as they are stored, like the original; `exif` turns them upright first. A
+    request can choose by `media_io_kwargs: {"image": {"orientation": "exif"}}`."""
 
     image_allow_private_addresses: bool = False
     """Whether image URLs may lead to loopback, private and other non-public addresses."""

@@ -17,7 +17,7 @@ from service.vision.encoded_image import EncodedImage
 from service.vision.shared import shared_runtime, shared_settings
 
 
-async def encode_source(url: str) -> EncodedImage:
+async def encode_source(url: str, orientation: str | None = None) -> EncodedImage:
     """Return the embeddings of the image behind ``url``.
 
     Runs on the event loop; disk access, decoding and encoding run on threads.
@@ -25,6 +25,7 @@ async def encode_source(url: str) -> EncodedImage:
     Args:
         url: A data URI, an http(s) URL, the id of an uploaded file, or embeddings in the format of
             :mod:`service.embeddings.wire`.
+        orientation: ``stored`` or ``exif``, instead of the setting.
 
     Raises:
         ImageError, EncoderOverloadedError, EncoderNotReadyError, EncodingError, StorageError.
@@ -37,9 +38,11 @@ async def encode_source(url: str) -> EncodedImage:
         data = await _read_image(url, settings)
     runtime = shared_runtime()
     size, max_pixels = runtime.config.image_size, settings.image_max_pixels
+    upright = (orientation or settings.image_orientation) == "exif"
+    digest = content_digest(data, f"{salt} upright" if upright else salt)
     with span("image.encode"):
         return await runtime.encode(
-            content_digest(data, salt), lambda: decode_pixels(data, size, max_pixels)
+            digest, lambda: decode_pixels(data, size, max_pixels, upright=upright)
         )
 
 

@@ -2,13 +2,17 @@
 
 import re
 import secrets
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict
 
 FILE_PREFIX = "file-"
 FILE_ID = re.compile(rf"{FILE_PREFIX}[0-9a-f]{{32}}")
 """The only names that reach the file system. 128 random bits make an id impossible to guess."""
+
+Purpose = Literal["vision", "user_data"]
+PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
+"""Both are for images that requests refer to; OpenAI's newer clients send the second."""
 
 FILENAME_CHARACTERS = 255
 
@@ -36,7 +40,7 @@ class FileRecord(BaseModel):
     created_at: int
     expires_at: int
     filename: str
-    purpose: Literal["vision"] = "vision"
+    purpose: Purpose = "vision"
     status: Literal["processed"] = "processed"
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 
 from service.errors import FileQuotaError, NoSuchFileError, StorageError, StorageFullError
-from service.files.record import FILE_ID, FileRecord, new_file_id
+from service.files.record import FILE_ID, FileRecord, Purpose, new_file_id
 from service.files.sweep import UNFINISHED, has_expired, sweep
 from service.settings import MEBIBYTE, Settings
 
@@ -67,11 +67,19 @@ class FileStore:
         # replicas.
         self._adding = threading.Lock()
 
-    def add(self, owner: str, data: bytes, filename: str, age: int | None = None) -> FileRecord:
+    def add(
+        self,
+        owner: str,
+        data: bytes,
+        filename: str,
+        age: int | None = None,
+        purpose: Purpose = "vision",
+    ) -> FileRecord:
         """Store a file, whole or not at all.
 
         Args:
             age: Seconds after which the file expires; at most ``max_age``, which is the default.
+            purpose: As the client gave it.
 
         Raises:
             FileQuotaError: the owner's files would exceed the quota.
@@ -86,6 +94,7 @@ class FileStore:
             created_at=now,
             expires_at=now + lifetime,
             filename=filename,
+            purpose=purpose,
         )
         with self._adding, _translate_disk_errors():
             self.sweep()

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from io import BytesIO
 
 import numpy as np
+import pillow_heif
 import torch
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, ImageOps
 from torch import Tensor
 
 from service.errors import ImageFormatError, ImageTooLargeError
@@ -20,10 +21,12 @@ warnings.filterwarnings("ignore", "Palette images with Transparency", UserWarnin
 logging.getLogger("PIL").setLevel(logging.CRITICAL)
 silence_libtiff()
 
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
+pillow_heif.register_heif_opener(thumbnails=False, decode_threads=1)
+
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF")
 """Accepted formats. An animation or a file of several pages counts as its first frame."""
 
-FORMAT_NAMES = ", ".join(FORMATS).replace("WEBP", "WebP")
+FORMAT_NAMES = ", ".join(FORMATS).replace("WEBP", "WebP").replace("HEIF", "HEIC")
 
 
 def decode_pixels(
@@ -31,6 +34,7 @@ def decode_pixels(
     image_size: int,
     max_pixels: int,
     crop: Callable[[int, int], tuple[int, int, int, int]] | None = None,
+    upright: bool = False,
 ) -> Tensor:
     """Decode and resize an image as the original MiniGPT-4 does.
 
@@ -38,9 +42,12 @@ def decode_pixels(
     Pillow's bicubic filter resizes to a square without keeping the aspect ratio.
 
     Args:
+        data: The image file.
+        image_size: Side of the square, in pixels.
         max_pixels: Width times height, at most; checked before decoding.
         crop: Maps width and height in pixels to the box to keep (left, top, right, bottom); for
             training.
+        upright: Apply the EXIF orientation, which the original does not.
 
     Returns:
         ``[image_size, image_size, 3]`` uint8.
@@ -50,6 +57,8 @@ def decode_pixels(
         ImageTooLargeError: the header says more than ``max_pixels``.
     """
     image: Image.Image = _decode(_open(data, max_pixels))
+    if upright:
+        image = _turn_upright(image)
     if crop:
         image = image.crop(crop(*image.size))
     return resize_to_pixels(image, image_size)
@@ -89,3 +98,10 @@ def _decode(image: ImageFile.ImageFile) -> Image.Image:
         return image
     except Exception:
         raise ImageFormatError("The image is truncated or damaged.") from None
+
+
+def _turn_upright(image: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:
+        return image  # broken EXIF data: the image itself is fine

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from service.settings import Settings
+from service.settings import DEFAULT_USER_AGENT, Settings
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class FetchPolicy:
     max_bytes: int = 20 << 20
     allowed_hosts: frozenset[str] = frozenset()
     allow_private_addresses: bool = False
+    user_agent: str = DEFAULT_USER_AGENT
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "FetchPolicy":
@@ -31,4 +32,5 @@ class FetchPolicy:
             max_bytes=settings.image_max_bytes,
             allowed_hosts=frozenset(host.lower() for host in settings.image_allowed_hosts),
             allow_private_addresses=settings.image_allow_private_addresses,
+            user_agent=settings.image_user_agent,
         )

@@ -1,6 +1,8 @@
 """Fetch an image over http(s), from checked addresses only. Everything runs on the event loop."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import aiohttp
 from yarl import URL
@@ -13,6 +15,12 @@ from service.images.fetch_policy import FetchPolicy
 
 MAX_REDIRECTS = 3
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+PASSING_FAILURES = frozenset({502, 503, 504})
+"""Statuses of a gateway whose backend may be there a moment later."""
+
+RETRY_PAUSE = 0.1
+"""Seconds before the second try."""
 
 MAX_FETCHES = 32
 """Fetches that may run at once; each may hold ``max_bytes`` in memory."""
@@ -55,15 +63,35 @@ async def _follow_redirects(target: URL, policy: FetchPolicy) -> bytes:
     # No proxies from the environment, no cookies, no credentials. Each fetch opens its own
     # connection, so that the resolver checks every address right before the connection is made.
     async with aiohttp.ClientSession(
-        connector=connector, trust_env=False, cookie_jar=aiohttp.DummyCookieJar()
+        connector=connector,
+        trust_env=False,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        headers={"User-Agent": policy.user_agent},
     ) as session:
         for _ in range(MAX_REDIRECTS + 1):
-            async with session.get(target, allow_redirects=False) as response:
+            async with _get(session, target) as response:
                 if response.status not in REDIRECTS:
                     return await _read_body(response, policy.max_bytes)
                 location = response.headers.get("Location", "")
                 target = check_url(str(target.join(URL(location))), policy)
         raise ImageFetchError(f"The image URL redirects more than {MAX_REDIRECTS} times.")
+
+
+@asynccontextmanager
+async def _get(
+    session: aiohttp.ClientSession, target: URL
+) -> AsyncIterator[aiohttp.ClientResponse]:
+    """The response to a GET request, with a second try after a gateway's passing failure.
+
+    aiohttp itself tries again once where the connection was lost.
+    """
+    response = await session.get(target, allow_redirects=False)
+    if response.status in PASSING_FAILURES:
+        response.close()
+        await asyncio.sleep(RETRY_PAUSE)
+        response = await session.get(target, allow_redirects=False)
+    async with response:
+        yield response
 
 
 async def _read_body(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:

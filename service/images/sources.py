@@ -1,10 +1,18 @@
 """Read an image's bytes from its source: a base64 data URI or an http(s) URL."""
 
+import re
+
 import pybase64
 
 from service.errors import ImageFormatError, ImageSourceError, ImageTooLargeError
 from service.images.fetch_policy import FetchPolicy
 from service.images.fetching import fetch_image
+
+BARE_BASE64 = re.compile(r"[A-Za-z0-9+/_-]{64}")
+"""How base64 without ``data:`` begins; nothing shorter is an image, and no URL looks like it."""
+
+WHITE_SPACE = b" \t\r\n"
+URL_SAFE = bytes.maketrans(b"-_", b"+/")
 
 ESCAPES = {"%2B": "+", "%2b": "+", "%2F": "/", "%2f": "/", "%3D": "=", "%3d": "="}
 
@@ -19,10 +27,12 @@ async def read_source(url: str, policy: FetchPolicy, tenant: str = "") -> bytes:
         ImageSourceError, ImageFormatError, ImageTooLargeError, ImageFetchError,
         FetchingOverloadedError.
     """
-    scheme = url[:16].partition(":")[0].lower()
-    if scheme == "data":
+    scheme, colon, _ = url[:16].partition(":")
+    if scheme.lower() == "data":
         return decode_data_uri(url, policy.max_bytes)
-    if scheme not in ("http", "https"):
+    if not colon and BARE_BASE64.match(url):
+        return decode_base64(url, policy.max_bytes)
+    if scheme.lower() not in ("http", "https"):
         raise ImageSourceError("An image must be a data: URI or an http(s) URL.")
     return await fetch_image(url, policy, tenant=tenant)
 
@@ -32,15 +42,26 @@ def decode_data_uri(url: str, max_bytes: int) -> bytes:
     header, comma, data = url[5:].partition(",")
     if not comma:
         raise ImageSourceError("The data URI has no comma between its header and its data.")
-    # Refuse a large URI before decoding it.
-    if len(data) > (max_bytes + 2) // 3 * 4 + 1024:
-        raise ImageTooLargeError.over_bytes(max_bytes)
     if not header.lower().endswith(";base64"):
         raise ImageSourceError("The data URI must be base64-encoded (data:image/png;base64,...).")
+    return decode_base64(data, max_bytes)
+
+
+def decode_base64(data: str, max_bytes: int) -> bytes:
+    """Decode base64 with or without padding, with line breaks, in the standard or the URL-safe alphabet.
+
+    Raises:
+        ImageFormatError, ImageTooLargeError.
+    """
+    # Refuse a large text before decoding it; a twentieth more leaves room for line breaks.
+    if len(data) > max_bytes * 7 // 5 + 1024:
+        raise ImageTooLargeError.over_bytes(max_bytes)
     try:
-        decoded = pybase64.b64decode(_unescape(data), validate=True)
+        packed = _unescape(data).encode("ascii").translate(URL_SAFE, WHITE_SPACE)
+        padding = b"=" * (-len(packed) % 4)
+        decoded = pybase64.b64decode(packed + padding, validate=True)
     except ValueError:
-        raise ImageFormatError("The data URI's base64 is broken.") from None
+        raise ImageFormatError("The image's base64 is broken.") from None
     if len(decoded) > max_bytes:
         raise ImageTooLargeError.over_bytes(max_bytes)
     return decoded

@@ -9,9 +9,11 @@ from typing import Any, NoReturn
 from vllm.multimodal.media.connector import MEDIA_CONNECTOR_REGISTRY, MediaConnector
 
 from service.embeddings.encode import encode_source
-from service.errors import ImageSourceError
+from service.errors import ImageSourceError, RequestError
 from service.plugin.names import CONNECTOR
 from service.vision.encoded_image import EncodedImage
+
+ORIENTATIONS = ("stored", "exif")
 
 
 @MEDIA_CONNECTOR_REGISTRY.register(CONNECTOR)
@@ -19,8 +21,8 @@ class ImageConnector(MediaConnector):
     """Fetches and encodes images, and refuses other media."""
 
     async def fetch_image_async(self, image_url: str, **_: Any) -> EncodedImage:  # type: ignore[override]
-        """As :func:`encode_source`."""
-        return await encode_source(image_url)
+        """As :func:`encode_source`; a request's ``media_io_kwargs`` may name the orientation."""
+        return await encode_source(image_url, _orientation(self.media_io_kwargs))
 
     def _refuse(self, *_: Any, **__: Any) -> NoReturn:
         raise ImageSourceError("Only images are accepted.")
@@ -31,3 +33,15 @@ class ImageConnector(MediaConnector):
     fetch_video_embedding = fetch_audio_async = fetch_video_async = _refuse
     fetch_image_embedding_async = fetch_audio_embedding_async = _refuse
     fetch_video_embedding_async = _refuse
+
+
+def _orientation(media_io_kwargs: Any) -> str | None:
+    """The orientation that a request asks for; None where it does not."""
+    image = media_io_kwargs.get("image") if isinstance(media_io_kwargs, dict) else None
+    wanted = image.get("orientation") if isinstance(image, dict) else None
+    if wanted not in (None, *ORIENTATIONS):
+        raise RequestError(
+            f"The orientation of an image is {' or '.join(map(repr, ORIENTATIONS))}.",
+            "media_io_kwargs",
+        )
+    return wanted

@@ -7,7 +7,7 @@ from io import BytesIO
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 
 from service.errors import ImageFormatError, ImageTooLargeError
 from service.images.decoding import FORMATS, decode_pixels
@@ -142,3 +142,31 @@ def test_broken_files_print_nothing(capfd: pytest.CaptureFixture[str]) -> None:
             with suppress(ImageFormatError, ImageTooLargeError):
                 decode_pixels(mutate(generator, buffer.getvalue(), changes=5), 14, LIMIT)
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("image_format", ["AVIF", "HEIF"])
+def test_phone_formats_are_bounded_before_they_are_decoded(image_format: str) -> None:
+    data = encoded(picture("red", (50, 30)), image_format)
+    with pytest.raises(ImageTooLargeError):
+        decode_pixels(data, 28, 50 * 30 - 1)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_an_image_is_turned_upright_only_when_asked_for(orientation: int) -> None:
+    image = picture("red", (40, 20))
+    image.paste((0, 0, 255), (0, 0, 20, 20))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    buffer = BytesIO()
+    image.save(buffer, "PNG", exif=exif)
+    stored = decode_pixels(buffer.getvalue(), 8, LIMIT)
+    assert np.array_equal(stored, resize_as_original(image, 8))
+    upright = decode_pixels(buffer.getvalue(), 8, LIMIT, upright=True)
+    expected = ImageOps.exif_transpose(Image.open(BytesIO(buffer.getvalue())))
+    assert np.array_equal(upright, resize_as_original(expected, 8))
+
+
+def test_broken_exif_data_does_not_break_the_image() -> None:
+    buffer = BytesIO()
+    picture("red", (40, 20)).save(buffer, "JPEG", exif=b"Exif\x00\x00broken")
+    assert decode_pixels(buffer.getvalue(), 8, LIMIT, upright=True).shape == (8, 8, 3)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -79,3 +80,53 @@ async def test_a_fetch_that_times_out_releases_its_slot() -> None:
             await fetch_image(url, IMPATIENT, slots)
     async with run(Server(together=1)) as url:
         assert await fetch_image(url, POLICY, slots) == b"image"
+
+
+class Sequence:
+    """Answers one request after the other with the responses given; an empty one drops the connection."""
+
+    def __init__(self, *responses: bytes) -> None:
+        self._responses = list(responses)
+        self.requests: list[bytes] = []
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.requests.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(self._responses.pop(0))
+        writer.close()
+
+
+def status(code: int) -> bytes:
+    return b"HTTP/1.1 %d X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n" % code
+
+
+async def fetch_from(server: Sequence, policy: FetchPolicy = POLICY) -> bytes:
+    listening = await asyncio.start_server(server.serve, "127.0.0.1", 0)
+    async with listening:
+        port = listening.sockets[0].getsockname()[1]
+        return await fetch_image(f"http://127.0.0.1:{port}/", policy)
+
+
+@pytest.mark.parametrize("failure", [b"", status(502), status(503), status(504)], ids=str)
+async def test_a_failure_that_passes_is_tried_once_more(failure: bytes) -> None:
+    server = Sequence(failure, ANSWER)
+    assert await fetch_from(server) == b"image"
+    again = Sequence(failure, failure, ANSWER)
+    with pytest.raises(ImageFetchError):
+        await fetch_from(again)
+    assert len(again.requests) == 2
+
+
+@pytest.mark.parametrize("code", [400, 403, 404, 500])
+async def test_other_failures_are_final(code: int) -> None:
+    server = Sequence(status(code), ANSWER)
+    with pytest.raises(ImageFetchError):
+        await fetch_from(server)
+    assert len(server.requests) == 1
+
+
+async def test_the_server_learns_who_fetches() -> None:
+    server = Sequence(ANSWER, ANSWER)
+    await fetch_from(server)
+    await fetch_from(server, replace(POLICY, user_agent="mine/1"))
+    assert b"User-Agent: minigpt4-service/" in server.requests[0]
+    assert b"User-Agent: mine/1" in server.requests[1]

@@ -204,7 +204,7 @@ async def test_escapes_need_memory_in_proportion_to_the_text(escape: str) -> Non
         ("data:image/png;base64", ImageSourceError),
         ("data:image/png,abc", ImageSourceError),
         ("data:image/png;base64,ab*d", ImageFormatError),
-        ("data:image/png;base64,abc", ImageFormatError),
+        ("data:image/png;base64,abcde", ImageFormatError),
         ("data:image/png;base64,äöü=", ImageFormatError),
         (data_uri(b"x" * 1001), ImageTooLargeError),
         (data_uri(b"x" * 100_000), ImageTooLargeError),
@@ -213,3 +213,38 @@ async def test_escapes_need_memory_in_proportion_to_the_text(escape: str) -> Non
 async def test_bad_data_uris_are_refused(uri: str, error: type[ImageError]) -> None:
     with pytest.raises(error):
         await read_source(uri, PUBLIC_ONLY)
+
+
+PACKED = bytes(range(256)) * 2
+STANDARD = base64.b64encode(PACKED).decode()
+URL_SAFE = base64.urlsafe_b64encode(PACKED).decode()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"data:image/png;base64,{STANDARD}",
+        f"data:image/jpg;base64,{URL_SAFE}",
+        f"data:;base64,{STANDARD.rstrip('=')}",
+        "data:image/png;base64," + "\n".join(STANDARD[i : i + 76] for i in range(0, 700, 76)),
+        "data:image/png;base64," + "\r\n".join(STANDARD[i : i + 76] for i in range(0, 700, 76)),
+        STANDARD,
+        URL_SAFE.rstrip("="),
+    ],
+    ids=lambda url: ascii(url[:100]),
+)
+async def test_every_common_form_of_base64_is_read(url: str) -> None:
+    assert await read_source(url, PUBLIC_ONLY) == PACKED
+
+
+@pytest.mark.parametrize("url", ["picture.png", "AAAA", "/etc/passwd", "A" * 63, "ä" * 100, ""])
+async def test_what_is_not_clearly_base64_is_not_taken_for_it(url: str) -> None:
+    with pytest.raises(ImageSourceError):
+        await read_source(url, PUBLIC_ONLY)
+
+
+async def test_a_bare_text_is_bounded_and_may_be_broken() -> None:
+    with pytest.raises(ImageTooLargeError):
+        await read_source(base64.b64encode(bytes(5000)).decode(), PUBLIC_ONLY)
+    with pytest.raises(ImageFormatError):
+        await read_source("A" * 65, PUBLIC_ONLY)

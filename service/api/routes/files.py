@@ -9,9 +9,9 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, FastAPI, Path, Query, Request
 from fastapi.responses import Response
 
-from service.api.routes.upload import ANCHOR, PURPOSE, SECONDS, Upload, check_image, read_upload
+from service.api.routes.upload import ANCHOR, SECONDS, Upload, check_image, read_upload
 from service.errors import NoSuchFileError, NotFoundError, StorageBusyError, StorageError
-from service.files.record import DeletedFile, FileList, FileRecord
+from service.files.record import PURPOSES, DeletedFile, FileList, FileRecord
 from service.files.store import FileStore
 from service.request_context import current_request
 from service.settings import Settings
@@ -28,7 +28,7 @@ FORM = {
     "required": ["file", "purpose"],
     "properties": {
         "file": {"type": "string", "format": "binary", "description": "An image file."},
-        "purpose": {"type": "string", "enum": [PURPOSE]},
+        "purpose": {"type": "string", "enum": list(PURPOSES)},
         ANCHOR: {"type": "string", "enum": ["created_at"]},
         SECONDS: {"type": "integer", "description": "Seconds until the file is gone."},
     },
@@ -90,12 +90,17 @@ class _Routes:
     async def _keep(self, upload: Upload) -> FileRecord:
         await self._decode(partial(check_image, upload.data, self._settings.image_max_pixels))
         return await asyncio.to_thread(
-            self._store.add, current_request().tenant, upload.data, upload.filename, upload.age
+            self._store.add,
+            current_request().tenant,
+            upload.data,
+            upload.filename,
+            upload.age,
+            upload.purpose,
         )
 
     async def list(
         self,
-        purpose: Annotated[str | None, Query(description=f"Only `{PURPOSE}` exists.")] = None,
+        purpose: Annotated[str | None, Query(description="Only files with this purpose.")] = None,
         limit: Annotated[int, Query(ge=1, le=10_000)] = 10_000,
         order: Literal["asc", "desc"] = "desc",
         after: Annotated[str | None, Query(description="The last id of the page before.")] = None,

@@ -14,13 +14,12 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
 from service.errors import ImageError, UploadError
-from service.files.record import shown_filename
+from service.files.record import PURPOSES, Purpose, shown_filename
 from service.images.decoding import decode_pixels
 
 # We tell the client about malformed forms ourselves.
 logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
 
-PURPOSE = "vision"
 FIELDS = 8
 FIELD_BYTES = 1024
 ANCHOR, SECONDS = "expires_after[anchor]", "expires_after[seconds]"
@@ -35,11 +34,13 @@ class Upload:
     Attributes:
         filename: The client's name for the file, without folders and control characters.
         age: Lifetime that the client asks for, in seconds.
+        purpose: One of :data:`PURPOSES`, as the client gave it.
     """
 
     data: bytes
     filename: str
     age: int | None
+    purpose: Purpose
 
 
 async def read_upload(request: Request, max_bytes: int) -> Upload:
@@ -57,14 +58,16 @@ async def read_upload(request: Request, max_bytes: int) -> Upload:
 
 
 async def _read(form: FormData, max_bytes: int) -> Upload:
-    if form.get("purpose") != PURPOSE:
-        raise UploadError(f"The purpose of a file is `{PURPOSE}`: no other is served.", "purpose")
+    purpose = form.get("purpose")
+    if purpose not in PURPOSES:
+        names = " or ".join(f"`{name}`" for name in PURPOSES)
+        raise UploadError(f"The purpose of a file is {names}: other purposes are not served.", "purpose")
     file = form.get("file")
     if not isinstance(file, UploadFile):
         raise UploadError("The form needs a field `file` that holds an image file.", "file")
     if (file.size or 0) > max_bytes:
         raise UploadError(f"The image has more than {max_bytes} bytes.", "file")
-    return Upload(await file.read(), shown_filename(file.filename), _age(form))
+    return Upload(await file.read(), shown_filename(file.filename), _age(form), purpose)
 
 
 def check_image(data: bytes, max_pixels: int) -> None:
