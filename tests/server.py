@@ -9,6 +9,7 @@ import threading
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 from openai import OpenAI
@@ -69,6 +70,12 @@ class ServerProcess:
         assert found, f"waited {seconds} s for {text!r}:\n" + "".join(self.log)
         assert printed, f"{text!r} was not printed:\n" + "".join(self.log)
 
+    @property
+    def pid(self) -> int:
+        """The service's main process."""
+        assert self.process is not None
+        return self.process.pid
+
     def signal(self, number: int) -> None:
         """Send a signal to the service's main process."""
         assert self.process is not None
@@ -92,9 +99,9 @@ class ServerProcess:
         self.process.wait()
         self._reader.join()
 
-    def openai(self, **options: object) -> OpenAI:
+    def openai(self, **options: Any) -> OpenAI:
         """An OpenAI client that does not hide errors by retrying."""
-        defaults = {"api_key": "unused", "max_retries": 0, "timeout": 120}
+        defaults: dict[str, Any] = {"api_key": "unused", "max_retries": 0, "timeout": 120}
         return OpenAI(base_url=f"{self.url}/v1", **{**defaults, **options})
 
     def metric(self, name: str, **labels: str) -> float:

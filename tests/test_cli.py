@@ -1,5 +1,6 @@
 """The command line itself; each command is tested beside its module."""
 
+import importlib
 import re
 import subprocess
 import sys
@@ -7,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from service import cli
 from service.cli import COMMANDS, main
 
 
@@ -79,6 +79,6 @@ def test_only_serve_accepts_unknown_flags(
         def run(arguments: Any) -> None:
             flags.extend(arguments.vllm_flags)
 
-    monkeypatch.setattr(cli.importlib, "import_module", lambda name: FakeServe)
+    monkeypatch.setattr(importlib, "import_module", lambda name: FakeServe)
     main(["serve", "--port", "1", "--dtype", "float32"])
     assert flags == ["--dtype", "float32"]

@@ -1,6 +1,8 @@
 """Deadlines, against an application that behaves as vLLM's routers do."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
 
 import httpx
 import pytest
@@ -19,7 +21,7 @@ started: list[str] = []
 aborted: list[str] = []
 
 
-@with_cancellation
+@with_cancellation  # type: ignore[untyped-decorator]
 async def answer(_: Request, raw_request: Request) -> JSONResponse:
     """Works in a task of its own, which only a disconnect ends."""
     started.append("answer")
@@ -38,7 +40,7 @@ async def whole(request: Request) -> JSONResponse:
 
 
 async def stream(_: Request) -> StreamingResponse:
-    async def events():  # type: ignore[no-untyped-def]
+    async def events() -> AsyncIterator[str]:
         started.append("stream")
         try:
             while True:
@@ -137,7 +139,7 @@ def test_a_body_that_does_not_arrive_is_the_clients_fault() -> None:
         async def send(message: dict[str, object]) -> None:
             sent.append(message)
 
-        scope = {"type": "http", "method": "POST", "path": "/whole", "headers": []}
+        scope: dict[str, Any] = {"type": "http", "method": "POST", "path": "/whole", "headers": []}
         scope |= {"query_string": b"seconds=0", "http_version": "1.1"}
         app = Starlette(routes=[Route("/whole", whole, methods=["POST"])])
         await Deadline(app, Lifecycle(), 0.05)(scope, receive, send)  # type: ignore[arg-type]

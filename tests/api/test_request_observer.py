@@ -58,7 +58,9 @@ def application() -> FastAPI:
     return app
 
 
-def get(path: str, traced: bool = False, **headers: str) -> httpx.Response:
+def get(
+    path: str, headers: dict[str, str] | None = None, *, traced: bool = False
+) -> httpx.Response:
     app = Tracing(application()) if traced else application()
 
     async def run() -> httpx.Response:
@@ -97,7 +99,7 @@ def count(name: str, **labels: str) -> float:
 def test_one_line_and_one_count(lines: list[logging.LogRecord]) -> None:
     labels = {"route": "/echo/{name}", "status": "200", "key": ""}
     before = count("minigpt4_requests_total", **labels)
-    response = get("/echo/a", **{"x-request-id": "mine-1"})
+    response = get("/echo/a", {"x-request-id": "mine-1"})
     assert response.headers.get_list("x-request-id") == ["mine-1"]
     assert response.json()["id"] == "mine-1"
     assert count("minigpt4_requests_total", **labels) == before + 1
@@ -108,7 +110,7 @@ def test_one_line_and_one_count(lines: list[logging.LogRecord]) -> None:
 
 @pytest.mark.parametrize("given", ["", "a b", "a\tb", "x" * 129, 'a"b'])
 def test_a_request_id_that_could_forge_a_line_is_replaced(given: str) -> None:
-    response = get("/echo/a", **{"x-request-id": given})
+    response = get("/echo/a", {"x-request-id": given})
     assert response.headers["x-request-id"] not in ("", given)
     assert response.json()["id"] == response.headers["x-request-id"]
 
@@ -151,7 +153,7 @@ def test_an_answer_that_nobody_waited_for_is_not_taken_for_served(
     app = FastAPI()
 
     @app.get("/slow")
-    @with_cancellation
+    @with_cancellation  # type: ignore[untyped-decorator]
     async def slow(raw_request: Request) -> Any:
         return await asyncio.Future()
 
@@ -163,7 +165,7 @@ def test_an_answer_that_nobody_waited_for_is_not_taken_for_served(
     async def nothing(_: Any) -> None: ...
 
     scope = {"type": "http", "method": "GET", "path": "/slow", "headers": [], "query_string": b""}
-    asyncio.run(RequestObserver(app)(scope, receive, nothing))  # type: ignore[arg-type]
+    asyncio.run(RequestObserver(app)(scope, receive, nothing))
     assert lines[-1].getMessage() == f"GET '/slow' {CLIENT_CLOSED}"
 
 
@@ -178,7 +180,7 @@ def test_a_disconnect_after_the_answer_loses_nothing(lines: list[logging.LogReco
     async def nothing(_: Any) -> None: ...
 
     scope = {"type": "http", "method": "GET", "path": "/x", "headers": []}
-    asyncio.run(RequestObserver(thorough)(scope, receive, nothing))  # type: ignore[arg-type]
+    asyncio.run(RequestObserver(thorough)(scope, receive, nothing))
     assert lines[-1].getMessage().endswith("200")
 
 
@@ -216,7 +218,7 @@ def test_spans_continue_the_callers_trace_and_vllm_ours(
     exporter: InMemorySpanExporter, lines: list[logging.LogRecord]
 ) -> None:
     exporter.clear()
-    handed_on = get("/echo/a", traced=True, traceparent=PARENT).json()["parent"]
+    handed_on = get("/echo/a", {"traceparent": PARENT}, traced=True).json()["parent"]
     inner, outer = exporter.get_finished_spans()
     assert (inner.name, outer.name) == ("inner", "GET /echo/{name}")
     assert f"{outer.context.trace_id:032x}" == TRACE
@@ -229,7 +231,7 @@ def test_spans_continue_the_callers_trace_and_vllm_ours(
 def test_json_lines_carry_the_fields(capsys: pytest.CaptureFixture[str]) -> None:
     try:
         logs.configure_logs("json")
-        get("/echo/a", **{"x-request-id": "mine-2"})
+        get("/echo/a", {"x-request-id": "mine-2"})
         line = json.loads(capsys.readouterr().err)
     finally:
         logging.getLogger(logs.ROOT).handlers.clear()

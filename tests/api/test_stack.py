@@ -71,6 +71,7 @@ class Service:
 
     async def post(self, path: str = CHAT, body: bytes = b"{}", **headers: str) -> httpx.Response:
         transport = httpx.ASGITransport(self._stack)
+        headers = {name.replace("_", "-"): value for name, value in headers.items()}
         headers["content-type"] = "application/json"
         async with httpx.AsyncClient(transport=transport, base_url="http://x") as http:
             return await http.post(path, content=body, headers=headers)
@@ -78,7 +79,7 @@ class Service:
 
 async def test_one_context_reaches_the_application() -> None:
     service = Service(ALL)
-    answer = await service.post(authorization="Bearer secret", **{"x-request-id": "mine"})
+    answer = await service.post(authorization="Bearer secret", x_request_id="mine")
     assert answer.json() == {"id": "mine", "tenant": "default"}
     assert answer.headers["x-request-id"] == "mine"
     assert current_request().request_id == ""

@@ -244,7 +244,7 @@ def write_shards(folder: Path, tensors: Mapping[str, Tensor], binary: bool) -> N
     """Two shards and their index, in the old or the new format."""
     names = sorted(tensors)
     stem, suffix = ("pytorch_model", "bin") if binary else ("model", "safetensors")
-    weight_map = {}
+    weight_map: dict[str, str] = {}
     for number, part in enumerate((names[::2], names[1::2]), start=1):
         file = f"{stem}-{number:05}-of-00002.{suffix}"
         shard = {name: tensors[name] for name in part}

@@ -91,7 +91,7 @@ def _reference_answer(files: Published, llama: LlamaForCausalLM, prompt: str) ->
         for token in ids
     ]
     embeddings = torch.cat(parts)[None]
-    generated = llama.generate(
+    generated = llama.generate(  # type: ignore[misc]
         inputs_embeds=embeddings,
         attention_mask=torch.ones(embeddings.shape[:2]),
         max_new_tokens=TOKENS,

@@ -152,7 +152,7 @@ def test_prompts_are_the_originals(
     assert rendered == f"<s>{wanted}"
 
     model = published(family).language_model / "tokenizer.model"
-    image_id = tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)
+    image_id = tokenizer.get_vocab()[IMAGE_TOKEN]
     found = tokenizer(rendered, add_special_tokens=False).input_ids
     assert found == original_ids(model, wanted, image_id)
 

@@ -408,17 +408,16 @@ def test_damaged_files_are_refused_in_our_own_words(
     name = generator.choice(read)
     value = tensors.pop(name)
     number = str(generator.choice([7, 99999, 10**30, "x"]))
-    generator.choice(
-        [
-            lambda: None,
-            lambda: tensors.update({f"{name}.more": value}),
-            lambda: tensors.update({re.sub(r"\d+", number, name, count=1) + "_": value}),
-            lambda: tensors.update({name: value[:0]}),
-            lambda: tensors.update({name: value[None]}),
-            lambda: tensors.update({name: value.flatten()[:3]}),
-            lambda: tensors.update({name: torch.tensor(1.0)}),
-        ]
-    )()
+    changes: list[Callable[[], None]] = [
+        lambda: None,
+        lambda: tensors.update({f"{name}.more": value}),
+        lambda: tensors.update({re.sub(r"\d+", number, name, count=1) + "_": value}),
+        lambda: tensors.update({name: value[:0]}),
+        lambda: tensors.update({name: value[None]}),
+        lambda: tensors.update({name: value.flatten()[:3]}),
+        lambda: tensors.update({name: torch.tensor(1.0)}),
+    ]
+    generator.choice(changes)()
     torch.save({"model": tensors}, tmp_path / "damaged.pth")
     arguments = _with(files.arguments, **{which: tmp_path / "damaged.pth"})
     assert _refused(tmp_path / "model", arguments)

@@ -82,7 +82,8 @@ def test_the_odd_places(tokenizer: PreTrainedTokenizerBase) -> None:
     """After an image the text starts with a space of its own; prompts end in a lone one."""
 
     def tokens(text: str) -> list[str]:
-        return tokenizer.convert_ids_to_tokens(tokenizer(text).input_ids)
+        ids: list[int] = tokenizer(text).input_ids
+        return list(tokenizer.convert_ids_to_tokens(ids))
 
     image = tokens(f"<Img>{IMAGE_TOKEN}</Img>")
     assert image[image.index(IMAGE_TOKEN) + 1].startswith("▁")

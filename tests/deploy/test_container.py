@@ -45,7 +45,7 @@ def test_everything_copied_is_let_through() -> None:
 @pytest.mark.parametrize("name", COMPOSE_FILES)
 def test_compose_files_follow_the_specification(name: str) -> None:
     vendored = "check_jsonschema/builtin_schemas/vendor/compose-spec.json"
-    schema = Path(distribution("check-jsonschema").locate_file(vendored)).read_text()
+    schema = Path(str(distribution("check-jsonschema").locate_file(vendored))).read_text()
     jsonschema.validate(yaml.safe_load((ROOT / name).read_text()), json.loads(schema))
 
 
@@ -67,7 +67,7 @@ def test_the_wheel_stage_packs_all_that_serving_needs(tmp_path: Path) -> None:
     for source in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / source, context)
     shutil.copytree(ROOT / "service", context / "service")
-    options = ["--no-deps", "--no-build-isolation", "--quiet", "--wheel-dir", dist]
+    options = ["--no-deps", "--no-build-isolation", "--quiet", "--wheel-dir", str(dist)]
     run(sys.executable, "-m", "pip", "wheel", *options, context)
     (wheel,) = dist.glob("*.whl")
     with zipfile.ZipFile(wheel) as packed:

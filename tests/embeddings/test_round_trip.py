@@ -90,7 +90,7 @@ def test_other_routes_accept_embeddings_as_an_image_url(
             {"type": "input_image", "image_url": url},
             {"type": "input_text", "text": TEXT["text"]},
         ]
-        messages = [{"role": "user", "content": content}]
+        messages: Any = [{"role": "user", "content": content}]
         return client.responses.create(
             model=MODEL, input=messages, max_output_tokens=8, temperature=0
         ).output_text
@@ -175,7 +175,7 @@ def test_a_request_may_name_a_file_by_its_id(server: ServerProcess, file_id: str
 def test_the_responses_route_accepts_a_file_id(client: OpenAI, file_id: str) -> None:
     def respond(**image: str) -> str:
         content = [{"type": "input_image", **image}, {"type": "input_text", "text": TEXT["text"]}]
-        messages = [{"role": "user", "content": content}]
+        messages: Any = [{"role": "user", "content": content}]
         return client.responses.create(
             model=MODEL, input=messages, max_output_tokens=8, temperature=0
         ).output_text

@@ -53,7 +53,7 @@ class Reference:
     def answer(self, turns: list[Turn], tokens: int) -> list[int]:
         """Greedy continuation as token ids, at most ``tokens`` of them, cut at the end token."""
         embeddings = self.embed(turns)
-        generated = self.llama.generate(
+        generated = self.llama.generate(  # type: ignore[misc]
             inputs_embeds=embeddings[None],
             attention_mask=torch.ones(1, len(embeddings)),
             max_new_tokens=tokens,

@@ -102,7 +102,7 @@ def test_a_dead_engine_ends_the_service(own_server: ServerProcess) -> None:
     with httpx.stream("POST", url, json=LONG_ANSWER, timeout=60) as stream:
         lines = stream.iter_lines()
         next(lines)
-        for child in psutil.Process(own_server.process.pid).children(recursive=True):
+        for child in psutil.Process(own_server.pid).children(recursive=True):
             if "VLLM" in child.name() or "VLLM" in "".join(child.cmdline()[:1]):
                 child.kill()
         rest = ""
@@ -135,7 +135,7 @@ def test_a_dead_encoder_ends_the_service(tiny_model: Callable[[str], ModelFolder
     try:
         process.start()
         with suppress(httpx.HTTPError):
-            while process.process.poll() is None:
+            while process.process and process.process.poll() is None:
                 ask_about_a_new_picture(process.url)
         assert process.wait(30) == 1
     finally:
@@ -156,7 +156,7 @@ def ask_about_a_new_picture(url: str) -> None:
 @pytest.mark.parametrize("end", ["two SIGTERMs", "SIGKILL"])
 def test_nothing_is_left_when_it_ends_at_once(own_server: ServerProcess, end: str) -> None:
     own_server.start()
-    engine = psutil.Process(own_server.process.pid).children(recursive=True)
+    engine = psutil.Process(own_server.pid).children(recursive=True)
     assert len(engine) > 1
     url = f"{own_server.url}/v1/chat/completions"
     with httpx.stream("POST", url, json=LONG_ANSWER, timeout=60) as stream:

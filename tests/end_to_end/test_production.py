@@ -117,7 +117,12 @@ def test_nobody_gains_by_what_another_key_has_asked(
 def test_a_deadline_takes_the_request_out_of_the_engine(
     shared: ServerProcess, alice: openai.OpenAI
 ) -> None:
-    options = {"max_tokens": 1500, "extra_body": {"ignore_eos": True}, "n": 4, "temperature": 1}
+    options: dict[str, Any] = {
+        "max_tokens": 1500,
+        "extra_body": {"ignore_eos": True},
+        "n": 4,
+        "temperature": 1,
+    }
     hurry = alice.with_options(default_headers={"X-Request-Timeout": "0.5"})
     with pytest.raises(openai.APIStatusError) as late:
         ask(hurry, **options)

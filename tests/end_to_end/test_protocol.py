@@ -2,6 +2,7 @@
 
 import json
 import re
+from typing import Any
 
 import anthropic
 import httpx
@@ -9,6 +10,7 @@ import pytest
 from langchain_core.messages import HumanMessage
 from langchain_openai import ChatOpenAI
 from openai import OpenAI
+from pydantic import SecretStr
 
 from tests.pictures import picture_uri
 from tests.server import ServerProcess
@@ -22,7 +24,7 @@ def client(server: ServerProcess) -> OpenAI:
     return server.openai()
 
 
-def question(text: str = "What is this?", *colours: str) -> list[dict[str, object]]:
+def question(text: str = "What is this?", *colours: str) -> Any:
     images = [
         {"type": "image_url", "image_url": {"url": picture_uri(colour)}}
         for colour in colours or ("red",)
@@ -30,7 +32,7 @@ def question(text: str = "What is this?", *colours: str) -> list[dict[str, objec
     return [{"role": "user", "content": [*images, {"type": "text", "text": text}]}]
 
 
-def ask(client: OpenAI, messages: list[dict[str, object]] | None = None, **options: object):
+def ask(client: OpenAI, messages: Any = None, **options: Any) -> Any:
     return client.chat.completions.create(
         model=MODEL, messages=messages or question(), **{"max_tokens": 8, **options}
     )
@@ -102,7 +104,7 @@ def test_beam_search(client: OpenAI) -> None:
 
 def test_the_responses_route_sees_the_image(client: OpenAI) -> None:
     def respond(colour: str) -> str:
-        content = [
+        content: Any = [
             {"type": "input_image", "image_url": picture_uri(colour), "detail": "auto"},
             {"type": "input_text", "text": "What is this?"},
         ]
@@ -124,14 +126,17 @@ def test_anthropics_messages_see_the_image(server: ServerProcess, client: OpenAI
     def respond(colour: str) -> str:
         data = picture_uri(colour).partition(",")[2]
         source = {"type": "base64", "media_type": "image/png", "data": data}
-        content = [{"type": "image", "source": source}, {"type": "text", "text": "What is this?"}]
+        content: Any = [
+            {"type": "image", "source": source},
+            {"type": "text", "text": "What is this?"},
+        ]
         response = claude.messages.create(
             model=MODEL,
             max_tokens=8,
             messages=[{"role": "user", "content": content}],
             extra_body={"temperature": 0},
         )
-        return response.content[0].text
+        return "".join(block.text for block in response.content if block.type == "text")
 
     assert respond("red") != respond("blue")
     expected = ask(client, question("What is this?", "red"), temperature=0)
@@ -140,9 +145,14 @@ def test_anthropics_messages_see_the_image(server: ServerProcess, client: OpenAI
 
 def test_langchain(server: ServerProcess) -> None:
     model = ChatOpenAI(
-        model=MODEL, base_url=f"{server.url}/v1", api_key="unused", max_tokens=8, temperature=0
+        model=MODEL,
+        base_url=f"{server.url}/v1",
+        api_key=SecretStr("unused"),
+        max_completion_tokens=8,
+        temperature=0,
     )
     answer = model.invoke([HumanMessage(content=question()[0]["content"])])
+    assert answer.usage_metadata is not None
     assert answer.usage_metadata["input_tokens"] > VISUAL_TOKENS
     assert answer.content
 

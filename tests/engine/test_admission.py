@@ -26,7 +26,7 @@ class Engine(AdmittingEngine):
 
     def __init__(self) -> None:
         self.inside = 0
-        self.scheduler_config = SimpleNamespace(max_num_queued_reqs=3)
+        self.scheduler_config: Any = SimpleNamespace(max_num_queued_reqs=3)
 
     def shutdown(self, *_: Any, **__: Any) -> None:
         """Nothing runs."""

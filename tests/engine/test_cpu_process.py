@@ -32,8 +32,8 @@ def test_what_asks_for_several_processes_gets_them(
 
 def test_the_engine_is_one_process_and_leaves_a_core_to_the_others(server: ServerProcess) -> None:
     assert server.process is not None
-    children = psutil.Process(server.process.pid).children(recursive=True)
+    children = psutil.Process(server.pid).children(recursive=True)
     (engine,) = [child for child in children if "VLLM::" in " ".join(child.cmdline())]
     cores = os.sched_getaffinity(0)
     assert len(engine.cpu_affinity()) <= max(len(cores) - 1, 1)
-    assert set(psutil.Process(server.process.pid).cpu_affinity()) == cores
+    assert set(psutil.Process(server.pid).cpu_affinity()) == cores

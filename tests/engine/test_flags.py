@@ -8,11 +8,11 @@ from service.engine.flags import vllm_flags
 from service.families import DEFAULT_SAMPLING
 from service.model_folder.layout import ModelFolder
 from service.serve.builtin_models import resolve_model
-from service.settings import Settings
+from service.settings import load_settings
 
 
 def read_sampling(folder: ModelFolder) -> dict[str, float]:
-    flags = vllm_flags(folder, Settings(), "name", [], cpu=True)
+    flags = vllm_flags(folder, load_settings(), "name", [], cpu=True)
     return json.loads(flags[flags.index("--override-generation-config") + 1])
 
 

@@ -21,7 +21,7 @@ def test_the_familys_stop_strings_join_the_clients() -> None:
 @pytest.mark.parametrize(
     "options", [{"ignore_eos": True}, {"detokenize": False}, {"stop": ["###"]}]
 )
-def test_stop_strings_are_not_added_where_they_do_not_belong(options: dict[str, object]) -> None:
+def test_stop_strings_are_not_added_where_they_do_not_belong(options: dict[str, Any]) -> None:
     params = SamplingParams(**options)
     assert missing_stop(params, ("###",)) == ()
     assert with_stop(params, ()) is params

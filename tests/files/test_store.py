@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import NamedTemporaryFile
+from typing import Any
 
 import pytest
 
@@ -186,7 +187,7 @@ def test_a_folder_that_cannot_be_created_is_a_storage_error(tmp_path: Path) -> N
 def test_unfinished_uploads_are_removed_after_a_crash(store: FileStore, root: Path) -> None:
     kept = store.add("alice", b"data", "a")
     (folder,) = (path for path in root.iterdir())
-    options = {"dir": folder, "prefix": UNFINISHED, "delete": False}
+    options: dict[str, Any] = {"dir": folder, "prefix": UNFINISHED, "delete": False}
     with NamedTemporaryFile(**options) as old, NamedTemporaryFile(**options) as new:
         pass
     pass_time(root, Path(old.name).name, 4000)

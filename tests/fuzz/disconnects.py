@@ -56,7 +56,7 @@ async def disconnect_randomly(url: str, count: int, seed: int) -> None:
 def _request(generator: random.Random) -> bytes:
     """A whole request or the beginning of one."""
     image = generator.choice([None, picture_uri(), _fresh(generator)])
-    parts = [{"type": "text", "text": "What is this?"}]
+    parts: list[dict[str, Any]] = [{"type": "text", "text": "What is this?"}]
     if image:
         parts.insert(0, {"type": "image_url", "image_url": {"url": image}})
     body: dict[str, Any] = {

@@ -169,7 +169,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="paths that contain this")
     arguments = parser.parse_args()
     statuses: Counter[str] = Counter()
-    failures = []
+    failures: list[dict[str, Any]] = []
     with httpx.Client(base_url=arguments.url, timeout=TIMEOUT) as client:
         schema = client.get("/openapi.json").json()
         model = client.get("/v1/models").json()["data"][0]["id"]

@@ -10,6 +10,7 @@ import resource
 from collections import Counter
 from io import BytesIO
 from time import monotonic
+from typing import Any
 
 from PIL import Image
 
@@ -26,7 +27,7 @@ def originals() -> list[bytes]:
     """Good files of every accepted format, and of those of their variants that decode differently."""
     image = picture("green", (24, 24))
     files = [encoded(image, name) for name in FORMATS]
-    variants: list[tuple[Image.Image, str, dict[str, object]]] = [
+    variants: list[tuple[Image.Image, str, dict[str, Any]]] = [
         (image.convert("P"), "PNG", {}),
         (image.convert("I;16"), "PNG", {}),
         (image.convert("RGBA"), "WEBP", {"lossless": True}),

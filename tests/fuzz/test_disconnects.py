@@ -11,7 +11,7 @@ SLACK = 64 << 20
 
 def test_what_disconnected_clients_held_is_given_back(server: ServerProcess) -> None:
     assert server.process is not None
-    left = run(server.url, server.process.pid, COUNT)
+    left = run(server.url, server.pid, COUNT)
     assert not any(left.held.values())
     assert left.memory_after < left.memory_before + SLACK
     assert_still_serving(server)

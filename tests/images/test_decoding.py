@@ -19,7 +19,7 @@ LIMIT = 1_000_000
 
 def resize_as_original(image: Image.Image, size: int) -> np.ndarray:
     """Convert to RGB, then do torchvision's ``Resize((size, size), BICUBIC)`` with Pillow."""
-    return np.asarray(image.convert("RGB").resize((size, size), Image.BICUBIC))
+    return np.asarray(image.convert("RGB").resize((size, size), Image.Resampling.BICUBIC))
 
 
 @pytest.mark.parametrize("image_format", FORMATS)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -23,11 +24,13 @@ class Server:
     def __init__(self, together: int) -> None:
         self._together = together
         self._present = asyncio.Condition()
-        self._serving: set[asyncio.Task[object]] = set()
+        self._serving: set[asyncio.Task[Any]] = set()
         self.now = self.most = self.served = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._serving.add(asyncio.current_task())
+        task = asyncio.current_task()
+        assert task is not None
+        self._serving.add(task)
         await reader.readuntil(b"\r\n\r\n")
         async with self._present:
             self.now += 1

@@ -4,6 +4,7 @@ import base64
 import re
 import socket
 import tracemalloc
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -102,7 +103,7 @@ def connections(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """Collect the addresses that a fetch tries to connect to, and fail every attempt."""
     attempted: list[object] = []
 
-    async def connect(addr_infos: list[tuple[object, ...]], **_: object) -> None:
+    async def connect(addr_infos: list[tuple[Any, ...]], **_: object) -> None:
         attempted.extend(info[4][0] for info in addr_infos)
         raise OSError("not in a test")
 

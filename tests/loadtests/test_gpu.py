@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from loadtests import encoder_speed, gpu, gpu_report
 from service.model_folder.vision_config import VisionConfig
@@ -94,7 +95,12 @@ def test_sizes_after_the_first_are_only_served(tmp_path: Path) -> None:
 def test_matrix_products_are_of_random_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
     multiply = torch.mm
-    monkeypatch.setattr(torch, "mm", lambda a, b, out: seen.append(a) or multiply(a, b, out=out))
+
+    def noting(a: Tensor, b: Tensor, out: Tensor) -> Tensor:
+        seen.append(a)
+        return multiply(a, b, out=out)
+
+    monkeypatch.setattr(torch, "mm", noting)
     assert encoder_speed.matrix_flops(torch.device("cpu"), torch.float32, 0.01) > 0
     assert seen[0].std() == pytest.approx(1, rel=0.05)
 

@@ -200,7 +200,7 @@ def test_a_vocabulary_may_be_larger_than_its_tokenizer(
     )
     for name in ("model.embed_tokens.weight", "lm_head.weight"):
         torch.testing.assert_close(
-            theirs[f"language_model.{name}"].read(), ours[name].read(), rtol=0, atol=0
+            theirs[f"language_model.{name}"].load(), ours[name].load(), rtol=0, atol=0
         )
 
 

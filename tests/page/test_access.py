@@ -141,7 +141,7 @@ def test_a_screen_reader_finds_regions_headings_and_images(page: Page) -> None:
     answer_at_length(page, 5)
     ask(page, "What are these?")
     turn(page)
-    for role, name in (
+    roles: list[tuple[Any, str | None]] = [
         ("banner", None),
         ("main", None),
         ("region", "Status of the service"),
@@ -152,7 +152,8 @@ def test_a_screen_reader_finds_regions_headings_and_images(page: Page) -> None:
         ("heading", "Question"),
         ("heading", "Answer"),
         ("button", "Copy"),
-    ):
+    ]
+    for role, name in roles:
         expect(page.get_by_role(role, name=name, exact=True).first).to_be_attached()
     expect(page.locator("#gallery").get_by_role("img")).to_have_count(2)
     expect(page.get_by_role("img", name="Picture 2: blue.png").first).to_be_attached()

@@ -1,10 +1,14 @@
 """Errors are explained with the server's message and do not block the next question."""
 
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import FilePayload, Page, Route, expect
 
 from tests.page.steps import CHAT, add, ask, png, turn
 
-DAMAGED = {"name": "torn.png", "mimeType": "image/png", "buffer": b"\x89PNG\r\n\x1a\n torn"}
+DAMAGED: FilePayload = {
+    "name": "torn.png",
+    "mimeType": "image/png",
+    "buffer": b"\x89PNG\r\n\x1a\n torn",
+}
 
 
 def test_a_damaged_picture_shows_an_error(page: Page) -> None:

@@ -2,7 +2,7 @@
 
 import base64
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import FilePayload, Page, expect
 
 from tests.page.conftest import OpenPage
 from tests.page.steps import add, ask, png, turn
@@ -72,7 +72,11 @@ def test_a_phone_opens_its_own_camera(open_page: OpenPage) -> None:
 
 
 def test_a_picture_that_the_browser_cannot_show_is_still_sent(page: Page) -> None:
-    tiff = {"name": "scan.tiff", "mimeType": "image/tiff", "buffer": encoded(picture(), "TIFF")}
+    tiff: FilePayload = {
+        "name": "scan.tiff",
+        "mimeType": "image/tiff",
+        "buffer": encoded(picture(), "TIFF"),
+    }
     add(page, tiff)
     expect(page.locator("#attachments .no-preview")).to_have_text("scan.tiff")
     ask(page, "What is this?")

@@ -50,7 +50,8 @@ def user(content: object) -> list[list[Any]]:
 def test_the_plugin_registers_it_once() -> None:
     register()
     register()
-    assert RENDERER_REGISTRY.load_renderer_cls(TOKENIZER_MODE) is MiniGPT4Renderer
+    renderer: type = RENDERER_REGISTRY.load_renderer_cls(TOKENIZER_MODE)
+    assert renderer is MiniGPT4Renderer
     assert TokenizerRegistry.load_tokenizer_cls(TOKENIZER_MODE)
 
 

@@ -28,9 +28,9 @@ def vicuna(tokenizers: Callable[[str], PreTrainedTokenizerBase]) -> PreTrainedTo
     return tokenizers("minigpt4-vicuna")
 
 
-def render(tokenizer: PreTrainedTokenizerBase, *messages: dict[str, Any], **options: object) -> str:
+def render(tokenizer: PreTrainedTokenizerBase, *messages: dict[str, Any], **options: Any) -> str:
     options.setdefault("add_generation_prompt", True)
-    return tokenizer.apply_chat_template(list(messages), tokenize=False, **options)
+    return str(tokenizer.apply_chat_template(list(messages), tokenize=False, **options))
 
 
 def user(*content: object) -> dict[str, Any]:

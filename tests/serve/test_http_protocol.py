@@ -12,6 +12,7 @@ from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from service.api.lifecycle import Lifecycle
 from service.api.middleware.deadline import Deadline
 from service.serve import http_protocol as protocol
 from service.serve.http_protocol import MAX_HEAD_BYTES, BoundedHead
@@ -159,11 +160,12 @@ def test_a_client_that_stops_reading_is_left_when_the_time_is_over(
 
     async def watched(scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            await Deadline(flood, 0.1)(scope, receive, send)
+            await Deadline(flood, Lifecycle(), 0.1)(scope, receive, send)
         finally:
             ended.set()
 
     async def conversation(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        assert isinstance(writer.transport, asyncio.Transport)
         writer.transport.pause_reading()
         writer.write(request(0))
         await ended.wait()

@@ -16,7 +16,7 @@ OURS = [VLLMServerError("broken"), EngineDeadError(), RuntimeError("a bug"), Val
 
 
 def passes(error: Exception | None, *arguments: object) -> bool:
-    info = error and (type(error), error, None)
+    info = (type(error), error, None) if error else None
     record = logging.LogRecord("vllm.x", logging.ERROR, "", 0, "%s", arguments, info)
     return ClientErrorFilter().filter(record)
 
