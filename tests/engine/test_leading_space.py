@@ -1,6 +1,6 @@
 """The space before an answer is stripped where the original strips it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,7 +18,7 @@ async def outputs(texts: list[tuple[str, ...]]) -> AsyncIterator[Any]:
         )
 
 
-async def strip(texts: list[tuple[str, ...]], kind: RequestOutputKind) -> list[list[str]]:
+async def strip(texts: Sequence[tuple[str, ...]], kind: RequestOutputKind) -> list[list[str]]:
     answer = strip_leading_space(outputs(texts), kind)  # type: ignore[arg-type]
     return [[choice.text for choice in output.outputs] async for output in answer]
 

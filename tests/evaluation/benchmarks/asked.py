@@ -36,7 +36,7 @@ def knowing(data: DataSet, asked: list[str] | None = None):
     return answer
 
 
-def evaluate(url: str, name: str, data: Path, out: Path, *words: str) -> dict[str, Any]:
+def evaluate(url: str, name: str, data: Path | None, out: Path, *words: str) -> dict[str, Any]:
     parser = argparse.ArgumentParser()
     add_arguments(parser)
     line = ["--url", url, "--benchmark", name, "--out", str(out), *words]

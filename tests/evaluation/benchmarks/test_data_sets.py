@@ -104,7 +104,7 @@ def test_split_limit_prompt_and_length_reach_the_service(tmp_path):
         with pytest.raises(EvaluationError, match=r"with \{\} in it"):
             evaluate(url, "pope", data.folder, tmp_path / "x", "--prompt", "Look.")
         with pytest.raises(EvaluationError, match=r"needs --data"):
-            evaluate(url, "pope", "", tmp_path / "x")
+            evaluate(url, "pope", None, tmp_path / "x")
 
 
 def test_chair_has_the_prompts_of_both_papers(tmp_path):

@@ -90,7 +90,8 @@ def test_refused_items_are_named_and_asked_again_by_the_next_run(tmp_path):
     refused = pytest.raises(EvaluationError, match=r"1 of 4 items.*The first is 2: .*unknown")
     with fake_openai(knowing(data_without(data, 2))) as url, refused:
         evaluate(url, "vsr", data.folder, out)
-    data.known, asked = whole, []
+    asked: list[str] = []
+    data.known = whole
     with fake_openai(knowing(data, asked)) as url:
         results = evaluate(url, "vsr", data.folder, out)
     assert len(asked) == 1

@@ -8,6 +8,7 @@ singulars; pycocoevalcap 1.2 with its Java tokenizer.
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,7 +25,7 @@ from service.evaluation.benchmarks.vqa_normalisation import normalise, vqa_accur
 PUBLISHED = json.loads((Path(__file__).parent / "published_scores.json").read_text())
 
 
-def scored(name: str, truths: list, answers: list[str], parts: list[str] | None = None):
+def scored(name: str, truths: list[Any], answers: list[str], parts: list[str] | None = None):
     parts = parts or [""] * len(truths)
     items = [
         Item(str(number), (f"{number}.jpg",), "", truth, part)
