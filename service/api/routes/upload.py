@@ -61,7 +61,9 @@ async def _read(form: FormData, max_bytes: int) -> Upload:
     purpose = form.get("purpose")
     if purpose not in PURPOSES:
         names = " or ".join(f"`{name}`" for name in PURPOSES)
-        raise UploadError(f"The purpose of a file is {names}: other purposes are not served.", "purpose")
+        raise UploadError(
+            f"The purpose of a file is {names}: other purposes are not served.", "purpose"
+        )
     file = form.get("file")
     if not isinstance(file, UploadFile):
         raise UploadError("The form needs a field `file` that holds an image file.", "file")
