@@ -1,6 +1,7 @@
 """The four tasks: two systems, people's sheet, a judge, and their agreement."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -25,7 +26,8 @@ def make(tmp_path):
 
 
 def test_two_systems_are_judged_by_people_and_by_a_service(tmp_path, capsys):
-    images, out, seen = make(tmp_path), tmp_path / "out", []
+    images, out = make(tmp_path), tmp_path / "out"
+    seen: list[dict[str, Any]] = []
     with (
         fake_openai(saying(lambda text: f"Good <b>answer</b> to: {text}", seen)) as one,
         fake_openai(saying(lambda _: "Bad answer.")) as other,
