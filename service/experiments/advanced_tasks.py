@@ -5,21 +5,20 @@ The paper has 25 images of each task, and people who judge. Here people judge on
 (:mod:`.sheet`), or an OpenAI-compatible judge sees image, prompt and answer; their agreement is reported.
 """
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
 from service.errors import EvaluationError
-from service.experiments.agreement import Agreement, compare
+from service.experiments.advanced_results import Found, write_found
+from service.experiments.agreement import compare
 from service.experiments.judge import Case, ask_judge, read_yes_no
 from service.experiments.sheet import Shown, order, read_verdicts, write_sheet
 from service.experiments.systems import Asking, System, ask_system
-from service.measurement.asking import Question, Sampling
 from service.measurement.images import list_images
 from service.measurement.intervals import Score, share
-from service.measurement.report import markdown_table, plot_scores, score_row
+from service.measurement.questions import Question, Sampling
 
 PROMPTS = {
     "memes": "Explain why this meme is funny.",
@@ -52,20 +51,6 @@ class AdvancedTasks:
     longest: int = 500
 
 
-@dataclass
-class Found:
-    """What the verdicts say.
-
-    Attributes:
-        scores: The share of fulfilled requests by judge, system and task.
-        agreements: Of each pair of judges.
-    """
-
-    scores: list[Score]
-    agreements: list[Agreement]
-    bad: dict[str, str]
-
-
 def run_advanced_tasks(chosen: AdvancedTasks, asking: Asking) -> Found:
     """Ask the systems, write ``sheet.html``, read and ask the judges, write the results.
 
@@ -82,7 +67,7 @@ def run_advanced_tasks(chosen: AdvancedTasks, asking: Asking) -> Found:
     scores = [one for name, said in judges.items() for one in _scores(name, said, items)]
     pairs = [compare(*pair, judges[pair[0]], judges[pair[1]]) for pair in combinations(judges, 2)]
     found = Found(scores, [pair for pair in pairs if pair is not None], bad)
-    _write(found, asking.out)
+    write_found(found, asking.out)
     return found
 
 
@@ -151,26 +136,3 @@ def _scores(judge: str, verdicts: Verdicts, items: Sequence[Shown]) -> list[Scor
         share(f"{judge}: {system}, {task}", values, [str(at) for at in range(len(values))])
         for (system, task), values in sorted(hits.items())
     ]
-
-
-def _write(found: Found, out: Path) -> None:
-    heads = ("judge, system, task", "requests fulfilled", "95 % interval", "answers")
-    lines = markdown_table(heads, [score_row(one) for one in found.scores])
-    if not found.scores:
-        lines = ["Nobody has judged yet. Open sheet.html, or give --judge."]
-    if found.agreements:
-        rows = [_agreement_row(one) for one in found.agreements]
-        heads = ("judges", "Cohen's kappa", "equal verdicts", "answers")
-        lines += ["", *markdown_table(heads, rows)]
-    lines += ["", *(f"- {name}: {why}" for name, why in found.bad.items())]
-    (out / "results.md").write_text("\n".join(lines).rstrip() + "\n", "utf-8")
-    (out / "results.json").write_text(json.dumps(asdict(found), indent=2) + "\n", "utf-8")
-    if found.scores:
-        plot_scores(found.scores, "Requests fulfilled", out / "results.png")
-
-
-def _agreement_row(one: Agreement) -> list[str]:
-    kappa = "undefined: both always say the same"
-    if one.kappa:
-        kappa = f"{one.kappa.value:.2f} ({one.kappa.low:.2f} to {one.kappa.high:.2f})"
-    return [f"{one.one} and {one.other}", kappa, f"{100 * one.equal:.1f} %", str(one.number)]

@@ -7,46 +7,24 @@ papers do not print the prompt of the description; the default is that of the pa
 """
 
 import json
-import random
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
 
 from pydantic import BaseModel
 
 from service.errors import EvaluationError
-from service.experiments.judge import Case, ask_judge, read_numbered, read_yes_no
+from service.experiments.coverage_judge import Protocol, case_text, pick, read_verdicts
+from service.experiments.judge import Case, ask_judge
 from service.experiments.systems import Asking, System, ask_system
-from service.measurement.asking import Question, Sampling
 from service.measurement.files import ImageFolder, describe_missing, find_file, read_json
 from service.measurement.images import draw_sample
 from service.measurement.intervals import Score, Sums, score, share
+from service.measurement.questions import Question, Sampling
 from service.measurement.report import markdown_table, plot_scores, score_row
 
-Protocol = Literal["all", "one"]
-
 DESCRIBE = "Describe the image in detail."
-_ALL = """Given a test image description and a list of gt image caption,
-verify whether the information in gt caption is included in the test description. The answer should be yes or no.
-Input is in this format:
-Test: (test sentence)
-1: (gt1)
-2: (gt2)
-3: (gt3)
-you need to answer yes or no for each gt in the following format:
-1: (yes/no)
-2: (yes/no)
-3: (yes/no)
-
-Test: {}
-"""
-_ONE = (
-    "There is one image caption1 '{1}', and there is another image caption2 '{2}'. Does image caption2 cover "
-    "all the objects and visual relations shown in image caption1? Only answer yes or no without any "
-    "explanation."
-)
 
 
 class _Image(BaseModel):
@@ -137,9 +115,9 @@ def _measure(
     captions: dict[str, list[str]],
 ) -> tuple[list[Score], dict[str, str]]:
     asked = ask_system(asking, system, "describe", questions, Sampling(chosen.longest))
-    picked = {item: _pick(chosen.protocol, item, captions[item]) for item in asked.answers}
+    picked = {item: pick(chosen.protocol, item, captions[item]) for item in asked.answers}
     cases = [
-        Case(item, _case_text(chosen.protocol, answer.text, picked[item]))
+        Case(item, case_text(chosen.protocol, answer.text, picked[item]))
         for item, answer in asked.answers.items()
     ]
     name = f"judge-{chosen.protocol}-{system.label}"
@@ -147,7 +125,7 @@ def _measure(
     left_out = {f"{item} ({system.label})": why for item, why in (asked.bad | judged.bad).items()}
     rows: list[tuple[float, float, float]] = []
     for item, text in said.items():
-        verdicts = _read_verdicts(chosen.protocol, text, len(picked[item]))
+        verdicts = read_verdicts(chosen.protocol, text, len(picked[item]))
         if None in verdicts:
             left_out[f"{item} ({system.label})"] = (
                 f"The judge's answer cannot be read: {text[:80]!r}"
@@ -158,22 +136,6 @@ def _measure(
         first = next(iter(left_out.values()), "")
         raise EvaluationError(f"The judge judged no answer of {system.label}. {first}")
     return _scores(system.label, chosen.protocol, rows), left_out
-
-
-def _pick(protocol: Protocol, item: str, captions: list[str]) -> list[str]:
-    """All captions, or one that is the same on every run."""
-    return captions if protocol == "all" else [random.Random(item).choice(captions)]  # noqa: S311
-
-
-def _case_text(protocol: Protocol, description: str, captions: Sequence[str]) -> str:
-    if protocol == "one":
-        return _ONE.replace("{1}", captions[0]).replace("{2}", description)
-    listed = "\n".join(f"{number}: {one}" for number, one in enumerate(captions, 1))
-    return _ALL.replace("{}", " ".join(description.split())) + listed
-
-
-def _read_verdicts(protocol: Protocol, text: str, number: int) -> list[bool | None]:
-    return [read_yes_no(text)] if protocol == "one" else read_numbered(text, number)
 
 
 def _scores(

@@ -5,19 +5,19 @@ failures counted by hand. Here the rules of :mod:`.verdicts` count them; a judge
 irrelevant answers. Greedy decoding gives one answer an image; at a higher temperature each seed gives one.
 """
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from service.experiments.failure_results import Row, write_rows
 from service.experiments.judge import Case, ask_judge, read_yes_no
 from service.experiments.systems import Asking, System, ask_system
 from service.experiments.verdicts import REASONS, Task, judge_text
-from service.measurement.asking import Asked, Question, Sampling
+from service.measurement.asking import Asked
 from service.measurement.images import draw_sample, list_images
 from service.measurement.intervals import Score, share
-from service.measurement.report import markdown_table, plot_scores
+from service.measurement.questions import Question, Sampling
 
 PROMPTS: dict[Task, str] = {
     "caption": "Describe the image in detail.",
@@ -48,17 +48,6 @@ class Failures:
     longest: int = 300
 
 
-@dataclass
-class Row:
-    """One system at one task and temperature."""
-
-    system: str
-    task: str
-    temperature: float
-    scores: list[Score]
-    bad: dict[str, str] = field(default_factory=dict)
-
-
 def run_failures(chosen: Failures, asking: Asking) -> list[Row]:
     """Ask, judge and write ``verdicts.jsonl``, ``results.json``, ``results.md`` and a plot.
 
@@ -74,7 +63,7 @@ def run_failures(chosen: Failures, asking: Asking) -> list[Row]:
                 row, verdicts = _measure(chosen, asking, system, task, temperature, images)
                 rows.append(row)
                 lines += verdicts
-    _write(rows, lines, asking.out, judged=chosen.judge is not None)
+    write_rows(rows, lines, asking.out, judged=chosen.judge is not None)
     return rows
 
 
@@ -136,32 +125,3 @@ def _scores(lines: Sequence[dict[str, Any]], judge: System | None) -> list[Score
             for reason in counted
         ),
     ]
-
-
-def _write(
-    rows: Sequence[Row], lines: Sequence[dict[str, Any]], out: Path, *, judged: bool
-) -> None:
-    names = [one.name for one in rows[0].scores]
-    table = [
-        [row.system, row.task, f"{row.temperature:g}", str(row.scores[0].number)]
-        + [f"{one.value:.1f} ({one.low:.1f} to {one.high:.1f})" for one in row.scores]
-        for row in rows
-    ]
-    text = markdown_table(("system", "task", "temperature", "answers", *names), table)
-    text += ["", "Shares in percent with 95 % intervals. An answer can have several reasons."]
-    if not judged:
-        text.append("Irrelevant answers were not counted: that needs --judge.")
-    text += [f"- {item}: {why}" for row in rows for item, why in row.bad.items()]
-    (out / "results.md").write_text("\n".join(text) + "\n", "utf-8")
-    content = json.dumps([asdict(row) for row in rows], indent=2) + "\n"
-    (out / "results.json").write_text(content, "utf-8")
-    written = [json.dumps(line, ensure_ascii=False) for line in lines]
-    (out / "verdicts.jsonl").write_text("\n".join(written) + "\n", "utf-8")
-    bars = [_bar(row) for row in rows]
-    plot_scores(bars, "Failed answers", out / "results.png")
-
-
-def _bar(row: Row) -> Score:
-    one = row.scores[0]
-    name = f"{row.system}, {row.task}, T={row.temperature:g}"
-    return Score(name, one.value, one.low, one.high, one.number)

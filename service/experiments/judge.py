@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from service.experiments.systems import Asking, System, ask_system
-from service.measurement.asking import Asked, Question, Sampling
+from service.measurement.asking import Asked
+from service.measurement.questions import Question, Sampling
 
 _LONGEST = 64
 _YES_NO = re.compile(r"\b(yes|no)\b")

@@ -8,7 +8,8 @@ from pathlib import Path
 from service.chat_client import Endpoint
 from service.errors import EvaluationError
 from service.measurement.answers import AnswerFile
-from service.measurement.asking import Asked, Question, Sampling, ask_all, find_model
+from service.measurement.asking import Asked, ask_all, find_model
+from service.measurement.questions import Question, Sampling
 
 _SYSTEM = re.compile(r"(?P<label>[\w.+-]+)=(?P<url>https?://[^#]+)(?:#(?P<model>.+))?")
 

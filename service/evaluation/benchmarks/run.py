@@ -11,8 +11,9 @@ from service.evaluation.benchmarks.benchmark import Benchmark, Item
 from service.evaluation.benchmarks.registry import BENCHMARKS
 from service.evaluation.benchmarks.results import Results
 from service.measurement.answers import AnswerFile
-from service.measurement.asking import Asked, Question, Sampling, ask_all, find_model
+from service.measurement.asking import Asked, ask_all, find_model
 from service.measurement.files import ImageFolder, describe_missing
+from service.measurement.questions import Question, Sampling
 
 
 @dataclass(frozen=True)
