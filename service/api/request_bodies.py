@@ -25,11 +25,13 @@ class BodyAdapter:
     def __init__(
         self, max_model_len: int, embeddings_allowed: bool, tool_parser: bool, cap_limits: bool
     ) -> None:
-        """Args:
-        max_model_len: Tokens of the context.
-        embeddings_allowed: Whether content parts may hold embeddings.
-        tool_parser: Whether vLLM parses tool calls from answers.
-        cap_limits: Whether a limit beyond the context is lowered to it; otherwise vLLM refuses it.
+        """Keep what the checks need to know of the engine.
+
+        Args:
+            max_model_len: Tokens of the context.
+            embeddings_allowed: Whether content parts may hold embeddings.
+            tool_parser: Whether vLLM parses tool calls from answers.
+            cap_limits: Whether a limit beyond the context is lowered to it; otherwise vLLM refuses it.
         """
         self._max_model_len = max_model_len
         self._embeddings_allowed = embeddings_allowed

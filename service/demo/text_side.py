@@ -145,8 +145,10 @@ class TextStudent(nn.Module):
         return slant[batch["places"] // length]
 
     def _distortion(self, sums: Tensor, batch: dict[str, Tensor]) -> Tensor:
-        """What a wrong linear map adds, another one for each sequence: projections that are learnt from
-        captions are as far from the word sums as these sums are long."""
+        """What a wrong linear map adds, another one for each sequence.
+
+        Projections that are learnt from captions are as far from the word sums as these sums are long.
+        """
         sequences, length = batch["ids"].shape
         level = self.distortion * torch.rand(sequences, 1, 1, generator=self.noise)
         wrong = torch.randn(sequences, self.width, self.width, generator=self.noise)

@@ -84,8 +84,11 @@ def vision_config(hidden_size: int) -> VisionConfig:
 
 
 class SceneLabels(Dataset[dict[str, Tensor]]):
-    """Sample ``i`` of a split: ``pixels [224, 224, 3]``, ``fields [12, 7]``, and for each of 64 patches
-    ``patches [64, 2]`` (kind and colour) and ``covered [64, 16]``."""
+    """Sample ``i`` of a split.
+
+    Its tensors are ``pixels [224, 224, 3]``, ``fields [12, 7]``, and for each of 64 patches ``patches [64, 2]``
+    (kind and colour) and ``covered [64, 16]``.
+    """
 
     def __init__(
         self, split: str, length: int, *, written: bool = False, texts: float = 0.0

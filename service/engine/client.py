@@ -20,7 +20,9 @@ from service.vllm_patches.start_failure import collect_cause, explain
 
 
 class Engine(AdmittingEngine):
-    """Submits requests to the engine process. On all routes alike:
+    """Submits requests to the engine process.
+
+    On all routes alike it
 
     - refuses structured output that cannot be had, before the response begins;
     - reserves slots in the queue (:mod:`service.engine.admission`);

@@ -68,8 +68,10 @@ def is_right(turn: Turn, answer: str) -> bool:
 
 
 def said_yes_or_no(answer: str) -> str:
-    """``yes`` or ``no`` where an answer begins with one, ends in ``so yes`` or says that there is none, else
-    an empty string."""
+    """``yes``, ``no`` or an empty string.
+
+    An answer says yes or no where it begins with the word, ends in ``so yes``, or says that there is none.
+    """
     verdict = re.search(r"^\s*(yes|no)\b|, so (yes|no)\W*$", answer.lower())
     if verdict:
         return verdict.group(1) or verdict.group(2)
@@ -128,8 +130,10 @@ def judge_text(scene: Scene, text: str, *, cut: bool, poem: bool = False) -> Des
 
 
 def mentions(text: str) -> Counter[str]:
-    """Objects that a text names, as ``colour kind`` or ``colour text``, with how often: *a red star*, *three
-    red stars*, *a star that is red*, *the word "stop" in red*."""
+    """Objects that a text names, as ``colour kind`` or ``colour text``, with how often.
+
+    It reads *a red star*, *three red stars*, *a star that is red*, *the word "stop" in red*.
+    """
     lower = text.lower()
     colours, shapes = "|".join(COLOURS), "|".join((*PLURALS.values(), *PLURALS))
     found: Counter[str] = Counter()

@@ -60,8 +60,9 @@ class Question:
 
 
 def questions(set_name: str, kind: str, number: int, turns_before: int = 0) -> list[Question]:
-    """The first ``number`` questions of a kind: the same on every machine, and the same however many
-    turns come before.
+    """The first ``number`` questions of a kind.
+
+    They are the same on every machine, and the same however many turns come before.
 
     Raises:
         EvaluationError: there is no such set or kind.
@@ -103,8 +104,10 @@ def _question(set_name: str, kind: str, index: int) -> Question | None:
 
 
 def _before(question: Question, rng: random.Random, number: int) -> tuple[str, ...]:
-    """Questions of other kinds about the same scenes, each kind once before one comes again; about two
-    images there is one kind only."""
+    """Questions of other kinds about the same scenes, each kind once before one comes again.
+
+    About two images there is one kind only.
+    """
     found: list[str] = []
     kinds: list[str] = []
     while len(found) < number:

@@ -23,7 +23,7 @@ def new_file_id() -> str:
 
 
 class FileRecord(BaseModel):
-    """An OpenAI file object: https://platform.openai.com/docs/api-reference/files/object
+    """An OpenAI file object (https://platform.openai.com/docs/api-reference/files/object).
 
     Attributes:
         bytes: Size of the image file.

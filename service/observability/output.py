@@ -42,8 +42,10 @@ def capture_output() -> TextIO:
 
 
 def restore_output() -> None:
-    """Undo the redirection and wait until the reader has written everything. Call before the
-    end."""
+    """Undo the redirection and wait until the reader has written everything.
+
+    Call it before the process ends.
+    """
     global _captured
     if _captured is not None:
         _captured.restore()

@@ -16,6 +16,7 @@ class Float32LayerNorm(nn.LayerNorm):
     """Layer norm that computes in float32 for any dtype, as the original's ln_vision does."""
 
     def forward(self, features: Tensor) -> Tensor:
+        """Normalise ``[..., width]`` and return it in its own dtype."""
         normalised = nn.functional.layer_norm(
             features.float(),
             self.normalized_shape,

@@ -1,4 +1,4 @@
-"""OpenAI's files routes: https://platform.openai.com/docs/api-reference/files"""
+"""OpenAI's files routes (https://platform.openai.com/docs/api-reference/files)."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
