@@ -1,12 +1,14 @@
 """A public benchmark through the real service: image, prompt, answer, score."""
 
 import json
+from pathlib import Path
 
 from service.evaluation.benchmarks.pope import says_yes
 from tests.evaluation.benchmarks.asked import evaluate, make, values
+from tests.server import ServerProcess
 
 
-def test_pope_through_the_real_service(server, tmp_path):
+def test_pope_through_the_real_service(server: ServerProcess, tmp_path: Path) -> None:
     data, out = make("pope", tmp_path / "data"), tmp_path / "out"
     results = evaluate(server.url, "pope", data.folder, out, "--max-tokens", "8")
     assert results["items"] == 9

@@ -8,6 +8,7 @@ from typing import Any
 from PIL import Image
 
 from service.experiments.command import add_arguments, run
+from tests.fake_openai import Answerer
 
 
 def draw(folder: Path, *names: str) -> Path:
@@ -23,7 +24,7 @@ def text_of(body: dict[str, Any]) -> str:
     return body["messages"][-1]["content"][-1]["text"]
 
 
-def saying(reply: Callable[[str], str], seen: list[dict[str, Any]] | None = None):
+def saying(reply: Callable[[str], str], seen: list[dict[str, Any]] | None = None) -> Answerer:
     """An answerer that looks at the text of the request only."""
 
     def answer(body: dict[str, Any]) -> tuple[str, int, str]:

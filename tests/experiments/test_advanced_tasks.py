@@ -1,6 +1,7 @@
 """The four tasks: two systems, people's sheet, a judge, and their agreement."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,13 +20,15 @@ TASKS = {
 }
 
 
-def make(tmp_path):
+def make(tmp_path: Path) -> Path:
     for task in TASKS:
         draw(tmp_path / "images" / task, "1.png", "2.png")
     return tmp_path / "images"
 
 
-def test_two_systems_are_judged_by_people_and_by_a_service(tmp_path, capsys):
+def test_two_systems_are_judged_by_people_and_by_a_service(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     images, out = make(tmp_path), tmp_path / "out"
     seen: list[dict[str, Any]] = []
     with (
@@ -70,7 +73,7 @@ def test_two_systems_are_judged_by_people_and_by_a_service(tmp_path, capsys):
     assert "| anna and ben | undefined" in shown
 
 
-def test_kappa_has_the_textbook_value():
+def test_kappa_has_the_textbook_value() -> None:
     # Wikipedia's example of Cohen's kappa: 20 yes-yes, 5 yes-no, 10 no-yes, 15 no-no.
     pairs = [(True, True)] * 20 + [(True, False)] * 5 + [(False, True)] * 10 + [(False, False)] * 15
     mine = {str(at): pair[0] for at, pair in enumerate(pairs)}
@@ -83,7 +86,7 @@ def test_kappa_has_the_textbook_value():
     assert compare("a", "b", {"1": True}, {"2": True}) is None
 
 
-def test_folders_and_csv_files_at_fault_are_named(tmp_path):
+def test_folders_and_csv_files_at_fault_are_named(tmp_path: Path) -> None:
     with pytest.raises(EvaluationError, match="none of the folders memes, recipes"):
         experiment("advanced-tasks", "--images", str(tmp_path), "--system", "x=http://a")
     images = make(tmp_path)

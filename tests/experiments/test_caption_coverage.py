@@ -1,6 +1,7 @@
 """Caption coverage with a stand-in system and judge."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -10,7 +11,7 @@ from tests.experiments.stand_ins import draw, experiment, saying
 from tests.fake_openai import fake_openai
 
 
-def make(tmp_path):
+def make(tmp_path: Path) -> Path:
     draw(tmp_path / "val2014", "0.jpg", "1.jpg", "2.jpg")
     images = [{"id": number, "file_name": f"{number}.jpg"} for number in range(3)]
     captions = [
@@ -30,7 +31,7 @@ def judge_all(text: str) -> str:
     return "1: yes\n2: (yes)\n3: no\n4: No."
 
 
-def test_all_captions_of_an_image_are_judged_together(tmp_path):
+def test_all_captions_of_an_image_are_judged_together(tmp_path: Path) -> None:
     data, out = make(tmp_path), tmp_path / "out"
     with fake_openai(saying(lambda _: "A dog.")) as url, fake_openai(saying(judge_all)) as judge:
         words = ["--data", str(data), "--out", str(out), "--system", f"x={url}"]
@@ -43,10 +44,10 @@ def test_all_captions_of_an_image_are_judged_together(tmp_path):
     assert not found["left_out"]
 
 
-def test_one_caption_an_image_and_unreadable_verdicts(tmp_path):
+def test_one_caption_an_image_and_unreadable_verdicts(tmp_path: Path) -> None:
     data, out, asked = make(tmp_path), tmp_path / "out", []
 
-    def judge_one(text):
+    def judge_one(text: str) -> str:
         asked.append(text)
         return "Maybe." if "of 2'" in text else "Yes" if "of 1'" in text else "no."
 
@@ -63,7 +64,7 @@ def test_one_caption_an_image_and_unreadable_verdicts(tmp_path):
     assert list(found["left_out"]) == ["2 (x)"]
 
 
-def test_faults_are_one_line(tmp_path):
+def test_faults_are_one_line(tmp_path: Path) -> None:
     data = make(tmp_path)
     words = ["--data", str(data), "--system", "x=http://127.0.0.1:9", "--out", str(tmp_path / "o")]
     with pytest.raises(EvaluationError, match="needs --judge"):
@@ -77,7 +78,7 @@ def test_faults_are_one_line(tmp_path):
         experiment("caption-coverage", *words)
 
 
-def test_verdicts_are_read_from_free_text():
+def test_verdicts_are_read_from_free_text() -> None:
     assert read_numbered("1: yes\n2. No\n3) (yes)", 4) == [True, False, True, None]
     assert read_yes_no("Answer: Yes.") is True
     assert read_yes_no("It does not; no") is False

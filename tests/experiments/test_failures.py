@@ -1,6 +1,8 @@
 """The failures experiment against stand-in systems and a judge."""
 
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,17 +18,19 @@ def reply(text: str) -> str:
     return POEM if "poem" in text else GOOD
 
 
-def test_failures_are_counted_by_system_task_and_temperature(tmp_path, capsys):
+def test_failures_are_counted_by_system_task_and_temperature(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     images = draw(tmp_path / "images", "a.png", "b.png", "c.png", "d.png")
     seen = []
 
-    def worse(body):
+    def worse(body: dict[str, Any]) -> tuple[str, int, str]:
         seen.append(body)
         if body["temperature"] and body["seed"] == 1:
             return "Please send me one.", 4, "stop"
         return reply(text_of(body)), 9, "stop"
 
-    def relevant(text):
+    def relevant(text: str) -> str:
         return "no" if "shining eyes" in text else "Yes, it is."
 
     out = tmp_path / "out"
@@ -71,7 +75,9 @@ def test_failures_are_counted_by_system_task_and_temperature(tmp_path, capsys):
     assert capsys.readouterr().out.count("| bad | poem | 1 | 8 |") == 2
 
 
-def test_without_a_judge_irrelevance_is_not_counted(tmp_path, capsys):
+def test_without_a_judge_irrelevance_is_not_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     images = draw(tmp_path / "images", "a.png", "b.png")
     with fake_openai(saying(reply)) as url:
         words = ["--tasks", "caption", "--temperatures", "0", "--number", "1"]
@@ -102,13 +108,13 @@ def test_without_a_judge_irrelevance_is_not_counted(tmp_path, capsys):
         (["--system", "x=http://a", "--judge", "http://b"], "--judge http://b: the form"),
     ],
 )
-def test_options_at_fault_are_one_line(tmp_path, words, fault):
+def test_options_at_fault_are_one_line(tmp_path: Path, words: list[str], fault: str) -> None:
     images = draw(tmp_path / "images", "a.png")
     with pytest.raises(EvaluationError, match=fault):
         experiment("failures", "--images", str(images), "--out", str(tmp_path / "out"), *words)
 
 
-def test_a_folder_without_images_is_named(tmp_path):
+def test_a_folder_without_images_is_named(tmp_path: Path) -> None:
     with pytest.raises(EvaluationError, match=r"has no images \(.bmp"):
         experiment("failures", "--images", str(tmp_path), "--system", "x=http://a")
     with pytest.raises(EvaluationError, match="nowhere is not a folder"):

@@ -29,7 +29,7 @@ POEM = "Upon the sea a boat goes by\nBeneath a wide and silver sky\nIt carries h
         ("A a a a dog", ("repetition", "fragment", "unfinished")),
     ],
 )
-def test_descriptions(text, reasons):
+def test_descriptions(text: str, reasons: tuple[str, ...]) -> None:
     assert judge_text("caption", text, truncated=False).reasons == reasons
 
 
@@ -44,11 +44,11 @@ def test_descriptions(text, reasons):
         ("Of course! Please provide the image.", ("refusal",)),
     ],
 )
-def test_poems(text, reasons):
+def test_poems(text: str, reasons: tuple[str, ...]) -> None:
     assert judge_text("poem", text, truncated=False).reasons == reasons
 
 
-def test_length_and_relevance_come_from_outside():
+def test_length_and_relevance_come_from_outside() -> None:
     assert judge_text("caption", GOOD, truncated=True).reasons == ("unfinished",)
     verdict = judge_text("caption", GOOD, truncated=False, relevant=False)
     assert verdict.reasons == ("irrelevant",)

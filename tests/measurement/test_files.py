@@ -1,6 +1,7 @@
 """A file at fault is one line with its name."""
 
 import re
+from pathlib import Path
 
 import pytest
 from pydantic import BaseModel
@@ -27,14 +28,14 @@ class Row(BaseModel):
         ('{"id": 1}', "the content: Input should be a valid array"),
     ],
 )
-def test_a_fault_names_file_and_place(tmp_path, content, fault):
+def test_a_fault_names_file_and_place(tmp_path: Path, content: str, fault: str) -> None:
     file = tmp_path / "rows.json"
     file.write_text(content)
     with pytest.raises(EvaluationError, match=f"^{re.escape(str(file))}: .*{fault}.*$"):
         read_json(file, list[Row])
 
 
-def test_lines_are_numbered_and_a_list_is_accepted(tmp_path):
+def test_lines_are_numbered_and_a_list_is_accepted(tmp_path: Path) -> None:
     file = tmp_path / "rows.jsonl"
     file.write_text('{"id": 1, "text": "a"}\n\n{"id": 2, "text": "b"}\n{"id": 3, "te')
     with pytest.raises(EvaluationError, match=r"rows.jsonl, line 4: this is not whole JSON"):
@@ -45,7 +46,7 @@ def test_lines_are_numbered_and_a_list_is_accepted(tmp_path):
         read_json(tmp_path / "nothing.json", Row)
 
 
-def test_files_are_found_one_level_below_and_must_be_one(tmp_path):
+def test_files_are_found_one_level_below_and_must_be_one(tmp_path: Path) -> None:
     (tmp_path / "annotations").mkdir()
     file = tmp_path / "annotations" / "coco_pope_random.json"
     file.touch()
@@ -59,7 +60,7 @@ def test_files_are_found_one_level_below_and_must_be_one(tmp_path):
         find_file(tmp_path / "nowhere", "x.json")
 
 
-def test_images_are_found_by_any_of_their_names(tmp_path):
+def test_images_are_found_by_any_of_their_names(tmp_path: Path) -> None:
     (tmp_path / "val2014").mkdir()
     image = tmp_path / "val2014" / "1.jpg"
     image.touch()

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from service.measurement.intervals import bootstrap, score, share, wilson
+from service.measurement.intervals import Sums, bootstrap, score, share, wilson
 
 
-def test_wilson_has_the_textbook_values():
+def test_wilson_has_the_textbook_values() -> None:
     # Newcombe 1998, table I: 81 of 263 and 0 of 20.
     assert wilson(81, 263) == pytest.approx((0.2553, 0.3662), abs=1e-4)
     assert wilson(0, 20) == pytest.approx((0.0, 0.1611), abs=1e-4)
@@ -15,7 +15,7 @@ def test_wilson_has_the_textbook_values():
     assert 0.83 < low < high == 1.0
 
 
-def test_a_share_has_wilson_s_interval_and_questions_about_one_image_a_wider_one():
+def test_a_share_has_wilson_s_interval_and_questions_about_one_image_a_wider_one() -> None:
     values = [1.0, 0.0] * 50
     alone = share("x", values, [str(number) for number in range(100)])
     assert (alone.low, alone.high) == pytest.approx([100 * end for end in wilson(50, 100)])
@@ -25,12 +25,12 @@ def test_a_share_has_wilson_s_interval_and_questions_about_one_image_a_wider_one
     assert share("x", [1.0] * 10, ["one"] * 10).low < 50, "one image says little"
 
 
-def test_the_bootstrap_covers_the_mean_of_normal_values_and_repeats_itself():
+def test_the_bootstrap_covers_the_mean_of_normal_values_and_repeats_itself() -> None:
     rng = np.random.default_rng(1)
     rows = [[value, 1.0] for value in rng.normal(10, 2, 400)]
     groups = [str(number) for number in range(400)]
 
-    def mean(sums):
+    def mean(sums: Sums) -> Sums:
         return sums[..., 0] / sums[..., 1]
 
     found = score("x", rows, groups, mean, "points")

@@ -8,6 +8,7 @@ compared with the other nine.
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import chain
 
 _PUNCTUATION = ';/[]"{}()=+\\_-><@`,?!'
@@ -45,6 +46,7 @@ _PERIODS = 32
 """Periods that are dropped at most: the published program passes a flag where the count belongs."""
 
 
+@lru_cache(maxsize=1 << 16)
 def normalise(text: str) -> str:
     """An answer without punctuation and articles, in lower case, with digits and apostrophes."""
     words = [_NUMBERS.get(word, word) for word in _drop_punctuation(text).lower().split()]

@@ -9,6 +9,7 @@ from typing import Any
 
 from service.evaluation.command import add_arguments, run
 from tests.evaluation.benchmarks.data_sets import MAKERS, DataSet
+from tests.fake_openai import Answerer
 
 
 def make(name: str, folder: Path) -> DataSet:
@@ -18,7 +19,7 @@ def make(name: str, folder: Path) -> DataSet:
     return data
 
 
-def knowing(data: DataSet, asked: list[str] | None = None):
+def knowing(data: DataSet, asked: list[str] | None = None) -> Answerer:
     """An answerer that refuses every question whose image and prompt it does not know."""
     known = {(_digest(file.read_bytes()), prompt): said for file, prompt, said in data.known}
 

@@ -1,6 +1,8 @@
 """Every benchmark on a small data set in its published format, over real HTTP."""
 
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,12 +13,14 @@ from tests.evaluation.benchmarks.data_sets import MAKERS
 from tests.fake_openai import fake_openai
 
 
-def test_every_benchmark_has_a_data_set_here():
+def test_every_benchmark_has_a_data_set_here() -> None:
     assert {*MAKERS, "refcoco+", "refcocog"} == set(BENCHMARKS)
 
 
 @pytest.mark.parametrize("name", MAKERS)
-def test_a_data_set_is_asked_as_published_and_scored(name, tmp_path, capsys):
+def test_a_data_set_is_asked_as_published_and_scored(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     data, out = make(name, tmp_path / "data"), tmp_path / "out"
     with fake_openai(knowing(data)) as url:
         results = evaluate(url, name, data.folder, out)
@@ -35,7 +39,7 @@ def test_a_data_set_is_asked_as_published_and_scored(name, tmp_path, capsys):
     assert {"id", "text", "truncated", "tokens", "asked"} == set(json.loads(lines[1]))
 
 
-def test_refcoco_plus_and_g_have_files_of_their_own(tmp_path):
+def test_refcoco_plus_and_g_have_files_of_their_own(tmp_path: Path) -> None:
     for name in ("refcoco+", "refcocog"):
         data = make("refcoco", tmp_path / name)
         (data.folder / "refcoco_val.json").rename(data.folder / f"{name}_val.json")
@@ -44,7 +48,7 @@ def test_refcoco_plus_and_g_have_files_of_their_own(tmp_path):
         assert values(results)["accuracy at IoU 0.5"] == pytest.approx(100 / 3)
 
 
-def test_karpathy_split_and_the_list_formats_of_minigpt4(tmp_path):
+def test_karpathy_split_and_the_list_formats_of_minigpt4(tmp_path: Path) -> None:
     data = make("coco-captions", tmp_path / "captions")
     content = json.loads((data.folder / "annotations/captions_val2014.json").read_text())
     said = {
@@ -76,7 +80,7 @@ def test_karpathy_split_and_the_list_formats_of_minigpt4(tmp_path):
     assert values(results)["accuracy"] == pytest.approx(200 / 3)
 
 
-def test_captions_of_people_count_for_chair_where_they_are_given(tmp_path):
+def test_captions_of_people_count_for_chair_where_they_are_given(tmp_path: Path) -> None:
     data = make("chair", tmp_path / "data")
     people = [{"image_id": 1, "caption": "A dog with cats.", "id": 1}]
     data.write("annotations/captions_val2014.json", {"annotations": people, "images": []})
@@ -85,11 +89,11 @@ def test_captions_of_people_count_for_chair_where_they_are_given(tmp_path):
     assert values(results)["CHAIR_i"] == 0
 
 
-def test_split_limit_prompt_and_length_reach_the_service(tmp_path):
+def test_split_limit_prompt_and_length_reach_the_service(tmp_path: Path) -> None:
     data = make("pope", tmp_path / "data")
     seen = []
 
-    def answer(body):
+    def answer(body: dict[str, Any]) -> tuple[str, int, str]:
         seen.append(body)
         return "Yes", 1, "length"
 
@@ -107,11 +111,11 @@ def test_split_limit_prompt_and_length_reach_the_service(tmp_path):
             evaluate(url, "pope", None, tmp_path / "x")
 
 
-def test_chair_has_the_prompts_of_both_papers(tmp_path):
+def test_chair_has_the_prompts_of_both_papers(tmp_path: Path) -> None:
     data = make("chair", tmp_path / "data")
     asked: list[str] = []
 
-    def answer(body):
+    def answer(body: dict[str, Any]) -> tuple[str, int, str]:
         asked.append(body["messages"][0]["content"][1]["text"])
         return "A dog.", 2, "stop"
 

@@ -3,12 +3,14 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from service.errors import EvaluationError
 from tests.evaluation.benchmarks.asked import evaluate, knowing, make, values
-from tests.evaluation.benchmarks.data_sets import MAKERS
+from tests.evaluation.benchmarks.data_sets import MAKERS, DataSet
 from tests.fake_openai import fake_openai, web_site
 
 FILES = {
@@ -31,7 +33,9 @@ NOWHERE = "http://127.0.0.1:9"
 
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("fault", ["truncated", "wrong field", "missing"])
-def test_a_malformed_or_missing_file_is_one_line_that_names_it(name, fault, tmp_path):
+def test_a_malformed_or_missing_file_is_one_line_that_names_it(
+    name: str, fault: str, tmp_path: Path
+) -> None:
     data = make(name, tmp_path / "data")
     file = data.folder / FILES[name]
     text = file.read_text()
@@ -54,7 +58,7 @@ def test_a_malformed_or_missing_file_is_one_line_that_names_it(name, fault, tmp_
 
 
 @pytest.mark.parametrize("name", MAKERS)
-def test_a_missing_image_is_named_before_anything_is_asked(name, tmp_path):
+def test_a_missing_image_is_named_before_anything_is_asked(name: str, tmp_path: Path) -> None:
     data = make(name, tmp_path / "data")
     image = data.known[0][0]
     image.unlink()
@@ -64,7 +68,9 @@ def test_a_missing_image_is_named_before_anything_is_asked(name, tmp_path):
     assert "--skip-missing" in str(error.value)
 
 
-def test_missing_images_can_be_left_out_and_are_counted(tmp_path, capsys):
+def test_missing_images_can_be_left_out_and_are_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     data, out = make("vsr", tmp_path / "data"), tmp_path / "out"
     data.known[1][0].unlink()
     with (
@@ -79,12 +85,12 @@ def test_missing_images_can_be_left_out_and_are_counted(tmp_path, capsys):
     assert "3 of 4 items have an answer.\n- 1: There is no image" in capsys.readouterr().out
 
 
-def data_without(data, number):
+def data_without(data: DataSet, number: int) -> DataSet:
     data.known = [one for at, one in enumerate(data.known) if at != number]
     return data
 
 
-def test_refused_items_are_named_and_asked_again_by_the_next_run(tmp_path):
+def test_refused_items_are_named_and_asked_again_by_the_next_run(tmp_path: Path) -> None:
     data, out = make("vsr", tmp_path / "data"), tmp_path / "out"
     whole = list(data.known)
     refused = pytest.raises(EvaluationError, match=r"1 of 4 items.*The first is 2: .*unknown")
@@ -99,10 +105,10 @@ def test_refused_items_are_named_and_asked_again_by_the_next_run(tmp_path):
     assert values(results)["accuracy"] == 50
 
 
-def test_a_service_that_refuses_everything_or_is_none_is_one_line(tmp_path):
+def test_a_service_that_refuses_everything_or_is_none_is_one_line(tmp_path: Path) -> None:
     data = make("mme", tmp_path / "data")
 
-    def refuse(body):
+    def refuse(body: dict[str, Any]) -> tuple[str, int, str]:
         raise ValueError("no images here")
 
     with (
@@ -116,11 +122,11 @@ def test_a_service_that_refuses_everything_or_is_none_is_one_line(tmp_path):
         evaluate(NOWHERE, "mme", data.folder, tmp_path / "c")
 
 
-def test_a_parameter_of_ours_that_another_service_refuses_is_left_out(tmp_path):
+def test_a_parameter_of_ours_that_another_service_refuses_is_left_out(tmp_path: Path) -> None:
     data, seen = make("vsr", tmp_path / "data"), []
     known = knowing(data)
 
-    def strict(body):
+    def strict(body: dict[str, Any]) -> tuple[str, int, str]:
         seen.append("repetition_penalty" in body)
         if "repetition_penalty" in body:
             raise ValueError("Unrecognized request argument supplied: repetition_penalty")
@@ -131,7 +137,7 @@ def test_a_parameter_of_ours_that_another_service_refuses_is_left_out(tmp_path):
     assert seen == [True] + [False] * 4
 
 
-def test_questions_twice_and_faults_between_files_are_named(tmp_path):
+def test_questions_twice_and_faults_between_files_are_named(tmp_path: Path) -> None:
     data = make("pope", tmp_path / "pope")
     file = data.folder / "coco_pope_random.json"
     file.write_text("\n".join([file.read_text().splitlines()[0]] * 2))
@@ -151,7 +157,7 @@ def test_questions_twice_and_faults_between_files_are_named(tmp_path):
         evaluate(NOWHERE, "mme", data.folder, tmp_path / "out")
 
 
-def test_the_command_line_gives_one_line_and_status_1(tmp_path):
+def test_the_command_line_gives_one_line_and_status_1(tmp_path: Path) -> None:
     data = make("gqa", tmp_path / "data")
     (data.folder / FILES["gqa"]).write_text('{"1": {"imageId": "n1", ')
     line = [sys.executable, "-m", "service", "evaluate", "--benchmark", "gqa"]

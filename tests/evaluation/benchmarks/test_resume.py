@@ -5,6 +5,8 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,12 +16,12 @@ from tests.evaluation.benchmarks.asked import evaluate, knowing, make, values
 from tests.fake_openai import fake_openai
 
 
-def test_a_run_that_is_killed_goes_on_where_it_stopped(tmp_path):
+def test_a_run_that_is_killed_goes_on_where_it_stopped(tmp_path: Path) -> None:
     data, out = make("mme", tmp_path / "data"), tmp_path / "out"
     asked: list[str] = []
     known, hold = knowing(data, asked), threading.Event()
 
-    def slow(body):
+    def slow(body: dict[str, Any]) -> tuple[str, int, str]:
         if len(asked) >= 20 and not hold.is_set():
             hold.wait(30)
         return known(body)
@@ -49,7 +51,7 @@ def test_a_run_that_is_killed_goes_on_where_it_stopped(tmp_path):
     assert len(ids) == len(set(ids)) == 56
 
 
-def test_other_settings_and_a_second_writer_are_refused(tmp_path):
+def test_other_settings_and_a_second_writer_are_refused(tmp_path: Path) -> None:
     data, out = make("vsr", tmp_path / "data"), tmp_path / "out"
     with fake_openai(knowing(data)) as url:
         evaluate(url, "vsr", data.folder, out)
@@ -62,7 +64,7 @@ def test_other_settings_and_a_second_writer_are_refused(tmp_path):
         AnswerFile(tmp_path / "text", {})
 
 
-def test_a_file_keeps_answers_of_any_text(tmp_path):
+def test_a_file_keeps_answers_of_any_text(tmp_path: Path) -> None:
     answer = Answer("1", 'Line one\nline "two" \u2028 \u00fc', truncated=True, tokens=3)
     with AnswerFile(tmp_path / "file", {"a": (1, 2)}) as file:
         file.add(answer)

@@ -34,7 +34,7 @@ def scored(name: str, truths: list[Any], answers: list[str], parts: list[str] | 
     return {one.name: one for one in BENCHMARKS[name].score(items, answers)}
 
 
-def test_pope():
+def test_pope() -> None:
     data = PUBLISHED["pope"]
     found = scored("pope", data["labels"], data["answers"], ["random"] * len(data["labels"]))
     assert {name: found[f"random: {name}"].value for name in data["expected"]} == pytest.approx(
@@ -42,7 +42,7 @@ def test_pope():
     )
 
 
-def test_vqa_accuracy():
+def test_vqa_accuracy() -> None:
     rows = PUBLISHED["vqa"]["rows"]
     for row in rows:
         found = 100 * vqa_accuracy(row["answer"], row["people"])
@@ -69,16 +69,16 @@ def test_vqa_accuracy():
         ("an apple?", "apple"),
     ],
 )
-def test_normalisation(text, normal):
+def test_normalisation(text: str, normal: str) -> None:
     assert normalise(text) == normal
 
 
-def test_vizwiz_as_minigpt_v2_counts():
+def test_vizwiz_as_minigpt_v2_counts() -> None:
     assert simple_accuracy("Can", ["can", "CAN", "tin"]) == pytest.approx(2 / 3)
     assert simple_accuracy("the can", ["can"] * 10) == 0
 
 
-def test_aokvqa():
+def test_aokvqa() -> None:
     data = PUBLISHED["aokvqa"]
     rows, expected = data["data"], data["expected"]
     truths = [(row["choices"], row["correct_choice_idx"]) for row in rows]
@@ -91,13 +91,13 @@ def test_aokvqa():
     assert found["accuracy"].value == pytest.approx(expected["direct"])
 
 
-def test_choices_are_found_in_free_answers():
+def test_choices_are_found_in_free_answers() -> None:
     choices = ["ski", "skiing", "water ski", "None of these"]
     for answer, index in [("Skiing.", 1), ("a water ski", 2), ("none of these!", 3), ("skii", 0)]:
         assert choose(answer, choices) == index
 
 
-def test_refcoco():
+def test_refcoco() -> None:
     data = PUBLISHED["refcoco"]
     truths = []
     for row in data["data"]:
@@ -108,7 +108,7 @@ def test_refcoco():
     assert found["accuracy at IoU 0.5"].value == pytest.approx(data["expected"])
 
 
-def test_refcoco_scores_each_question_where_ids_name_images(tmp_path):
+def test_refcoco_scores_each_question_where_ids_name_images(tmp_path: Path) -> None:
     rows = [
         {"img_id": "COCO_x", "sents": "a", "bbox": [0, 0, 50, 50], "height": 100, "width": 100},
         {"img_id": "COCO_x", "sents": "b", "bbox": [50, 50, 50, 50], "height": 100, "width": 100},
@@ -121,7 +121,7 @@ def test_refcoco_scores_each_question_where_ids_name_images(tmp_path):
     assert scores[0].value == 100
 
 
-def test_boxes():
+def test_boxes() -> None:
     assert parse_box("{<10> <20><30><40>} x", 200, 100) == (20, 20, 60, 40)
     assert parse_box("It is at {<10><20><30><40>}", 200, 100) is None
     assert parse_box("{<10><20><30><40>}<delim>{<1><2><3><4>}", 200, 100) is None
@@ -131,13 +131,13 @@ def test_boxes():
     assert overlap((0, 0, 9, 9), (50, 50, 60, 60)) == 0
 
 
-def test_mme_reads_four_letters():
+def test_mme_reads_four_letters() -> None:
     labels = ["Yes", "yes, it is", "No.", " No", "not at all", "It is not", "1. Yes", ""]
     expected = ["yes", "yes", "no", "no", "no", "other", "other", "other"]
     assert [read_label(one) for one in labels] == expected
 
 
-def test_chair(tmp_path):
+def test_chair(tmp_path: Path) -> None:
     data = PUBLISHED["chair"]
     (tmp_path / "synonyms.txt").write_text("\n".join(data["synonyms"]))
     synonyms = read_synonyms(tmp_path / "synonyms.txt")
@@ -151,7 +151,7 @@ def test_chair(tmp_path):
     assert {name: found[name].value for name in data["expected"]} == pytest.approx(data["expected"])
 
 
-def test_chair_keeps_the_published_singulars(tmp_path):
+def test_chair_keeps_the_published_singulars(tmp_path: Path) -> None:
     (tmp_path / "synonyms.txt").write_text("bus\ntie\nknife\nperson, man\nwine glass\n")
     synonyms = read_synonyms(tmp_path / "synonyms.txt")
     assert objects_in("a bus and ties", synonyms) == []
@@ -159,7 +159,7 @@ def test_chair_keeps_the_published_singulars(tmp_path):
     assert objects_in("Men's knives, wine glasses", synonyms) == ["person", "knife", "wine glass"]
 
 
-def test_captions():
+def test_captions() -> None:
     data = PUBLISHED["captions"]
     for number, captions in data["references"].items():
         assert [split_words(one) for one in captions] == data["words"][number]
@@ -168,7 +168,7 @@ def test_captions():
     assert {name: found[name].value for name in data["expected"]} == pytest.approx(data["expected"])
 
 
-def test_captions_without_words_score_nothing():
+def test_captions_without_words_score_nothing() -> None:
     found = scored("coco-captions", [["a cat"], ["a dog"]], ["", "..."])
     assert found["CIDEr"].value == 0
     assert found["BLEU-4"].value == pytest.approx(0, abs=1e-6)
