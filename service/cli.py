@@ -26,7 +26,7 @@ GROUPS = {
             "make a model folder from published checkpoints",
         ),
         "init-model": (
-            "service.checkpoints.init_command",
+            "service.checkpoints.init_model_command",
             "make a model folder with random weights",
         ),
         "align": ("service.training.command", "train the projection of a model folder"),

@@ -1,5 +1,7 @@
-"""Published checkpoints become a model folder: read safely, rename by table, check, write whole or not at all.
+"""From published checkpoints to a model folder: open and check everything, then write a complete folder or none.
 
 The command line imports ``import_command`` and ``init_command``; ``serve`` imports ``random_model`` for the
-model named ``tiny``. Nothing here knows how a folder is served or trained.
+model named ``tiny``. This folder does not know how a model folder is served or trained. It reads in this order:
+``import_request``, ``import_plan`` (with ``layouts``, ``encoder`` and ``language_model``), ``import_summary``,
+``import_writer``.
 """

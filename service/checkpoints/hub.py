@@ -1,4 +1,4 @@
-"""Files from the Hugging Face hub, for sources given by their id instead of a path."""
+"""Files from the Hugging Face hub, for sources that are given by hub id instead of by path."""
 
 import json
 import re
@@ -17,11 +17,11 @@ SAFETENSORS = ("model*.safetensors", "model.safetensors.index.json")
 PICKLES = ("pytorch_model*.bin", "pytorch_model.bin.index.json")
 
 
-def local_path(source: str) -> Path | None:
-    """The file or folder that ``source`` names, or None if it is a hub id.
+def find_local(source: str) -> Path | None:
+    """Return the file or folder at the path ``source``, or None when ``source`` is a hub id.
 
     Raises:
-        CheckpointError: it is neither.
+        CheckpointError: It is neither.
     """
     path = Path(source).expanduser()
     if path.exists():
@@ -31,42 +31,42 @@ def local_path(source: str) -> Path | None:
     return None
 
 
-def fetch(repository: str, patterns: Sequence[str]) -> Path:
-    """Download the files that match ``patterns``, with a progress bar; returns their folder.
+def download(repository: str, patterns: Sequence[str]) -> Path:
+    """Download the files that match ``patterns``, with a progress bar; return their folder.
 
-    Files that are in the hub's cache on this disk are not downloaded again.
+    Files in the hub's cache on this disk are not downloaded again.
 
     Raises:
-        CheckpointError: there is no network, no such repository, or no right to read it.
+        CheckpointError: There is no network, no such repository, or no permission to read it.
     """
     try:
         return Path(snapshot_download(repository, allow_patterns=list(patterns)))
-    except Exception as error:  # the client raises many kinds, of several libraries
-        raise _unreachable(repository, error) from error
+    except Exception as error:  # the client raises errors of several libraries
+        raise _explain(repository, error) from error
 
 
-def weight_patterns(repository: str) -> tuple[str, ...]:
-    """What to fetch of a repository for its weights: safetensors, or where it has none the ``.bin`` files.
+def choose_weight_patterns(repository: str) -> tuple[str, ...]:
+    """Choose the weights to download: safetensors, or the ``.bin`` files of a repository without them.
 
-    Many repositories hold both, of which one is enough. Without a network: whatever is in the cache.
+    Many repositories hold both, and one is enough. Without a network, both match what is in the cache.
     """
     try:
         names = HfApi().list_repo_files(repository)
-    except Exception:  # the client raises many kinds, of several libraries
+    except Exception:  # the client raises errors of several libraries
         return (*SAFETENSORS, *PICKLES)
     return SAFETENSORS if any(name.endswith(".safetensors") for name in names) else PICKLES
 
 
-def revision(folder: Path) -> str | None:
-    """The commit that a folder which :func:`fetch` returned belongs to."""
+def read_commit(folder: Path) -> str | None:
+    """Return the commit of a folder that :func:`download` returned."""
     return folder.name if folder.parent.name == "snapshots" else None
 
 
-def fetch_parts(repository: str, prefixes: Sequence[str]) -> Path:
-    """Like :func:`fetch`, for the configuration and those shards that hold wanted tensors.
+def download_shards(repository: str, prefixes: Sequence[str]) -> Path:
+    """Download the configuration and the shards with tensors whose names start with one of ``prefixes``.
 
-    Args:
-        prefixes: Beginnings of wanted tensors' names.
+    Raises:
+        CheckpointError: As from :func:`download`.
     """
     for index_name in INDEX_FILES:
         try:
@@ -74,15 +74,15 @@ def fetch_parts(repository: str, prefixes: Sequence[str]) -> Path:
         except Exception as error:
             if type(error).__name__ in ("EntryNotFoundError", "RemoteEntryNotFoundError"):
                 continue
-            raise _unreachable(repository, error) from error
+            raise _explain(repository, error) from error
         weight_map: dict[str, str] = json.loads(Path(index).read_text())["weight_map"]
         shards = {shard for name, shard in weight_map.items() if name.startswith(tuple(prefixes))}
-        return fetch(repository, [*CONFIGURATION, index_name, *sorted(shards)])
-    return fetch(repository, [*CONFIGURATION, *weight_patterns(repository)])
+        return download(repository, [*CONFIGURATION, index_name, *sorted(shards)])
+    return download(repository, [*CONFIGURATION, *choose_weight_patterns(repository)])
 
 
-def _unreachable(repository: str, error: Exception) -> CheckpointError:
+def _explain(repository: str, error: Exception) -> CheckpointError:
     reason = next(iter(str(error).splitlines()), "") or type(error).__name__
     return CheckpointError(
-        f"{repository} is no path on this disk, and as a hub id it could not be fetched: {reason}"
+        f"{repository} is not a path on this disk, and as a hub id it could not be downloaded: {reason}"
     )

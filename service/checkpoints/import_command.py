@@ -1,24 +1,28 @@
-"""``import``: see :mod:`service.checkpoints.importer` and ``docs/checkpoints.md``."""
+"""``import``: make a model folder from published checkpoints (``docs/checkpoints.md``)."""
 
 import argparse
 from pathlib import Path
 from typing import get_args
 
-from service.checkpoints.description import describe
-from service.checkpoints.folder import write_import
-from service.checkpoints.importer import ImportRequest, plan_import
-from service.checkpoints.language_model import Placement
-from service.checkpoints.vision import SizeOptions
+from service.checkpoints.encoder.plan import SizeOptions
+from service.checkpoints.import_plan import plan_import
+from service.checkpoints.import_request import ImportRequest
+from service.checkpoints.import_summary import summarise
+from service.checkpoints.import_writer import write_import
+from service.checkpoints.language_model.writing import Placement
 from service.families import FAMILIES
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command line."""
+    """Declare the command's arguments."""
     parser.add_argument("folder", type=Path, help="the new model folder")
-    parser.add_argument("--family", choices=FAMILIES, required=True)
+    parser.add_argument(
+        "--family", choices=FAMILIES, required=True, help="the published variant of MiniGPT-4"
+    )
     parser.add_argument(
         "--vit",
-        help="eva_vit_g.pth, or a BLIP-2 folder or hub id (default: as --qformer, if that is one)",
+        help="eva_vit_g.pth, or a BLIP-2 folder or hub id (default: --qformer, if it is such a folder "
+        "or hub id)",
     )
     parser.add_argument(
         "--qformer", help="blip2_pretrained_flant5xxl.pth, or a BLIP-2 folder or hub id"
@@ -31,19 +35,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--llm-files",
         choices=get_args(Placement),
         default="reference",
-        help="how a language model in safetensors becomes part of the folder (default: %(default)s)",
+        help="whether to reference, hard-link or copy a language model in safetensors (default: "
+        "%(default)s)",
     )
-    parser.add_argument("--tokenizer", help="folder or hub id, where it is not that of --llm")
-    parser.add_argument("--lora-alpha", type=float, help="default: as trained, 16")
+    parser.add_argument(
+        "--tokenizer", help="folder or hub id with the tokenizer (default: that of --llm)"
+    )
+    parser.add_argument(
+        "--lora-alpha",
+        type=float,
+        help="minigpt-v2: scale of the LoRA weights (default: the checkpoint's, otherwise 16)",
+    )
     parser.add_argument(
         "--merged-already",
         action="store_true",
         help="minigpt-v2: --llm already contains the LoRA weights",
     )
-    parser.add_argument("--vit-heads", type=int, help="default: width / 88")
-    parser.add_argument("--vit-layers", type=int, help="default: all but the last in eva_vit_g.pth")
-    parser.add_argument("--qformer-heads", type=int, help="default: width / 64")
-    parser.add_argument("--dry-run", action="store_true", help="check and describe, write nothing")
+    parser.add_argument(
+        "--vit-heads", type=int, help="the ViT's attention heads (default: width / 88)"
+    )
+    parser.add_argument(
+        "--vit-layers",
+        type=int,
+        help="the ViT's layers to run (default: all but the last one in eva_vit_g.pth)",
+    )
+    parser.add_argument(
+        "--qformer-heads", type=int, help="the Q-Former's attention heads (default: width / 64)"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="check and summarise, write nothing")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -63,7 +82,7 @@ def run(arguments: argparse.Namespace) -> None:
             merged_already=arguments.merged_already,
         )
     )
-    for line in describe(plan):
+    for line in summarise(plan):
         print(line)
     if arguments.dry_run:
         print("Nothing was written (--dry-run).")

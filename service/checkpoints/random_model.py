@@ -1,20 +1,19 @@
-"""``init-model``: a model folder with seeded random weights, tiny or at the published sizes.
+"""Model folders with seeded random weights, tiny or at the published sizes.
 
-Tiny folders serve tests and the first steps of a newcomer; full-size ones measure speed and memory
-without anybody's checkpoints. Answers of both are noise.
+Tiny folders are for tests and first steps. Full-size ones measure speed and memory without published checkpoints.
+Their answers mean nothing.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
 
 import torch
-from torch import nn
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
 
 from service import __version__
+from service.checkpoints.random_weights import draw_weight, fill_randomly
 from service.errors import ModelFolderError
 from service.families import FAMILIES, Family
 from service.model_folder.layout import ModelIndex, Provenance, write_index
@@ -55,27 +54,28 @@ TINY_QFORMER = QFormerShape(
 
 
 def init_model(folder: Path, family_name: str, size: str, seed: int = 0) -> None:
-    """Write a whole random model folder.
+    """Write a complete model folder with random weights.
 
-    Tiny parts are float32 (tests compare numbers), full-size ones bfloat16.
+    Tiny weights are float32, because tests compare numbers; full-size ones are bfloat16.
 
     Raises:
-        ModelFolderError: the folder exists and is not empty.
+        ModelFolderError: The folder exists and is not empty.
     """
     if folder.exists() and any(folder.iterdir()):
         raise ModelFolderError(f"{folder} is not empty; give a new folder.")
     family, llama = FAMILIES[family_name], SIZES[size]
     dtype = torch.float32 if size == "tiny" else torch.bfloat16
-    vision = vision_config(family, size)
+    config = make_vision_config(family, size)
     generator = torch.Generator().manual_seed(seed)
     folder.mkdir(parents=True, exist_ok=True)
-    _write_vision(vision, folder / "vision", dtype, generator)
-    write_tokenizer(train_tokenizer(_corpus(), TINY_VOCABULARY), family, folder / "tokenizer")
+    _write_vision(config, folder / "vision", dtype, generator)
+    corpus = files("service.prompt").joinpath("tiny_corpus.txt").read_text("utf-8").splitlines()
+    write_tokenizer(train_tokenizer(corpus, TINY_VOCABULARY), family, folder / "tokenizer")
     _write_language_model(llama, folder / "language_model", dtype, generator)
     index = ModelIndex(
         family=family.name,
-        image_size=vision.image_size,
-        visual_tokens=vision.visual_tokens,
+        image_size=config.image_size,
+        visual_tokens=config.visual_tokens,
         provenance=Provenance(
             made_by=f"init-model {__version__}",
             notes=[f"Random weights, seed {seed}, size {size}: its answers mean nothing."],
@@ -84,8 +84,8 @@ def init_model(folder: Path, family_name: str, size: str, seed: int = 0) -> None
     write_index(folder, index)
 
 
-def vision_config(family: Family, size: str) -> VisionConfig:
-    """The encoder's sizes for a family at ``tiny``, ``7b`` or ``13b``."""
+def make_vision_config(family: Family, size: str) -> VisionConfig:
+    """Return the sizes of a family's encoder at ``tiny``, ``7b`` or ``13b``."""
     tiny = size == "tiny"
     qformer = (TINY_QFORMER if tiny else QFormerShape()) if family.uses_qformer else None
     return VisionConfig(
@@ -128,35 +128,13 @@ def _write_language_model(
     folder.mkdir()
     config.save_pretrained(folder)
     GenerationConfig(bos_token_id=1, eos_token_id=2).save_pretrained(folder)
-    # One tensor at a time: at 13B the whole is larger than most machines' memory.
+    # One tensor at a time, because a 13B model is larger than most machines' memory.
     write_shards(
         folder,
         {
-            name: LazyTensor(tuple(weight.shape), dtype, partial(_random, name, weight, generator))
+            name: LazyTensor(
+                tuple(weight.shape), dtype, partial(draw_weight, name, weight, generator)
+            )
             for name, weight in model.named_parameters()
         },
     )
-
-
-@torch.no_grad()
-def fill_randomly(module: nn.Module, generator: torch.Generator) -> None:
-    """Weights of a healthy scale: activations neither vanish nor explode through the layers."""
-    for name, parameter in module.named_parameters():
-        parameter.copy_(_random(name, parameter, generator))
-
-
-def _random(name: str, like: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    values = torch.empty(like.shape, dtype=torch.float32)
-    if "norm" in name.lower() and name.endswith("weight"):
-        values.normal_(1.0, 0.1, generator=generator)
-    elif name.endswith("bias"):
-        values.normal_(0.0, 0.05, generator=generator)
-    elif like.ndim >= 2 and "embed" not in name and "query_tokens" not in name:
-        values.normal_(0.0, like[0].numel() ** -0.5, generator=generator)
-    else:
-        values.normal_(0.0, 0.5, generator=generator)
-    return values.to(like.dtype)
-
-
-def _corpus() -> Iterator[str]:
-    yield from files("service.prompt").joinpath("tiny_corpus.txt").read_text("utf-8").splitlines()

@@ -20,7 +20,7 @@ from transformers import (
     T5Config,
 )
 
-from service.checkpoints.random_model import fill_randomly
+from service.checkpoints.random_weights import fill_randomly
 from service.cli import main
 from service.images.decoding import decode_pixels
 from service.model_folder.layout import ModelFolder

@@ -126,7 +126,7 @@ def test_a_repository_that_is_not_there_is_named(
     arguments = [*files.arguments[:-1], "Lab/nothing"]
     done = _import(served, tmp_path / "cache", tmp_path / "model", *arguments)
     assert done.returncode != 0
-    assert "Lab/nothing is no path on this disk, and as a hub id" in done.stderr
+    assert "Lab/nothing is not a path on this disk, and as a hub id" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -138,5 +138,5 @@ def test_without_a_network_a_hub_id_is_explained(
 
     monkeypatch.setattr(hub, "snapshot_download", refuse)
     arguments = [*files.arguments[:-1], "lmsys/vicuna-7b"]
-    with pytest.raises(SystemExit, match="no path on this disk, and as a hub id"):
+    with pytest.raises(SystemExit, match="not a path on this disk, and as a hub id"):
         main(["import", str(tmp_path / "model"), *arguments])

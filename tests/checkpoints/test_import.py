@@ -13,7 +13,7 @@ import torch
 from transformers import LlamaForCausalLM
 
 from service import __version__
-from service.checkpoints import folder as import_folder
+from service.checkpoints import import_writer
 from service.cli import main
 from service.errors import ModelFolderError
 from service.model_folder.layout import ModelFolder, ModelIndex
@@ -107,7 +107,7 @@ def test_an_interrupted_import_leaves_nothing(
     def interrupt(root: Path, index: ModelIndex) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(import_folder, "write_index", interrupt)
+    monkeypatch.setattr(import_writer, "write_index", interrupt)
     with pytest.raises(SystemExit) as end:
         main(["import", str(tmp_path / "model"), *published("minigpt4-vicuna").arguments])
     assert end.value.code == 130
@@ -117,9 +117,9 @@ def test_an_interrupted_import_leaves_nothing(
 def test_a_killed_import_leaves_nothing_that_looks_whole(tmp_path: Path, published: Get) -> None:
     script = (
         "import os, signal, sys\n"
-        "from service.checkpoints import folder\n"
+        "from service.checkpoints import import_writer\n"
         "from service.cli import main\n"
-        "folder.write_index = lambda root, index: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "import_writer.write_index = lambda root, index: os.kill(os.getpid(), signal.SIGKILL)\n"
         "main(sys.argv[1:])\n"
     )
     target = tmp_path / "model"

@@ -15,8 +15,9 @@ Get = Callable[[str], Published]
 MEASURE = """
 import sys
 from pathlib import Path
-from service.checkpoints.folder import write_import
-from service.checkpoints.importer import ImportRequest, plan_import
+from service.checkpoints.import_plan import plan_import
+from service.checkpoints.import_request import ImportRequest
+from service.checkpoints.import_writer import write_import
 from service.vision.model import VisionEncoder
 from tests.checkpoints.memory import peak_bytes
 before = peak_bytes()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from service.checkpoints.random_model import SIZES, init_model, vision_config
+from service.checkpoints.random_model import SIZES, init_model, make_vision_config
 from service.errors import ModelFolderError
 from service.families import FAMILIES
 from service.model_folder.layout import ModelFolder
@@ -25,7 +25,9 @@ def test_a_folder_with_files_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_full_sizes_are_the_published_ones() -> None:
-    tokens = {name: vision_config(family, "7b").visual_tokens for name, family in FAMILIES.items()}
+    tokens = {
+        name: make_vision_config(family, "7b").visual_tokens for name, family in FAMILIES.items()
+    }
     assert tokens == {"minigpt4-vicuna": 32, "minigpt4-llama2": 64, "minigpt-v2": 256}
     widths = {name: shape.hidden_size for name, shape in SIZES.items()}
     assert widths["7b"] == 4096

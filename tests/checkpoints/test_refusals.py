@@ -187,9 +187,9 @@ def test_a_first_stage_checkpoint_is_noted(
 @pytest.mark.parametrize(
     ("extra", "origin"),
     [
-        ({"opt_proj.weight": (8, QFORMER_WIDTH)}, "OPT's"),
-        ({"itm_head.weight": (2, QFORMER_WIDTH)}, "of the stage before"),
-        ({"t5_proj.weight": (2048, QFORMER_WIDTH)}, "FLAN-T5 XL's"),
+        ({"opt_proj.weight": (8, QFORMER_WIDTH)}, "OPT"),
+        ({"itm_head.weight": (2, QFORMER_WIDTH)}, "no language model"),
+        ({"t5_proj.weight": (2048, QFORMER_WIDTH)}, "FLAN-T5 XL"),
         ({"t5_proj.weight": (4096, QFORMER_WIDTH)}, None),
     ],
 )
@@ -205,14 +205,14 @@ def test_a_qformer_of_another_blip2_is_warned_about(
     torch.save({"model": files.blip2 | tensors}, tmp_path / "blip2.pth")
     arguments = _with(files.arguments, qformer=tmp_path / "blip2.pth")
     found = _warned(capsys, tmp_path / "model", arguments)
-    assert (f"another BLIP-2, {origin}" in found) if origin else found == ""
+    assert (f"another BLIP-2 model, trained with {origin}" in found) if origin else found == ""
 
 
 @pytest.mark.parametrize(
     ("text", "origin"),
     [
-        ({"model_type": "opt"}, "opt's"),
-        ({"model_type": "t5", "d_model": 2048}, "FLAN-T5 XL's"),
+        ({"model_type": "opt"}, "opt"),
+        ({"model_type": "t5", "d_model": 2048}, "FLAN-T5 XL"),
         ({"model_type": "t5", "d_model": 4096}, None),
     ],
 )
@@ -229,7 +229,7 @@ def test_a_folder_of_another_blip2_is_warned_about(
     config.write_text(json.dumps(json.loads(config.read_text()) | {"text_config": text}))
     arguments = _with(files.arguments, qformer=tmp_path / "blip2", vit=None)
     found = _warned(capsys, tmp_path / "model", arguments)
-    assert (f"another BLIP-2, {origin}" in found) if origin else found == ""
+    assert (f"another BLIP-2 model, trained with {origin}" in found) if origin else found == ""
 
 
 def test_a_full_disk_is_noticed_beforehand(

@@ -10,7 +10,7 @@ import pytest
 import sentencepiece
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from service.checkpoints.tokenizers import read_tokenizer
+from service.checkpoints.language_model.tokenizer import read_tokenizer
 from service.errors import CheckpointError
 from service.families import FAMILIES, IMAGE_TOKEN
 from service.model_folder.layout import ModelFolder
@@ -144,7 +144,7 @@ def test_a_tokenizer_of_another_kind_is_refused(tmp_path: Path) -> None:
         hard_vocab_limit=False,
         minloglevel=2,
     )
-    with pytest.raises(CheckpointError, match="no Llama tokenizer"):
+    with pytest.raises(CheckpointError, match="not a Llama tokenizer"):
         read_tokenizer(tmp_path, 32000)
     (tmp_path / "tokenizer.model").write_bytes(b"nonsense")
     with pytest.raises(CheckpointError, match="SentencePiece"):

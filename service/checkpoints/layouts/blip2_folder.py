@@ -1,7 +1,7 @@
-"""Hugging Face folders of BLIP-2 and InstructBLIP as a source of ViT, ln_vision and Q-Former.
+"""Hugging Face folders of BLIP-2 and InstructBLIP as a source of the ViT, ``ln_vision`` and the Q-Former.
 
-Layout of ``Salesforce/blip2-flan-t5-xxl`` and ``Salesforce/instructblip-vicuna-7b``. The epsilons in
-their ``config.json`` are not taken: early ones differ from what MiniGPT-4 computes with.
+The layout is that of ``Salesforce/blip2-flan-t5-xxl`` and ``Salesforce/instructblip-vicuna-7b``. The epsilons in
+their ``config.json`` are not used, because in early folders they differ from MiniGPT-4's.
 """
 
 import json
@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from service.checkpoints.names import NameTable
-from service.checkpoints.qformer import FLAN_T5_XL_WIDTH
+from service.checkpoints.layouts.name_table import NameTable
+from service.checkpoints.layouts.qformer import FLAN_T5_XL_WIDTH
 from service.errors import CheckpointError
 
 _TEXT = "the Q-Former's text branch"
 _OWN_LANGUAGE_MODEL = "BLIP-2's own language model and the projection into it"
-BLIP2_HUB = NameTable(
+BLIP2_FOLDER = NameTable(
     renamed=[
         ("query_tokens", "query_tokens"),
         ("vision_model.post_layernorm.*", "ln_vision.*"),
@@ -26,7 +26,7 @@ BLIP2_HUB = NameTable(
         ("vision_model.encoder.layers.#.*.*", "vit.encoder.layers.#.*.*"),
         ("vision_model.encoder.layers.#.*.*.*", "vit.encoder.layers.#.*.*.*"),
         ("qformer.layernorm.*", "qformer.layernorm.*"),
-        # InstructBLIP's Q-Former shares one norm between queries and text.
+        # In InstructBLIP queries and text share one norm.
         ("qformer.embeddings.layernorm.*", "qformer.layernorm.*"),
         *(
             (f"qformer.encoder.layer.#.{part}", f"qformer.encoder.layer.#.{part}")
@@ -51,16 +51,16 @@ BLIP2_HUB = NameTable(
     ],
 )
 NEEDED_PREFIXES = ("query_tokens", "vision_model.", "qformer.")
-"""Beginnings of the tensor names that an import reads; shards without any of them are not fetched."""
+"""Prefixes of the tensors that an import reads; only shards with such tensors are downloaded."""
 
 
 @dataclass(frozen=True)
-class Blip2Facts:
-    """What ``config.json`` tells that tensors do not.
+class Blip2Config:
+    """Facts in ``config.json`` that the tensors do not show.
 
     Attributes:
         model_type: ``blip-2`` or ``instructblip``.
-        other_origin: As :func:`service.checkpoints.qformer.other_origin`.
+        other_origin: As from :func:`service.checkpoints.layouts.qformer.find_other_origin`.
     """
 
     model_type: str
@@ -69,18 +69,18 @@ class Blip2Facts:
     other_origin: str | None
 
 
-def read_facts(folder: Path) -> Blip2Facts:
-    """Read ``config.json``; raises :class:`CheckpointError` where the folder is of another model."""
+def read_blip2_config(folder: Path) -> Blip2Config:
+    """Read ``config.json``; raises :class:`CheckpointError` when the folder holds another model."""
     file = folder / "config.json"
     try:
         config: dict[str, Any] = json.loads(file.read_text())
         model_type = str(config["model_type"])
         vision, qformer = config.get("vision_config") or {}, config.get("qformer_config") or {}
-        facts = Blip2Facts(
+        result = Blip2Config(
             model_type,
             vision.get("num_attention_heads"),
             qformer.get("num_attention_heads"),
-            _other_origin(config.get("text_config") or {}),
+            _find_other_origin(config.get("text_config") or {}),
         )
     except (OSError, ValueError, KeyError, AttributeError) as error:
         raise CheckpointError(
@@ -88,11 +88,11 @@ def read_facts(folder: Path) -> Blip2Facts:
         ) from error
     if model_type not in ("blip-2", "instructblip"):
         raise CheckpointError(f"{folder} holds a {model_type} model, not BLIP-2 or InstructBLIP.")
-    return facts
+    return result
 
 
-def _other_origin(language_model: Mapping[str, Any]) -> str | None:
-    kind = language_model.get("model_type", "t5")
+def _find_other_origin(language_model: Mapping[str, Any]) -> str | None:
+    kind = str(language_model.get("model_type", "t5"))
     if kind != "t5":
-        return f"{kind}'s"
-    return "FLAN-T5 XL's" if language_model.get("d_model") == FLAN_T5_XL_WIDTH else None
+        return kind
+    return "FLAN-T5 XL" if language_model.get("d_model") == FLAN_T5_XL_WIDTH else None

@@ -1,43 +1,57 @@
-"""Llama's tokenizer as the original reads it, made fast, from 2023's files.
+"""Llama's tokenizer as the original reads it: the files of 2023, turned into a fast tokenizer.
 
-The original uses the slow, SentencePiece tokenizer, so ``tokenizer.model`` counts where it is there.
-The fast tokenizer is built from its pieces by :func:`service.prompt.tokenizer.build_llama_tokenizer`.
+The original uses the slow SentencePiece tokenizer, so ``tokenizer.model`` takes precedence over
+``tokenizer.json``. :func:`service.prompt.tokenizer.build_llama_tokenizer` builds the fast one from its pieces.
 """
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import sentencepiece
 from tokenizers import AddedToken, Tokenizer
 
+from service.checkpoints.language_model.added_tokens import read_added_tokens
 from service.errors import CheckpointError
 from service.prompt.tokenizer import BOS, EOS, UNK, build_llama_tokenizer
 
-# A full-width letter, a ligature and a double space survive Llama's normalisation as they are.
+# Llama's normalisation changes neither a full-width letter, nor a ligature, nor a double space.
 _PROBE = "a  \ufb01 \uff21"
 _PROBE_NORMALISED = "▁" + _PROBE.replace(" ", "▁")
-FILES = ("tokenizer.model", "tokenizer.json", "added_tokens.json")
+TOKENIZER_FILES = ("tokenizer.model", "tokenizer.json", "added_tokens.json")
+
+_Pieces = dict[str, int]
+_Merges = list[tuple[str, str]]
 
 
-def read_tokenizer(folder: Path, vocabulary: int) -> tuple[Tokenizer, list[Path], list[str]]:
-    """The tokenizer in a language model's folder, without ``<ImageHere>``.
+class ReadTokenizer(NamedTuple):
+    """A tokenizer without ``<ImageHere>``.
+
+    Attributes:
+        files: The files that it was made from.
+        notes: For the user.
+    """
+
+    tokenizer: Tokenizer
+    files: list[Path]
+    notes: list[str]
+
+
+def read_tokenizer(folder: Path, vocabulary: int) -> ReadTokenizer:
+    """Read the tokenizer in a language model's folder.
 
     Args:
-        vocabulary: Rows of the language model's embedding table.
-
-    Returns:
-        The tokenizer, the files it was made of, and notes for the user.
+        vocabulary: Number of rows in the language model's embedding table.
 
     Raises:
-        CheckpointError: there is none, or it is not of Llama's kind.
+        CheckpointError: There is no tokenizer, or it is not like Llama's.
     """
     model, fast = folder / "tokenizer.model", folder / "tokenizer.json"
     if model.is_file():
         file, (pieces, merges) = model, _read_sentencepiece(model)
     elif fast.is_file():
-        file, (pieces, merges) = fast, _read_fast(fast)
+        file, (pieces, merges) = fast, _read_fast_tokenizer(fast)
     else:
         raise CheckpointError(
             f"{folder} holds neither tokenizer.model nor tokenizer.json. Copy Llama's tokenizer.model "
@@ -53,16 +67,16 @@ def read_tokenizer(folder: Path, vocabulary: int) -> tuple[Tokenizer, list[Path]
             "do not belong together."
         )
     tokenizer = build_llama_tokenizer(pieces, merges)
-    added, notes = _added_tokens(folder / "added_tokens.json", len(pieces), vocabulary)
-    # 4.30's slow tokenizer strips the text around a token of this kind.
+    added_file = folder / "added_tokens.json"
+    added, notes = read_added_tokens(added_file, len(pieces), vocabulary)
+    # The slow tokenizer of transformers 4.30 strips the text around such a token.
     tokenizer.add_tokens(
         [AddedToken(token, lstrip=True, rstrip=True, normalized=False) for token in added]
     )
-    files = [file, folder / "added_tokens.json"] if added else [file]
-    return tokenizer, files, notes
+    return ReadTokenizer(tokenizer, [file, added_file] if added else [file], notes)
 
 
-def _read_sentencepiece(file: Path) -> tuple[dict[str, int], list[tuple[str, str]]]:
+def _read_sentencepiece(file: Path) -> tuple[_Pieces, _Merges]:
     try:
         processor = sentencepiece.SentencePieceProcessor(model_file=str(file))
     except (RuntimeError, OSError, TypeError) as error:
@@ -72,7 +86,7 @@ def _read_sentencepiece(file: Path) -> tuple[dict[str, int], list[tuple[str, str
         processor.is_byte(piece) for piece in range(size)
     ):
         raise CheckpointError(
-            f"{file} is no Llama tokenizer: it changes characters or spaces, or has no byte pieces."
+            f"{file} is not a Llama tokenizer: it changes characters or spaces, or has no byte pieces."
         )
     pieces = {processor.id_to_piece(piece): piece for piece in range(size)}
     scores = {
@@ -82,11 +96,11 @@ def _read_sentencepiece(file: Path) -> tuple[dict[str, int], list[tuple[str, str
             processor.is_byte(piece) or processor.is_control(piece) or processor.is_unknown(piece)
         )
     }
-    return pieces, _merges(scores)
+    return pieces, _list_merges(scores)
 
 
-def _merges(scores: Mapping[str, float]) -> list[tuple[str, str]]:
-    """The pairs that SentencePiece joins, best first: any two pieces whose union is a piece."""
+def _list_merges(scores: Mapping[str, float]) -> _Merges:
+    """List the pairs of pieces that together form a piece, best first: these are what SentencePiece merges."""
     ranked = sorted(scores, key=lambda piece: -scores[piece])
     return [
         (piece[:cut], piece[cut:])
@@ -96,38 +110,16 @@ def _merges(scores: Mapping[str, float]) -> list[tuple[str, str]]:
     ]
 
 
-def _read_fast(file: Path) -> tuple[dict[str, int], list[tuple[str, str]]]:
+def _read_fast_tokenizer(file: Path) -> tuple[_Pieces, _Merges]:
     try:
         content: dict[str, Any] = json.loads(file.read_text("utf-8"))
         model = content["model"]
         if model["type"] != "BPE" or not model["byte_fallback"]:
-            raise CheckpointError(f"{file} is no Llama tokenizer: no BPE with byte fallback.")
+            raise CheckpointError(
+                f"{file} is not a Llama tokenizer: it is not BPE with byte fallback."
+            )
         # Older files hold each pair as one string.
         pairs = [pair.split(" ", 1) if isinstance(pair, str) else pair for pair in model["merges"]]
         return dict(model["vocab"]), [(left, right) for left, right in pairs]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{file} cannot be read as a tokenizer: {error}") from error
-
-
-def _added_tokens(file: Path, first: int, vocabulary: int) -> tuple[list[str], list[str]]:
-    """Tokens that a folder adds (Vicuna's ``[PAD]``), where the language model has rows for them."""
-    if not file.is_file():
-        return [], []
-    try:
-        given: dict[str, int] = json.loads(file.read_text("utf-8"))
-        ordered = sorted((int(number), str(token)) for token, number in given.items())
-    except (OSError, ValueError, AttributeError, TypeError) as error:
-        raise CheckpointError(f"{file} cannot be read: {error}") from error
-    new = [(number, token) for number, token in ordered if number >= first]
-    usable = []
-    for expected, (number, token) in enumerate(new, start=first):
-        if number != expected or number >= vocabulary:
-            break
-        usable.append(token)
-    left_out = [token for _, token in new[len(usable) :]]
-    if not left_out:
-        return usable, []
-    return usable, [
-        f"Tokens of {file.name} are left out, as the language model has no embeddings for them: "
-        + " ".join(left_out)
-    ]

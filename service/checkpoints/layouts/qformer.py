@@ -1,20 +1,20 @@
-"""BLIP-2's Q-Former and ln_vision, as published in ``blip2_pretrained_flant5xxl.pth``.
+"""BLIP-2's Q-Former and ``ln_vision``, as published in ``blip2_pretrained_flant5xxl.pth``.
 
-Only the query branch is run (Li et al. 2023, arXiv:2301.12597, section 3.1): no text goes through it.
+MiniGPT-4 runs only the query branch (Li et al. 2023, arXiv:2301.12597, section 3.1): no text goes through it.
 """
 
 from collections.abc import Mapping
 
-from service.checkpoints.names import NameTable, count_layers
+from service.checkpoints.layouts.name_table import NameTable, count_layers
 from service.errors import CheckpointError
 from service.model_folder.vision_config import QFormerShape
 from service.tensors.lazy_tensor import LazyTensor
 
 HEAD_WIDTH = 64
-"""Width of one attention head of BERT-base, which the Q-Former started from."""
+"""Width of one attention head of BERT-base, from which the Q-Former was trained."""
 
 FLAN_T5_XL_WIDTH = 2048
-"""The other FLAN-T5 that BLIP-2 was published with; MiniGPT-4's is XXL, 4096 wide."""
+"""Width of the smaller FLAN-T5 that BLIP-2 was published with; MiniGPT-4 uses XXL, which is 4096 wide."""
 
 _LAYER, _RENAMED = "Qformer.bert.encoder.layer.#", "qformer.encoder.layer.#"
 _TEXT = "the Q-Former's text branch"
@@ -49,23 +49,23 @@ QFORMER = NameTable(
 )
 
 
-def other_origin(tensors: Mapping[str, LazyTensor]) -> str | None:
-    """Which BLIP-2 a file is of, where parts of it show that it is not FLAN-T5 XXL's."""
+def find_other_origin(tensors: Mapping[str, LazyTensor]) -> str | None:
+    """Find what a BLIP-2 file was trained with, if its tensors show that it was not FLAN-T5 XXL."""
     if any(name.startswith(("opt_proj.", "opt_model.")) for name in tensors):
-        return "OPT's"
+        return "OPT"
     if any(name.startswith(("itm_head.", "vision_proj.")) for name in tensors):
-        return "of the stage before a language model joins"
-    into_t5 = tensors.get("t5_proj.weight")
-    if into_t5 is not None and into_t5.shape[:1] == (FLAN_T5_XL_WIDTH,):
-        return "FLAN-T5 XL's"
+        return "no language model (its first training stage)"
+    projection = tensors.get("t5_proj.weight")
+    if projection is not None and projection.shape[:1] == (FLAN_T5_XL_WIDTH,):
+        return "FLAN-T5 XL"
     return None
 
 
-def qformer_shape(tensors: dict[str, LazyTensor], heads: int | None) -> QFormerShape:
-    """Sizes of the Q-Former, from its tensors (named as in the model folder).
+def derive_qformer_shape(tensors: Mapping[str, LazyTensor], heads: int | None) -> QFormerShape:
+    """Derive the sizes of the Q-Former from its tensors, by name in the model folder.
 
     Raises:
-        CheckpointError: the tensors are no such Q-Former.
+        CheckpointError: The tensors do not form such a Q-Former.
     """
     prefix = "qformer.encoder.layer."
     try:
@@ -80,11 +80,14 @@ def qformer_shape(tensors: dict[str, LazyTensor], heads: int | None) -> QFormerS
     crossing = sorted({int(name.split(".")[3]) for name in tensors if ".crossattention." in name})
     frequency = crossing[1] if len(crossing) > 1 else layers
     if crossing != list(range(0, layers, frequency)):
-        raise CheckpointError(f"Cross-attention in layers {crossing} of {layers} is not regular.")
+        raise CheckpointError(
+            f"The Q-Former has cross-attention in layers {crossing} of {layers}: the distance between "
+            "them must always be the same."
+        )
     if heads is None and width % HEAD_WIDTH:
         raise CheckpointError(
-            f"A Q-Former of width {width} cannot have heads of {HEAD_WIDTH}; say how many with "
-            "--qformer-heads."
+            f"A Q-Former of width {width} cannot have heads of width {HEAD_WIDTH}; give their number "
+            "with --qformer-heads."
         )
     return QFormerShape(
         hidden_size=width,
