@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from service.checkpoints.random_model import init_model
+from service.cli import main
 from service.families import FAMILIES
 from service.model_folder.layout import ModelFolder
+from tests.published.files import PublishedFiles, publish
 from tests.server import ServerProcess
 
 
@@ -31,6 +33,36 @@ def any_family(
 ) -> ModelFolder:
     """A tiny model folder of each family in turn."""
     return tiny_model(request.param)
+
+
+@pytest.fixture(scope="session")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], PublishedFiles]:
+    """Small checkpoints by family in the published layouts, made once a session; read-only."""
+    made: dict[str, PublishedFiles] = {}
+
+    def get(family: str) -> PublishedFiles:
+        if family not in made:
+            made[family] = publish(tmp_path_factory.mktemp(family), family)
+        return made[family]
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def imported(
+    published: Callable[[str], PublishedFiles], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Path]:
+    """Model folders by family, made from ``published`` by the command line; read-only."""
+    made: dict[str, Path] = {}
+
+    def get(family: str) -> Path:
+        if family not in made:
+            folder = tmp_path_factory.mktemp("imported") / family
+            main(["import", str(folder), *published(family).arguments])
+            made[family] = folder
+        return made[family]
+
+    return get
 
 
 @pytest.fixture(scope="session")

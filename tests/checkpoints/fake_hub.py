@@ -1,4 +1,4 @@
-"""A Hugging Face hub on this machine: folders as repositories, spoken to by the real client."""
+"""A Hugging Face hub on this machine, for the real client: it serves folders as repositories."""
 
 import hashlib
 import json
@@ -12,11 +12,11 @@ COMMIT = "c0ffee" + "0" * 34
 
 
 class FakeHub:
-    """What is served, and what was asked for.
+    """The repositories, and a record of downloads.
 
     Attributes:
         repositories: Folders by ``owner/name``.
-        downloaded: Pairs of repository and file, of every request for a file's content.
+        downloaded: Repository and file of every request for a file's content.
     """
 
     def __init__(self, repositories: Mapping[str, Path]) -> None:
@@ -24,14 +24,14 @@ class FakeHub:
         self.downloaded: list[tuple[str, str]] = []
         self.url = ""
 
-    def files(self, repository: str) -> set[str]:
-        """The files of a repository that were downloaded."""
-        return {file for asked, file in self.downloaded if asked == repository}
+    def list_downloads(self, repository: str) -> set[str]:
+        """Return the downloaded files of a repository."""
+        return {file for other, file in self.downloaded if other == repository}
 
 
 @contextmanager
-def running(hub: FakeHub) -> Iterator[FakeHub]:
-    """Serve ``hub`` on a free port until the block ends; sets its ``url``."""
+def serve_hub(hub: FakeHub) -> Iterator[FakeHub]:
+    """Serve ``hub`` on a free port until the block ends; set its ``url``."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_HEAD(self) -> None:

@@ -8,73 +8,71 @@ import torch
 from torch import Tensor
 from transformers import LlamaForCausalLM
 
-from service.cli import main
 from service.model_folder.layout import ModelFolder
-from tests.checkpoints.published import LLAMA_LAYERS, RANK, Published, training_checkpoint
-from tests.checkpoints.reference import add_lora
+from tests.checkpoints.importing import (
+    refuse_import,
+    replace_arguments,
+    run_import,
+    save_checkpoint,
+)
+from tests.published.files import PublishedFiles
+from tests.published.original_encoder import add_lora
+from tests.published.sizes import LLAMA_LAYERS, RANK
 
-Get = Callable[[str], Published]
+Get = Callable[[str], PublishedFiles]
 
 
-def _logits(model: LlamaForCausalLM) -> Tensor:
+def _compute_logits(model: LlamaForCausalLM) -> Tensor:
     with torch.inference_mode():
         return model(torch.arange(3, 40)[None]).logits
 
 
-def _arguments(files: Published, projection: Path) -> list[str]:
-    arguments = list(files.arguments)
-    arguments[arguments.index("--projection") + 1] = str(projection)
-    return arguments
-
-
-def _assert_merged(target: Path, files: Published, alpha: float) -> None:
-    """The merged model against the base with the update computed beside it, as peft does it."""
-    merged = LlamaForCausalLM.from_pretrained(ModelFolder.open(target).language_model)
+def _assert_merged(folder: ModelFolder, files: PublishedFiles, alpha: float) -> None:
+    """Compare the merged model with the base model and the update beside it, as peft computes it."""
+    merged = LlamaForCausalLM.from_pretrained(folder.language_model)
     base = LlamaForCausalLM.from_pretrained(files.language_model)
-    plain = _logits(base)
+    without = _compute_logits(base)
     add_lora(base, files.trained, alpha)
-    wanted, found = _logits(base), _logits(merged)
-    assert (found - wanted).abs().max() / wanted.abs().max() < 1e-4
-    assert (plain - wanted).abs().max() / wanted.abs().max() > 1e-2
+    expected, logits = _compute_logits(base), _compute_logits(merged)
+    assert (logits - expected).abs().max() / expected.abs().max() < 1e-4
+    assert (without - expected).abs().max() / expected.abs().max() > 1e-2
 
 
 @pytest.mark.parametrize("suffix", ["", ".default"])
-def test_minigpt_v2s_lora_is_merged(suffix: str, tmp_path: Path, published: Get) -> None:
+def test_lora_weights_are_merged(suffix: str, tmp_path: Path, published: Get) -> None:
     files = published("minigpt-v2")
     trained = {
         name.replace(".weight", f"{suffix}.weight") if "lora_" in name else name: tensor
         for name, tensor in files.trained.items()
     }
-    torch.save(training_checkpoint(trained), tmp_path / "v2.pth")
-    main(["import", str(tmp_path / "model"), *_arguments(files, tmp_path / "v2.pth")])
-    _assert_merged(tmp_path / "model", files, alpha=16)
+    checkpoint = save_checkpoint(tmp_path / "v2.pth", trained)
+    arguments = replace_arguments(files.arguments, projection=checkpoint)
+    _assert_merged(run_import(tmp_path / "model", arguments), files, alpha=16)
 
 
 @pytest.mark.parametrize(("flags", "alpha"), [([], 32), (["--lora-alpha", "8"], 8)])
-def test_alpha_is_the_checkpoints_own_unless_given(
+def test_alpha_is_given_or_the_checkpoints_own(
     flags: Sequence[str], alpha: float, tmp_path: Path, published: Get
 ) -> None:
     files = published("minigpt-v2")
-    torch.save(training_checkpoint(files.trained, lora_alpha=32), tmp_path / "v2.pth")
-    main(["import", str(tmp_path / "model"), *_arguments(files, tmp_path / "v2.pth"), *flags])
-    _assert_merged(tmp_path / "model", files, alpha)
+    checkpoint = save_checkpoint(tmp_path / "v2.pth", files.trained, lora_alpha=32)
+    arguments = replace_arguments(files.arguments, projection=checkpoint)
+    _assert_merged(run_import(tmp_path / "model", [*arguments, *flags]), files, alpha)
 
 
 @pytest.mark.parametrize("holds_lora", [True, False])
-def test_a_language_model_with_lora_in_it_already_is_left_alone(
+def test_a_language_model_with_merged_lora_is_referenced(
     holds_lora: bool, tmp_path: Path, published: Get
 ) -> None:
     files = published("minigpt-v2")
     trained = {name: t for name, t in files.trained.items() if holds_lora or "lora_" not in name}
-    torch.save(training_checkpoint(trained), tmp_path / "v2.pth")
-    arguments = _arguments(files, tmp_path / "v2.pth")
-    main(["import", str(tmp_path / "model"), *arguments, "--merged-already"])
-    assert ModelFolder.open(tmp_path / "model").language_model == str(files.language_model)
+    checkpoint = save_checkpoint(tmp_path / "v2.pth", trained)
+    arguments = replace_arguments(files.arguments, projection=checkpoint)
+    folder = run_import(tmp_path / "model", [*arguments, "--merged-already"])
+    assert folder.language_model == str(files.language_model)
 
 
-def test_all_but_the_updated_weights_stay_as_they_are(
-    published: Get, imported: Callable[[str], Path]
-) -> None:
+def test_only_the_updated_weights_change(published: Get, imported: Callable[[str], Path]) -> None:
     merged = LlamaForCausalLM.from_pretrained(
         ModelFolder.open(imported("minigpt-v2")).language_model
     ).state_dict()
@@ -87,13 +85,14 @@ def test_all_but_the_updated_weights_stay_as_they_are(
     }
 
 
-def test_lora_of_another_model_is_refused(tmp_path: Path, published: Get) -> None:
+def test_lora_weights_of_another_model_are_refused(tmp_path: Path, published: Get) -> None:
     files = published("minigpt-v2")
     name = "llama_model.base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight"
-    for tensors, message in (
-        ({**files.trained, name: torch.ones(RANK, 65)}, "update \\(64, 65\\)"),
-        ({key: value for key, value in files.trained.items() if key != name}, "only half"),
+    half = {key: value for key, value in files.trained.items() if key != name}
+    for trained, message in (
+        ({**files.trained, name: torch.ones(RANK, 65)}, "update (64, 65)"),
+        (half, "only half"),
     ):
-        torch.save(training_checkpoint(tensors), tmp_path / "v2.pth")
-        with pytest.raises(SystemExit, match=message):
-            main(["import", str(tmp_path / "model"), *_arguments(files, tmp_path / "v2.pth")])
+        checkpoint = save_checkpoint(tmp_path / "v2.pth", trained)
+        arguments = replace_arguments(files.arguments, projection=checkpoint)
+        assert message in refuse_import(tmp_path / "model", arguments)

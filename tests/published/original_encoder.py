@@ -1,7 +1,4 @@
-"""What the original computes, in plain torch, straight from the published tensors.
-
-Deliberately shares nothing with the service: neither its modules nor transformers', nor its tables.
-"""
+"""The original's projected embeddings, computed in plain torch from the published tensors."""
 
 import math
 from io import BytesIO
@@ -13,21 +10,22 @@ from torch import Tensor
 from torch.nn.functional import gelu, interpolate, layer_norm, linear
 from transformers import LlamaForCausalLM
 
-from tests.checkpoints.published import Published, Tensors
+from tests.published.files import PublishedFiles
+from tests.published.random_tensors import Tensors
 
 MEAN = torch.tensor([0.48145466, 0.4578275, 0.40821073])
 STD = torch.tensor([0.26862954, 0.26130258, 0.27577711])
 
 
-def image_pixels(data: bytes, size: int) -> Tensor:
-    """``[1, 3, size, size]``: RGB without regard to alpha, squeezed to a square, normalised."""
+def read_pixels(data: bytes, size: int) -> Tensor:
+    """Return ``[1, 3, size, size]``: RGB without alpha, resized to a square, normalised."""
     image = Image.open(BytesIO(data)).convert("RGB").resize((size, size), Image.Resampling.BICUBIC)
     scaled = torch.from_numpy(np.array(image)).float().div(255)
     return ((scaled - MEAN) / STD).permute(2, 0, 1)[None]
 
 
-def projected_embeddings(files: Published, pixels: Tensor, image_size: int) -> Tensor:
-    """``[1, visual tokens, hidden]``, as the original's ``encode_img`` gives them in float32."""
+def compute_embeddings(files: PublishedFiles, pixels: Tensor, image_size: int) -> Tensor:
+    """Return ``[1, visual tokens, hidden]``, as the original's ``encode_img`` does in float32."""
     eva = {name: tensor.float() for name, tensor in files.eva.items()}
     features = _vit(eva, pixels, image_size)
     if files.qformer:
@@ -35,7 +33,7 @@ def projected_embeddings(files: Published, pixels: Tensor, image_size: int) -> T
         features = _norm(features, blip2, "ln_vision", 1e-5)
         features = _qformer(blip2, features)
     else:
-        # Nothing ever loads ln_vision here; it acts with weight 1 and bias 0.
+        # The original never loads ln_vision here, but applies it with weight 1 and bias 0.
         features = layer_norm(features, features.shape[-1:], eps=1e-5)[:, 1:]
         rows = [features[:, start::4] for start in range(4)]
         features = torch.cat(rows, dim=-1)
@@ -114,7 +112,7 @@ def _norm(values: Tensor, tensors: Tensors, name: str, eps: float) -> Tensor:
 
 
 def add_lora(model: LlamaForCausalLM, trained: Tensors, alpha: float = 16) -> None:
-    """MiniGPT-v2's updates beside the base weights, as peft computes them: alpha over the rank."""
+    """Compute MiniGPT-v2's updates beside the base weights, as peft does: scaled by alpha over the rank."""
     for layer in range(model.config.num_hidden_layers):
         attention = model.model.layers[layer].self_attn
         for part in ("q_proj", "v_proj"):

@@ -1,8 +1,8 @@
-"""Greedy answers of imported folders through the running service, against the published files' own.
+"""The running service answers with an imported folder as the original answers with the published files.
 
-The reference takes nothing from the imported folder: embeddings come from the published tensors in
-plain torch, token ids from SentencePiece, and the language model is the one that was given, with
-MiniGPT-v2's LoRA beside it instead of merged.
+The reference uses nothing from the imported folder: embeddings come from the published tensors in plain torch, token
+ids from SentencePiece, and the language model is the published one, with MiniGPT-v2's LoRA beside it instead of
+merged.
 """
 
 from base64 import b64encode
@@ -15,20 +15,19 @@ import torch
 from PIL import Image
 from transformers import LlamaForCausalLM
 
-from tests.checkpoints.conftest import FAMILIES
-from tests.checkpoints.published import Published
-from tests.checkpoints.reference import add_lora, image_pixels, projected_embeddings
-from tests.checkpoints.test_conversation import (
+from tests.published.files import FAMILIES, IMAGE_SIZES, PublishedFiles
+from tests.published.images import make_noise, save_image
+from tests.published.original_chat import (
     COMPARE,
     CONVERSATIONS,
     FORMATS,
     TWO_IMAGES,
     Message,
-    in_one_turn,
-    played,
+    write_prompt,
+    write_prompt_of_one_turn,
 )
-from tests.checkpoints.test_embeddings import IMAGE_SIZES, noise, saved
-from tests.checkpoints.test_tokenizer import original_ids
+from tests.published.original_encoder import add_lora, compute_embeddings, read_pixels
+from tests.published.original_tokens import encode_prompt
 from tests.server import ServerProcess
 
 TOKENS = 16
@@ -40,10 +39,10 @@ NAMES = (
     "text only",
     "identify",
 )
-# The second has an alpha channel, which must be dropped on the way and not composited.
+# The alpha channel of the second must be dropped, not composited.
 IMAGES = [
-    saved(Image.fromarray(noise(60, 80, 3))),
-    saved(Image.fromarray(noise(70, 50, 4) // 2, "RGBA")),
+    save_image(Image.fromarray(make_noise(60, 80, 3))),
+    save_image(Image.fromarray(make_noise(70, 50, 4) // 2, "RGBA")),
 ]
 IMAGE_ID = -1
 
@@ -64,28 +63,28 @@ def service(family: str, imported: Callable[[str], Path]) -> Iterator[ServerProc
         process.stop()
 
 
-def _sent(messages: list[Message]) -> list[dict[str, Any]]:
-    """As an OpenAI client sends it, the images in turn."""
+def _make_openai_messages(messages: list[Message]) -> list[dict[str, Any]]:
+    """Return the messages as an OpenAI client sends them, with one image after the other."""
     images = iter(IMAGES)
 
-    def part(given: dict[str, str]) -> dict[str, Any]:
-        if given["type"] == "text":
-            return given
+    def convert(part: dict[str, str]) -> dict[str, Any]:
+        if part["type"] == "text":
+            return part
         uri = f"data:image/png;base64,{b64encode(next(images)).decode()}"
         return {"type": "image_url", "image_url": {"url": uri}}
 
     return [
-        {**message, "content": content if isinstance(content, str) else [*map(part, content)]}
+        {**message, "content": content if isinstance(content, str) else [*map(convert, content)]}
         for message in messages
         for content in [message["content"]]
     ]
 
 
-def _reference_answer(files: Published, llama: LlamaForCausalLM, prompt: str) -> list[int]:
-    ids = original_ids(files.language_model / "tokenizer.model", prompt, IMAGE_ID)
+def _answer_as_original(files: PublishedFiles, llama: LlamaForCausalLM, prompt: str) -> list[int]:
+    ids = encode_prompt(files.language_model / "tokenizer.model", prompt, IMAGE_ID)
     images, size = iter(IMAGES), IMAGE_SIZES[files.family]
     parts = [
-        projected_embeddings(files, image_pixels(next(images), size), size)[0]
+        compute_embeddings(files, read_pixels(next(images), size), size)[0]
         if token == IMAGE_ID
         else llama.get_input_embeddings()(torch.tensor([token]))
         for token in ids
@@ -101,28 +100,30 @@ def _reference_answer(files: Published, llama: LlamaForCausalLM, prompt: str) ->
     return generated[0].tolist()
 
 
-def test_greedy_answers_are_the_originals(
-    family: str, service: ServerProcess, published: Callable[[str], Published]
+def test_a_greedy_answer_is_the_originals(
+    family: str, service: ServerProcess, published: Callable[[str], PublishedFiles]
 ) -> None:
     files = published(family)
     llama = LlamaForCausalLM.from_pretrained(files.language_model, dtype=torch.float32)
     if family == "minigpt-v2":
         add_lora(llama, files.trained)
     style, client = FORMATS[family], service.openai()
-    asked = {name: (CONVERSATIONS[name], played(style, CONVERSATIONS[name])) for name in NAMES}
-    asked["two images in one message"] = (TWO_IMAGES, in_one_turn(style, 2, COMPARE))
+    asked = {
+        name: (CONVERSATIONS[name], write_prompt(style, CONVERSATIONS[name])) for name in NAMES
+    }
+    asked["two images in one message"] = (TWO_IMAGES, write_prompt_of_one_turn(style, 2, COMPARE))
     answers = set()
     for name, (messages, prompt) in asked.items():
         with torch.inference_mode():
-            wanted = _reference_answer(files, llama, prompt)
+            expected = _answer_as_original(files, llama, prompt)
         response = client.chat.completions.create(
             model=client.models.list().data[0].id,
-            messages=_sent(messages),  # type: ignore[arg-type]
+            messages=_make_openai_messages(messages),  # type: ignore[arg-type]
             temperature=0,
             max_tokens=TOKENS,
             extra_body={"repetition_penalty": 1.0, "return_token_ids": True},
         )
         found = response.choices[0].token_ids  # type: ignore[attr-defined]
-        assert found == wanted, name
+        assert found == expected, name
         answers.add(tuple(found))
-    assert len(answers) > len(asked) / 2, "a model that always says the same proves nothing"
+    assert len(answers) > len(asked) / 2, "a model that always gives the same answer proves nothing"

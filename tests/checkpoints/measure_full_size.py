@@ -1,11 +1,11 @@
-"""Measures full-size vision encoders with random weights: seconds and peak memory of each step.
+"""Measure full-size vision encoders with random weights: seconds and peak memory of each step.
 
-``python -m tests.checkpoints.full_size FOLDER --family minigpt4-vicuna --size 7b`` writes files in the
-published layouts (7 GiB of disk), imports them, then loads and encodes in float32 and bfloat16, each
-step in a process of its own. The language model is one layer: it is not measured.
+``python -m tests.checkpoints.measure_full_size FOLDER --family minigpt4-vicuna --size 7b`` writes files in the
+published layouts (7 GiB of disk), imports them, then loads the encoder and encodes an image in float32 and bfloat16. Each
+step has a process of its own. The language model has one layer, because it is not measured.
 
-With ``--init-model`` the folder is made by ``init-model``, the whole language model in it (15 GiB of
-disk at 7B, 28 GiB at 13B).
+With ``--init-model`` the folder is made by ``init-model``, with a whole language model (15 GiB of disk at 7B, 28 GiB
+at 13B).
 """
 
 import argparse
@@ -17,7 +17,8 @@ from pathlib import Path
 
 from service.checkpoints.random_model import SIZES
 from service.families import FAMILIES
-from tests.checkpoints.published import Sizes, publish
+from tests.published.files import publish
+from tests.published.sizes import Sizes
 
 MAKE = """
 import sys, time
@@ -46,13 +47,13 @@ with torch.inference_mode():
     print(f"{dtype}: embeddings {tuple(embeddings.shape)}, std {embeddings.float().std():.2f}")
 """
 PEAK = """
-from tests.checkpoints.memory import peak_bytes
-print(f"  peak memory {peak_bytes() / 2**30:.2f} GiB")
+from tests.checkpoints.peak_memory import read_peak_bytes
+print(f"  peak memory {read_peak_bytes() / 2**30:.2f} GiB")
 """
 
 
-def _published(folder: Path, family: str, size: str) -> list[str]:
-    """The ``import`` command line for files that are written here."""
+def _publish(folder: Path, family: str, size: str) -> list[str]:
+    """Write published files; return the command line that imports them."""
     width = SIZES[size].hidden_size
     sizes = Sizes(
         vit_width=1408,
@@ -81,10 +82,10 @@ def run() -> None:
     if arguments.init_model:
         command = ["init-model", model, "--family", arguments.family, "--size", arguments.size]
     else:
-        # In a process of its own, so that its memory is not the next one's.
+        # In another process, so that its memory does not count for the next ones.
         with ProcessPoolExecutor(1, get_context("spawn")) as writer:
             command = writer.submit(
-                _published, arguments.folder, arguments.family, arguments.size
+                _publish, arguments.folder, arguments.family, arguments.size
             ).result()
     for script, words in (
         (MAKE, command),

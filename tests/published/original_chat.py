@@ -1,19 +1,9 @@
-"""Prompts of imported folders against what the original's conversation class renders and tokenizes."""
+"""The original's conversation class, and conversations to compare with it."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import pytest
-from transformers import AutoTokenizer
-
-from service.families import IMAGE_TOKEN
-from service.model_folder.layout import ModelFolder
-from tests.checkpoints.conftest import FAMILIES
-from tests.checkpoints.published import Published
-from tests.checkpoints.test_tokenizer import original_ids
-
+IMAGE_TOKEN = "<ImageHere>"
 SYSTEM = (
     "Give the following image: <Img>ImageContent</Img>. You will be able to see the image once I "
     "provide it to you. Please answer my questions."
@@ -39,7 +29,7 @@ FORMATS = {
 
 
 class OriginalChat:
-    """The demo's steps: upload an image, ask, store the answer."""
+    """The steps of the original's demo: upload an image, ask, store the answer."""
 
     def __init__(self, style: Format) -> None:
         self.style = style
@@ -54,7 +44,7 @@ class OriginalChat:
         else:
             self.messages.append((self.style.human, text))
 
-    def answered(self, text: str) -> None:
+    def store_answer(self, text: str) -> None:
         self.messages.append((self.style.assistant, text.strip()))
 
     def prompt(self) -> str:
@@ -65,12 +55,13 @@ class OriginalChat:
 Message = dict[str, Any]
 
 
-def played(style: Format, messages: list[Message]) -> str:
+def write_prompt(style: Format, messages: list[Message]) -> str:
+    """Return the prompt that the original's demo writes for a conversation."""
     chat = OriginalChat(style)
     for message in messages:
         content = message["content"]
         if message["role"] == "assistant":
-            chat.answered(content)
+            chat.store_answer(content)
             continue
         for part in [{"type": "text", "text": content}] if isinstance(content, str) else content:
             if part["type"] == "image":
@@ -80,10 +71,11 @@ def played(style: Format, messages: list[Message]) -> str:
     return chat.prompt()
 
 
-def in_one_turn(style: Format, images: int, text: str) -> str:
-    """The prompt of several images in one message: the original's demo cannot send that.
+def write_prompt_of_one_turn(style: Format, images: int, text: str) -> str:
+    """Return the prompt for several images in one message.
 
-    Its rule for one image and its text, a space between the parts, goes on from there.
+    The original's demo cannot send that. Its rule for one image and its text, a space between the parts, is
+    applied to all parts.
     """
     chat = OriginalChat(style)
     chat.messages.append((style.human, " ".join([*images * [UPLOAD], text])))
@@ -91,7 +83,7 @@ def in_one_turn(style: Format, images: int, text: str) -> str:
 
 
 def _user(*content: str | None) -> Message:
-    """None is an image."""
+    """Make a user's message; None stands for an image."""
     parts = [{"type": "image"} if p is None else {"type": "text", "text": p} for p in content]
     return {"role": "user", "content": parts}
 
@@ -138,29 +130,3 @@ CONVERSATIONS = {
         _user("[identify] {<1><2><30><100>}"),
     ],
 }
-
-
-@pytest.mark.parametrize("name", CONVERSATIONS)
-@pytest.mark.parametrize("family", FAMILIES)
-def test_prompts_are_the_originals(
-    family: str, name: str, published: Callable[[str], Published], imported: Callable[[str], Path]
-) -> None:
-    tokenizer = AutoTokenizer.from_pretrained(ModelFolder.open(imported(family)).tokenizer)
-    messages = CONVERSATIONS[name]
-    rendered = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-    wanted = played(FORMATS[family], messages)
-    assert rendered == f"<s>{wanted}"
-
-    model = published(family).language_model / "tokenizer.model"
-    image_id = tokenizer.get_vocab()[IMAGE_TOKEN]
-    found = tokenizer(rendered, add_special_tokens=False).input_ids
-    assert found == original_ids(model, wanted, image_id)
-
-
-@pytest.mark.parametrize("family", FAMILIES)
-def test_two_images_in_one_message_stay_in_one_turn(
-    family: str, imported: Callable[[str], Path]
-) -> None:
-    tokenizer = AutoTokenizer.from_pretrained(ModelFolder.open(imported(family)).tokenizer)
-    rendered = tokenizer.apply_chat_template(TWO_IMAGES, tokenize=False, add_generation_prompt=True)
-    assert rendered == "<s>" + in_one_turn(FORMATS[family], 2, COMPARE)

@@ -1,6 +1,6 @@
-"""What the encoder sees of each kind of image, as numbers: Pillow is not asked what is right.
+"""The pixels that each kind of image is decoded to, as numbers that do not come from Pillow.
 
-``docs/checkpoints.md`` says why each is so.
+``docs/checkpoints.md`` gives the reason for each.
 """
 
 import struct
@@ -44,7 +44,7 @@ def _gray16(value: int) -> bytes:
 
 
 def _sixteen_bits_a_channel(kind: int, *values: int) -> bytes:
-    """A PNG that Pillow can read but not write: one pixel, colour type ``kind``."""
+    """Write a PNG with one pixel of colour type ``kind``, which Pillow can read but not write."""
 
     def chunk(name: bytes, content: bytes) -> bytes:
         checked = name + content
@@ -57,7 +57,7 @@ def _sixteen_bits_a_channel(kind: int, *values: int) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("data", "seen"),
+    ("data", "expected"),
     [
         pytest.param(_png("RGB", (10, 20, 30)), (10, 20, 30), id="RGB"),
         pytest.param(_png("RGBA", (10, 20, 30, 0)), (10, 20, 30), id="RGBA, transparent"),
@@ -74,28 +74,28 @@ def _sixteen_bits_a_channel(kind: int, *values: int) -> bytes:
         pytest.param(_sixteen_bits_a_channel(4, 0x1234, 0), (18, 18, 18), id="gray16 with alpha"),
     ],
 )
-def test_the_colour_that_is_seen(data: bytes, seen: Colour) -> None:
+def test_each_mode_is_decoded_like_the_original(data: bytes, expected: Colour) -> None:
     pixels = decode_pixels(data, SIZE, 10**6)
     assert pixels.shape == (SIZE, SIZE, 3)
-    assert {tuple(pixel) for pixel in pixels.flatten(0, 1).tolist()} == {seen}
+    assert {tuple(pixel) for pixel in pixels.flatten(0, 1).tolist()} == {expected}
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_a_note_about_orientation_changes_nothing(orientation: int) -> None:
+def test_the_orientation_in_exif_is_ignored(orientation: int) -> None:
     stripes = np.zeros((40, 20, 3), np.uint8)
     stripes[:20, :, 0] = 255  # the upper half red
     exif = Image.Exif()
     exif[0x0112] = orientation
-    plain, noted = BytesIO(), BytesIO()
+    plain, oriented = BytesIO(), BytesIO()
     Image.fromarray(stripes).save(plain, "JPEG", quality=95)
-    Image.fromarray(stripes).save(noted, "JPEG", quality=95, exif=exif)
-    assert b"Exif" in noted.getvalue()
-    pixels = decode_pixels(noted.getvalue(), SIZE, 10**6)
+    Image.fromarray(stripes).save(oriented, "JPEG", quality=95, exif=exif)
+    assert b"Exif" in oriented.getvalue()
+    pixels = decode_pixels(oriented.getvalue(), SIZE, 10**6)
     assert pixels.equal(decode_pixels(plain.getvalue(), SIZE, 10**6))
     assert pixels[0, :, 0].min() > 200 > 50 > pixels[-1, :, 0].max()
 
 
-def test_the_aspect_ratio_is_not_kept() -> None:
+def test_an_image_is_resized_without_keeping_its_aspect_ratio() -> None:
     wide = np.zeros((10, 200, 3), np.uint8)
     wide[:, 100:] = 255
     buffer = BytesIO()
