@@ -141,6 +141,13 @@ class Settings(BaseSettings):
     """Whether a chat may contain embeddings in place of an image (`image_embeds` parts). Off by
     default: a client that sends embeddings can make the model see things that no image shows."""
 
+    hang_unhealthy_seconds: float = Field(60.0, gt=0)
+    """Seconds without progress of the engine or the encoder after which `/health` answers 503. A long prompt takes
+    seconds for one step on a GPU and can take a minute for a 7B model on a CPU."""
+
+    hang_exit_seconds: float = Field(300.0, gt=0)
+    """Seconds without progress after which the process exits, so that the orchestrator starts a new one."""
+
     refuse_long_answers: bool = False
     """Whether the service refuses a request for more tokens than fit into the context. Off by default,
     because many clients ask for 4,096 tokens with every model: the service then generates as many as

@@ -1,5 +1,6 @@
 """Fixtures for all tests: model folders of every family, and one running service a session."""
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -35,6 +36,21 @@ def any_family(
     return tiny_model(request.param)
 
 
+COMPILER = re.compile(r"(.*-)?(cc|gcc|g\+\+|c\+\+|clang|clang\+\+|cpp|icx|icpx|ld)(-[\d.]+)?")
+
+
+@pytest.fixture(scope="session")
+def path_without_compiler(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A PATH with this machine's programs except its compilers: the container has none."""
+    folder = tmp_path_factory.mktemp("bin")
+    for source in map(Path, ("/usr/bin", "/bin", "/usr/sbin", "/sbin")):
+        for program in source.iterdir() if source.is_dir() else ():
+            link = folder / program.name
+            if not COMPILER.fullmatch(program.name) and not link.is_symlink():
+                link.symlink_to(program)
+    return str(folder)
+
+
 @pytest.fixture(scope="session")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], PublishedFiles]:
     """Small checkpoints by family in the published layouts, made once a session; read-only."""
@@ -67,7 +83,9 @@ def imported(
 
 @pytest.fixture(scope="session")
 def server(
-    tiny_model: Callable[[str], ModelFolder], tmp_path_factory: pytest.TempPathFactory
+    tiny_model: Callable[[str], ModelFolder],
+    path_without_compiler: str,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[ServerProcess]:
     """The service with the tiny Vicuna-family model in float32; one engine for the whole session."""
     folder: Path = tiny_model("minigpt4-vicuna").root
@@ -75,6 +93,7 @@ def server(
         folder,
         flags=["--dtype", "float32"],
         environment={
+            "PATH": path_without_compiler,
             "MINIGPT4_IMAGES_PER_PROMPT": "4",
             "MINIGPT4_IMAGE_ALLOW_PRIVATE_ADDRESSES": "true",
             "MINIGPT4_IMAGE_FETCH_TIMEOUT": "1",

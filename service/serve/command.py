@@ -15,8 +15,9 @@ from service.errors import ServiceError
 from service.model_folder.validation import validate
 from service.observability.logs import configure_logs
 from service.observability.output import capture_output
+from service.serve.banner import say
 from service.serve.builtin_models import resolve_model
-from service.serve.environment import set_environment
+from service.serve.environment import disable_compilation, set_environment
 from service.serve.listener import bind
 from service.serve.vllm_arguments import parse_vllm_flags
 from service.settings import Settings, load_settings
@@ -49,6 +50,8 @@ def run(arguments: argparse.Namespace) -> None:
     validate(folder)
     set_environment(folder)
     vllm_arguments = parse_vllm_flags(folder, settings, arguments.vllm_flags)
+    if warning := disable_compilation(vllm_arguments):
+        say(warning)
     _require_libnuma()
     if settings.encoder_dtype == "auto" and vllm_arguments.dtype in ("float32", "float"):
         # Exact arithmetic is asked for: the encoder's as well.

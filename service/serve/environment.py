@@ -1,5 +1,6 @@
 """The environment that vLLM, torch and Hugging Face read; a value that the user has set stays."""
 
+import argparse
 import logging
 import os
 import warnings
@@ -27,6 +28,9 @@ DEFAULTS = {
     "VLLM_HTTP_TIMEOUT_KEEP_ALIVE": "75",
 }
 
+DYNAMO_SWITCH = "TORCHDYNAMO_DISABLE"
+"""torch reads it when the engine process imports it."""
+
 
 def set_environment(folder: ModelFolder) -> None:
     """Set the defaults for this process and those it spawns; must run before vLLM is imported."""
@@ -38,3 +42,27 @@ def set_environment(folder: ModelFolder) -> None:
         logging.getLogger("torch").setLevel(
             logging.ERROR
         )  # torch has read TORCH_LOGS at its import
+
+
+def disable_compilation(arguments: argparse.Namespace) -> str | None:
+    """On a CPU without compiled graphs (``--enforce-eager``, our default): compile nothing at first use either.
+
+    vLLM decorates small functions with ``torch.compile``, those for logprobs among them. On a CPU that starts a C++
+    compiler at the first request that needs one. Without a compiler the engine would end; with one, every stream
+    would wait for tens of seconds. On a GPU the decorated functions are compiled by Triton, and graphs need it.
+
+    Returns:
+        A line for the operator where flags or the environment turn compilation on.
+    """
+    from vllm.platforms import current_platform
+
+    if not current_platform.is_cpu():
+        return None
+    if arguments.enforce_eager:
+        os.environ.setdefault(DYNAMO_SWITCH, "1")
+    if os.environ.get(DYNAMO_SWITCH) == "1":
+        return None
+    return (
+        "Compilation is on: the engine needs a C++ compiler, and requests wait while it runs. "
+        f"--enforce-eager and {DYNAMO_SWITCH}=1 turn it off."
+    )

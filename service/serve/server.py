@@ -10,7 +10,7 @@ import os
 import signal
 import socket
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from time import monotonic
 from typing import ParamSpec, TypeVar
@@ -28,6 +28,7 @@ from service.errors import ServiceError
 from service.model_folder.layout import ModelFolder
 from service.observability.output import restore_output
 from service.serve.banner import banner, say
+from service.serve.heartbeat import HangLimits, Heartbeat, Pings
 from service.serve.startup_report import capacity
 from service.serve.uvicorn_config import cors_options, given_keys, uvicorn_config
 from service.settings import Settings
@@ -67,6 +68,8 @@ class Server:
         arguments.sse_keep_alive_interval = 0
         self._app = build_stack(self._backend, self._lifecycle, settings, options)
         self._stop = asyncio.Event()
+        self._watching: list[asyncio.Task[None]] = []
+        self._hung = False
         self._exit_status = 0
 
     async def run(self) -> int:
@@ -85,14 +88,17 @@ class Server:
                 _exit_now()  # told to stop while loading: no request is in flight
             if error := starting.exception():
                 _fail(error)
-            watching = asyncio.create_task(self._watch(*starting.result()))
             await stopping
-            watching.cancel()
+            for task in self._watching:
+                task.cancel()
             if self._exit_status == 0:
                 await self._drain()
             # HTTP stops before the application, which must not be asked after its end.
             http.should_exit = True
             await serving
+            if self._hung:
+                starting.result().shutdown(timeout=1)
+                _exit_now()  # a hung thread would keep the process
         return self._exit_status
 
     def _handle_signals(self) -> None:
@@ -105,9 +111,7 @@ class Server:
             _exit_now()
         self._stop.set()
 
-    async def _start(
-        self, stack: AsyncExitStack, http: NoSignalServer
-    ) -> tuple[Engine, EncodingRuntime]:
+    async def _start(self, stack: AsyncExitStack, http: NoSignalServer) -> Engine:
         while not http.started:  # noqa: ASYNC110 - uvicorn offers no event for it
             await asyncio.sleep(0.01)
         engine, runtime = await self._load_parts(stack)
@@ -115,9 +119,24 @@ class Server:
         app.state.server = http  # vLLM's error handlers look for it there
         await stack.enter_async_context(app.router.lifespan_context(app))
         enable_envs_cache()  # otherwise vLLM reads the environment several times for each token
+        limits = HangLimits.from_settings(self._settings)
+        pings = Pings(engine.is_sleeping)  # the cheapest question that the engine's loop answers
+        heartbeats = [
+            Heartbeat("engine", pings.silence, limits),
+            Heartbeat("vision encoder", lambda: runtime.silence, limits),
+        ]
+
+        def is_healthy() -> bool:
+            hung = any(heartbeat.is_unhealthy for heartbeat in heartbeats)
+            return runtime.ready and not engine.errored and not hung
+
+        self._watching = [
+            asyncio.create_task(pings.run()),
+            asyncio.create_task(self._watch(engine, runtime, heartbeats)),
+        ]
         loaded = Loaded(
             app,
-            is_healthy=lambda: runtime.ready and not engine.errored,
+            is_healthy=is_healthy,
             is_full=engine.is_full,
             reserve_slot=engine.reserve_slot,
             retry_after=lambda: max(1, round(runtime.seconds_to_empty)),
@@ -126,7 +145,7 @@ class Server:
         self._lifecycle.state = State.READY
         say(capacity(self._folder, self._settings, engine.vllm_config))
         say(banner(self._arguments, self._settings.page))
-        return engine, runtime
+        return engine
 
     async def _load_parts(self, stack: AsyncExitStack) -> tuple[Engine, EncodingRuntime]:
         """Load encoder and engine at the same time; ``stack`` shuts them down."""
@@ -154,11 +173,21 @@ class Server:
         say(f"  {what} ready after {monotonic() - start:.0f} s")
         return loaded
 
-    async def _watch(self, engine: Engine, runtime: EncodingRuntime) -> None:
-        """Stop when the engine or the encoder has died, so that the orchestrator starts a new process."""
-        while not (engine.errored or runtime.failed):  # noqa: ASYNC110 - vLLM offers no event for it
+    async def _watch(
+        self, engine: Engine, runtime: EncodingRuntime, heartbeats: Sequence[Heartbeat]
+    ) -> None:
+        """Stop when the engine or the encoder has died or hangs: the orchestrator starts a new process."""
+        while True:
+            for heartbeat in heartbeats:
+                heartbeat.observe()
+            if engine.errored or runtime.failed:
+                say(f"The {'engine' if engine.errored else 'vision encoder'} has died; exiting.")
+                break
+            if hung := [heartbeat.part for heartbeat in heartbeats if heartbeat.is_dead]:
+                say(f"The {hung[0]} makes no progress any more; exiting.")
+                self._hung = True
+                break
             await asyncio.sleep(WATCH_SECONDS)
-        say(f"The {'engine' if engine.errored else 'vision encoder'} has died; exiting.")
         self._lifecycle.state = State.FAILED
         self._exit_status = 1
         self._stop.set()

@@ -25,10 +25,12 @@ class EncodingThread:
 
     Attributes:
         failed: Whether the encoder no longer works. Only a new process helps.
+        batch_started: Monotonic time at which the current batch began; None between batches.
     """
 
     def __init__(self, encoder: Encoder, queue: ImageQueue) -> None:
         self.failed = False
+        self.batch_started: float | None = None
         self._encoder = encoder
         self._queue = queue
         self._thread = threading.Thread(target=self._run, name="image-encoding", daemon=True)
@@ -63,9 +65,10 @@ class EncodingThread:
 
     def _run_batches(self) -> None:
         while not self.failed and (batch := self._queue.take_batch()):
-            start = monotonic()
+            self.batch_started = start = monotonic()
             self._record_start(batch, start)
             self._process(batch)
+            self.batch_started = None
             self._record_end(batch, monotonic() - start)
             if self._failures >= MAX_FAILURES:
                 self._test_encoder()

@@ -7,6 +7,7 @@ images that arrive meanwhile form the next batch.
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from time import monotonic
 
 from torch import Tensor
 
@@ -50,6 +51,12 @@ class EncodingRuntime:
     def failed(self) -> bool:
         """Whether the encoder no longer works. Only a new process helps."""
         return self._encoding.failed
+
+    @property
+    def silence(self) -> float:
+        """Seconds since the current batch began; 0 between batches."""
+        started = self._encoding.batch_started
+        return 0.0 if started is None else monotonic() - started
 
     @property
     def seconds_to_empty(self) -> float:

@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -111,6 +112,33 @@ def test_a_dead_engine_ends_the_service(own_server: ServerProcess) -> None:
     assert "error" in rest or "[DONE]" not in rest
     assert own_server.wait(30) == 1
     assert any("engine has died" in line for line in own_server.log)
+
+
+def engine_processes(server: ServerProcess) -> list[psutil.Process]:
+    children = psutil.Process(server.process.pid).children(recursive=True)
+    return [child for child in children if "VLLM" in "".join(child.cmdline()[:1])]
+
+
+def test_a_hung_engine_is_unhealthy_and_then_ends_the_service(own_server: ServerProcess) -> None:
+    own_server.environment |= {
+        "MINIGPT4_HANG_UNHEALTHY_SECONDS": "4",
+        "MINIGPT4_HANG_EXIT_SECONDS": "12",
+    }
+    own_server.start()
+    engines = engine_processes(own_server)
+    assert engines
+    assert httpx.get(f"{own_server.url}/health").status_code == 200
+    for engine in engines:
+        engine.suspend()
+    deadline = time.monotonic() + 30
+    while httpx.get(f"{own_server.url}/health").status_code == 200:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    assert httpx.get(f"{own_server.url}/ready").status_code == 503
+    assert own_server.wait(60) == 1
+    assert any("engine makes no progress" in line for line in own_server.log)
+    psutil.wait_procs(engines, timeout=10)
+    assert not any(engine.is_running() for engine in engines)
 
 
 class BrokenEncoder(ServerProcess):

@@ -1,0 +1,100 @@
+"""Tells a hung engine or encoder from a busy one, by the time since it last made progress.
+
+The engine answers a ping between two steps of its loop, so the silence of a healthy engine is one step at most.
+The encoder makes progress with each batch. A process that exists but does neither is dead to its clients.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from time import monotonic
+
+from prometheus_client import Gauge
+
+from service.settings import Settings
+
+SILENCE = Gauge(
+    "minigpt4_silence_seconds",
+    "Seconds since the engine or the encoder last made progress on work that it has",
+    ["part"],
+)
+
+PING_SECONDS = 1.0
+"""Pause between two pings."""
+
+LONGER_THAN_SEEN = 3.0
+"""A part is not taken for hung before it is silent this many times longer than ever before."""
+
+
+@dataclass(frozen=True)
+class HangLimits:
+    """Seconds of silence until ``/health`` answers 503, and until the process exits."""
+
+    unhealthy: float
+    exit: float
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> "HangLimits":
+        """The limits that the operator's settings describe."""
+        return cls(settings.hang_unhealthy_seconds, settings.hang_exit_seconds)
+
+
+class Heartbeat:
+    """The silence of one part. Lives on the event loop.
+
+    Args:
+        part: Its name in messages and metrics.
+        silence: Seconds since it last made progress; 0 while it has nothing to do.
+        limits: When the silence is too long.
+    """
+
+    def __init__(self, part: str, silence: Callable[[], float], limits: HangLimits) -> None:
+        self.part = part
+        self._silence = silence
+        self._limits = limits
+        self._longest = 0.0
+        self._last = 0.0
+        SILENCE.labels(part).set_function(silence)
+
+    def observe(self) -> None:
+        """Remember the longest silence that ended by itself; call it regularly."""
+        silence = self._silence()
+        if silence < self._last:
+            self._longest = max(self._longest, self._last)
+        self._last = silence
+
+    @property
+    def is_unhealthy(self) -> bool:
+        """Whether requests should go elsewhere."""
+        return self._is_longer_than(self._limits.unhealthy)
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether only a new process helps."""
+        return self._is_longer_than(self._limits.exit)
+
+    def _is_longer_than(self, limit: float) -> bool:
+        return self._silence() > max(limit, LONGER_THAN_SEEN * self._longest)
+
+
+class Pings:
+    """Pings a part again and again, and tells how long the current ping has been unanswered."""
+
+    def __init__(self, ping: Callable[[], Awaitable[object]]) -> None:
+        self._ping = ping
+        self._sent_at: float | None = None
+
+    def silence(self) -> float:
+        """Seconds since the unanswered ping was sent; 0 where every ping is answered."""
+        return 0.0 if self._sent_at is None else monotonic() - self._sent_at
+
+    async def run(self) -> None:
+        """Ping until cancelled, or until a ping fails: vLLM then knows by itself that the engine is dead."""
+        with suppress(Exception):
+            while True:
+                self._sent_at = monotonic()
+                await self._ping()
+                self._sent_at = None
+                await asyncio.sleep(PING_SECONDS)
+        self._sent_at = None
