@@ -12,6 +12,7 @@ from service.engine.admission import AdmittingEngine, Answer
 from service.engine.constraints import check_constraints, refuse_dead_ends
 from service.engine.cpu_process import EXECUTOR, openmp_threads, shares_process
 from service.engine.leading_space import has_leading_space_stripped, strip_leading_space
+from service.engine.schema_bounds import bound_integers
 from service.engine.stop_strings import end_naturally, missing_stop, with_stop
 from service.errors import EngineStartError
 from service.request_context import current_request
@@ -38,6 +39,7 @@ class Engine(AdmittingEngine):
     ) -> Answer:
         """As AsyncLLM's, which documents the options; refusals are raised at once, not by the first step."""
         check_constraints(self, sampling_params)
+        sampling_params = bound_integers(sampling_params)
         reservation = self.reserve(sampling_params.n)
         stop = missing_stop(sampling_params, self.family_stop)
         if self.isolate_keys:

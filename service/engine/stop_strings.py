@@ -1,4 +1,4 @@
-"""The family's stop strings, which end every answer besides the client's own.
+"""The family's stop strings, which end answers beside the client's own.
 
 vLLM takes default sampling from a generation config, which has no place for strings.
 """
@@ -11,14 +11,24 @@ from vllm.sampling_params import SamplingParams
 
 
 def missing_stop(params: SamplingParams, stop: Sequence[str]) -> tuple[str, ...]:
-    """What of the family's ``stop`` the client has not asked for itself.
+    """The strings of the family's ``stop`` that the client has not asked for itself.
 
-    Nothing is added to ``ignore_eos``, which asks for the full length whatever the model says, and to
-    requests without text, where strings cannot be found.
+    None are added where they cannot or must not end an answer:
+
+    - with ``ignore_eos``, which asks for the full length;
+    - without text, in which strings could be found;
+    - while a grammar is in force. It allows the end mark inside a JSON string, where it would cut the answer off. A
+      grammar ends an answer by itself, because it allows only the end-of-sequence token then. Structural tags leave
+      free text between them, which the end mark ends as always.
     """
-    if params.ignore_eos or not params.detokenize:
+    if params.ignore_eos or not params.detokenize or _is_bound_by_grammar(params):
         return ()
     return tuple(text for text in stop if text not in (params.stop or []))
+
+
+def _is_bound_by_grammar(params: SamplingParams) -> bool:
+    constraint = params.structured_outputs
+    return constraint is not None and constraint.structural_tag is None
 
 
 def with_stop(params: SamplingParams, added: Sequence[str]) -> SamplingParams:

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from vllm.sampling_params import SamplingParams
+from vllm.sampling_params import SamplingParams, StructuredOutputsParams
 
 from service.engine.stop_strings import end_naturally, missing_stop, with_stop
 
@@ -19,7 +19,14 @@ def test_the_familys_stop_strings_join_the_clients() -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"ignore_eos": True}, {"detokenize": False}, {"stop": ["###"]}]
+    "options",
+    [
+        {"ignore_eos": True},
+        {"detokenize": False},
+        {"stop": ["###"]},
+        {"structured_outputs": StructuredOutputsParams(json={"type": "string"})},
+        {"structured_outputs": StructuredOutputsParams(regex="a#*")},
+    ],
 )
 def test_stop_strings_are_not_added_where_they_do_not_belong(options: dict[str, Any]) -> None:
     params = SamplingParams(**options)
