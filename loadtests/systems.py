@@ -88,13 +88,13 @@ def started(
         )
     url = f"http://127.0.0.1:{port}"
     try:
-        _wait(process, f"{url}/{'ready' if name == 'service' else 'health'}", log)
+        wait_until_ready(process, f"{url}/{'ready' if name == 'service' else 'health'}", log)
         yield Started(url, "model", process.pid)
     finally:
-        _stop(process)
+        stop(process)
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
+def stop(process: subprocess.Popen[bytes]) -> None:
     """End a system and every process of it: an engine that stayed would keep the GPU's memory."""
     process.send_signal(signal.SIGTERM)
     with suppress(subprocess.TimeoutExpired):
@@ -104,7 +104,8 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _wait(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+def wait_until_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    """Wait until ``url`` answers 200; raise RuntimeError if the process ends before."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if process.poll() is not None:

@@ -180,11 +180,11 @@ AUDIO = base64.b64encode(b"RIFF").decode()
 @pytest.mark.parametrize(
     ("part", "parameter"),
     [
-        ({"type": "input_audio", "input_audio": {"data": AUDIO, "format": "wav"}}, "audio"),
-        ({"type": "audio_url", "audio_url": {"url": "http://example.com/a.wav"}}, "audio"),
-        ({"type": "video_url", "video_url": {"url": "http://example.com/a.mp4"}}, "video"),
+        ({"type": "input_audio", "input_audio": {"data": AUDIO, "format": "wav"}}, "messages"),
+        ({"type": "audio_url", "audio_url": {"url": "http://example.com/a.wav"}}, "messages"),
+        ({"type": "video_url", "video_url": {"url": "http://example.com/a.mp4"}}, "messages"),
         ({"type": "image_embeds", "image_embeds": "AAAA"}, "image_embeds"),
-        ({"type": "prompt_embeds", "data": "AAAA"}, "prompt_embeds"),
+        ({"type": "prompt_embeds", "data": "AAAA"}, "messages"),
         ({"type": "image_url", "image_url": {"url": ""}}, "image_url"),
         ({"type": "image_url", "image_url": None, "uuid": "known"}, "image_url"),
         ({"type": "unheard-of"}, "messages"),
@@ -240,7 +240,7 @@ def test_the_same_errors_on_anthropics_route(server: ServerProcess) -> None:
     body = {"model": "m", "max_tokens": 2, "messages": [{"role": "user", "content": content}]}
     answer = httpx.post(f"{server.url}/v1/messages", json={**body, "model": "minigpt4-vicuna"})
     assert answer.status_code == 400
-    assert answer.json()["error"]["message"] == "The data URI's base64 is broken."
+    assert answer.json()["error"]["message"] == "The image's base64 is broken."
 
 
 def test_text_cannot_leave_its_place(server: ServerProcess) -> None:

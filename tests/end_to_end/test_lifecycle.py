@@ -115,6 +115,7 @@ def test_a_dead_engine_ends_the_service(own_server: ServerProcess) -> None:
 
 
 def engine_processes(server: ServerProcess) -> list[psutil.Process]:
+    assert server.process is not None
     children = psutil.Process(server.process.pid).children(recursive=True)
     return [child for child in children if "VLLM" in "".join(child.cmdline()[:1])]
 
@@ -236,7 +237,7 @@ def test_a_certificate_that_is_not_there_is_one_clear_line(
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["--model", "/nonexistent"], ["/nonexistent", "no folder"]),
+        (["--model", "/nonexistent"], ["/nonexistent", "not a folder"]),
         (["--encoder-queue", "many"], ["encoder_queue"]),
         (["--settings", "/nonexistent.toml"], ["/nonexistent.toml"]),
     ],

@@ -41,7 +41,7 @@ def client(
 
 def ask_chat(client: OpenAI, schema: Schema, stream: bool) -> tuple[str, str]:
     """The text of an answer, and why it ended."""
-    answer = client.chat.completions.create(
+    answer: Any = client.chat.completions.create(
         model=client.models.list().data[0].id,
         messages=[{"role": "user", "content": PROMPT}],
         response_format={"type": "json_schema", "json_schema": {"name": "a", "schema": schema}},
