@@ -11,8 +11,8 @@ from vllm.usage.usage_lib import UsageContext
 from service.engine.admission import AdmittingEngine, Answer
 from service.engine.constraints import check_constraints, refuse_dead_ends
 from service.engine.cpu_process import EXECUTOR, openmp_threads, shares_process
+from service.engine.json_answers import bound_integers, find_control_tokens, forbid_tokens
 from service.engine.leading_space import has_leading_space_stripped, strip_leading_space
-from service.engine.schema_bounds import bound_integers
 from service.engine.stop_strings import end_naturally, missing_stop, with_stop
 from service.errors import EngineStartError
 from service.request_context import current_request
@@ -33,13 +33,14 @@ class Engine(AdmittingEngine):
 
     family_stop: tuple[str, ...] = ()
     isolate_keys: bool = False
+    control_tokens: tuple[int, ...] = ()
 
     def generate(
         self, prompt: Any, sampling_params: SamplingParams, request_id: str, **options: Any
     ) -> Answer:
         """As AsyncLLM's, which documents the options; refusals are raised at once, not by the first step."""
         check_constraints(self, sampling_params)
-        sampling_params = bound_integers(sampling_params)
+        sampling_params = forbid_tokens(bound_integers(sampling_params), self.control_tokens)
         reservation = self.reserve(sampling_params.n)
         stop = missing_stop(sampling_params, self.family_stop)
         if self.isolate_keys:
@@ -83,6 +84,7 @@ def start_engine(arguments: Namespace, stop: tuple[str, ...], isolate_keys: bool
         except Exception as error:
             raise EngineStartError(explain(cause.read_text() or str(error))) from error
     engine.family_stop, engine.isolate_keys = stop, isolate_keys
+    engine.control_tokens = find_control_tokens(engine.get_tokenizer().get_vocab())
     filter_client_errors()
     return engine
 

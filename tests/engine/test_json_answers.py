@@ -1,4 +1,4 @@
-"""Integers of a schema are bounded where the client gives no bound."""
+"""What a grammar for JSON leaves open is closed."""
 
 import json
 from typing import Any
@@ -6,7 +6,13 @@ from typing import Any
 import pytest
 from vllm.sampling_params import SamplingParams, StructuredOutputsParams
 
-from service.engine.schema_bounds import LARGEST_INTEGER, bound_integers
+from service.engine.json_answers import (
+    IMPOSSIBLE,
+    LARGEST_INTEGER,
+    bound_integers,
+    find_control_tokens,
+    forbid_tokens,
+)
 
 MOST, LEAST = LARGEST_INTEGER, -LARGEST_INTEGER
 
@@ -61,3 +67,22 @@ def test_other_constraints_stay() -> None:
         SamplingParams(structured_outputs=StructuredOutputsParams(regex="a")),
     ):
         assert bound_integers(params) is params
+
+
+def test_tokens_of_control_characters_are_found() -> None:
+    bytes_ = {f"<0x{byte:02X}>": byte for byte in range(256)}
+    words = {"a": 300, "\t\t": 301, "\n": 302, "<0x1>": 303}
+    expected = {byte for byte in range(32) if chr(byte) not in "\r\n"} | {301}
+    assert set(find_control_tokens({**bytes_, **words})) == expected
+
+
+def test_they_are_impossible_in_json_and_elsewhere_allowed() -> None:
+    json_params = SamplingParams(
+        structured_outputs=StructuredOutputsParams(json_object=True), logit_bias={7: 1.0}
+    )
+    assert forbid_tokens(json_params, [3]).logit_bias == {7: 1.0, 3: IMPOSSIBLE}
+    for params in (
+        SamplingParams(),
+        SamplingParams(structured_outputs=StructuredOutputsParams(regex="\t")),
+    ):
+        assert forbid_tokens(params, [3]) is params
