@@ -2,7 +2,7 @@
 # docker build --target cuda -t minigpt4-service:cuda .
 #
 # Both run as user 10001 and can have a read-only root file system (docker run --read-only): what is
-# written goes to /tmp and to /var/cache/minigpt4, which is the home folder. docs/deployment.md has the details.
+# written goes to /tmp and to /var/cache/minigpt4, which is the home folder. docs/how-to/deploy-with-containers.md has the details.
 # For a build that can be repeated to the byte, give the images by digest:
 # --build-arg PYTHON_IMAGE=python@sha256:...
 ARG PYTHON_IMAGE=python:3.11.14-slim-bookworm

@@ -1,6 +1,6 @@
 """From measured costs of a request to replicas and GPUs for a traffic mix.
 
-``python -m loadtests.capacity costs.toml`` prints the table of docs/scaling.md. The model is a
+``python -m loadtests.capacity costs.toml`` prints the table of docs/how-to/scale-out.md. The model is a
 utilisation law: a replica is busy for the sum of its requests' costs and may be busy for at most
 ``utilisation`` of the time, so that queues stay short.
 """

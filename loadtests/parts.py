@@ -1,4 +1,4 @@
-"""``python -m loadtests.parts``: parts of the work alone, on one thread, for docs/performance.md.
+"""``python -m loadtests.parts``: parts of the work alone, on one thread, for docs/log/performance.md.
 
 Top-p over logits of which a few tokens hold nearly everything, as a trained model's do; and the default
 model's encoder by batch size and dtype.

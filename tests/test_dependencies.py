@@ -69,7 +69,7 @@ def test_lists_hold_exact_versions_and_no_index(name: str) -> None:
 
 
 def test_each_declared_package_is_explained() -> None:
-    text = canonicalize_name((ROOT / "docs" / "dependencies.md").read_text())
+    text = canonicalize_name((ROOT / "docs" / "explanation" / "dependencies.md").read_text())
     missing = {name for name in declared("cuda", "train") if name not in text}
     assert missing == set()
 
@@ -93,11 +93,11 @@ def test_the_images_have_the_versions_of_torch_and_vllm() -> None:
 def test_pages_name_the_version_of_vllm() -> None:
     """Decisions and logs keep the version that they were written for."""
     minor = version_of("vllm").rpartition(".")[0]
-    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
     named = {
         (page.name, version)
         for page in pages
-        if "log" not in page.stem
+        if page.parent.name not in ("log", "decisions")
         for version in re.findall(r"vLLM v?(\d+\.\d+)", page.read_text())
     }
     assert {version for _, version in named} <= {minor}, named
@@ -112,6 +112,6 @@ def test_nobody_else_states_a_version_of_torch_or_vllm() -> None:
         *ROOT.glob("requirements/*.sh"),
         *ROOT.glob("*.yml"),
         *(ROOT / "deploy").rglob("*.y*ml"),
-        *(ROOT / "docs").glob("*.md"),
+        *(ROOT / "docs").rglob("*.md"),
     ]
     assert {file.name: found for file in files if (found := stated.findall(file.read_text()))} == {}

@@ -1,4 +1,4 @@
-"""Settings: their precedence, wrong values, and their table in the README."""
+"""Settings: their precedence, wrong values, and their table in the reference."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 from service.errors import SettingsError
 from service.settings import Settings, load_settings
 
-README = Path(__file__).parent.parent / "README.md"
+PAGE = Path(__file__).parents[1] / "docs" / "reference" / "settings.md"
 
 
 def test_command_line_over_environment_over_file_over_default(
@@ -63,10 +63,10 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", Settings.model_fields)
-def test_every_setting_is_in_the_readme_with_its_default(name: str) -> None:
+def test_every_setting_is_in_the_reference_with_its_default(name: str) -> None:
     field = Settings.model_fields[name]
     assert field.description
-    (row,) = [line for line in README.read_text().splitlines() if line.startswith(f"| `{name}` |")]
+    (row,) = [line for line in PAGE.read_text().splitlines() if line.startswith(f"| `{name}` |")]
     _, _, default, description, _ = row.split("|")
     assert description.strip() == " ".join(field.description.split())
     shown = default.strip().strip("`")

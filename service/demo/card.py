@@ -45,8 +45,8 @@ def model_card(folder: Path) -> str:
            instruction format.
 
         Steps, rates and data sizes are in `service/demo` and `service/training/presets.py`; measured
-        accuracy is in `docs/evaluation.md`. The weights in the repository are what this command made:
-        `docs/alignment.md` says in which two runs, and how long they took.
+        accuracy is in `docs/explanation/alignment.md`. The weights in the repository are what this command made:
+        `docs/how-to/rebuild-the-default-model.md` says in which two runs, and how long they took.
 
         ## What it knows
 

@@ -123,6 +123,6 @@ def _count_half_the_cores() -> int:
     """Return half of the cores, because the engine computes on the same cores.
 
     OpenMP's threads wait for each other at every operator. If the engine occupies the core of one
-    thread, all of them wait for its time slice each time (docs/performance.md).
+    thread, all of them wait for its time slice each time (docs/log/performance.md).
     """
     return max(1, len(os.sched_getaffinity(0)) // 2)

@@ -16,7 +16,7 @@ from service.serve.builtin_models import DEFAULT, resolve_model
 from tests.server import ServerProcess
 
 ASKED = 40
-# Below what docs/evaluation.md reports, by more than forty questions can differ by chance.
+# Below what docs/explanation/alignment.md reports, by more than forty questions can differ by chance.
 LEAST = {
     "colour": 0.9,
     "shape": 0.9,

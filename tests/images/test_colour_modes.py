@@ -1,6 +1,6 @@
 """The pixels that each kind of image is decoded to, as numbers that do not come from Pillow.
 
-``docs/checkpoints.md`` gives the reason for each.
+``docs/explanation/fidelity.md`` gives the reason for each.
 """
 
 import struct
