@@ -1,7 +1,7 @@
 """A client of an OpenAI-compatible service, for the commands that curate and evaluate.
 
-It sends one conversation at a time and turns the service's failures into our errors. It knows neither images
-nor files.
+It sends one conversation at a time and turns the service's failures into our errors. It knows
+neither images nor files.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -22,11 +22,13 @@ _TIMEOUT = 120
 """Seconds for one answer."""
 
 _REFUSALS = (400, 413, 422)
-"""Statuses that concern this request only; after any other status the next request would fail as well."""
+"""Statuses that concern one request; after any other status the next request would fail too."""
 
 _MALFORMED = (ValueError, TypeError, AttributeError, LookupError)
-"""What reading an answer raises when it is a web page or follows another API: the ``openai`` package does not
-check the answers' shape."""
+"""Errors while reading an answer that is a web page or follows another API.
+
+The ``openai`` package does not check the shape of answers.
+"""
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ async def connect(endpoint: Endpoint) -> AsyncIterator["ChatClient"]:
     """Open a client for a service and find its model.
 
     Raises:
-        RemoteError: The service cannot be reached or is not an OpenAI-compatible API.
+        RemoteError: the service cannot be reached or is not an OpenAI-compatible API.
     """
     base = endpoint.url.rstrip("/")
     base = base if base.endswith("/v1") else f"{base}/v1"
@@ -88,8 +90,8 @@ class ChatClient:
         """Return the answer to a conversation, of at most ``max_tokens``; tries three times.
 
         Raises:
-            RequestRefusedError: The service refuses this conversation.
-            RemoteError: The service fails, refuses access, or is not an OpenAI-compatible API.
+            RequestRefusedError: the service refuses this conversation.
+            RemoteError: the service fails, refuses access, or is not an OpenAI-compatible API.
         """
         try:
             completion = await self._complete(messages, max_tokens, options)

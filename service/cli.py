@@ -9,8 +9,9 @@ from collections.abc import Iterator, Sequence
 from service import __version__
 from service.errors import ServiceError
 
-# For each command the module that does the work, with add_arguments(parser) and run(arguments), and one
-# line of help. A module is imported only when its command runs, so that `--help` does not load torch.
+# For each command the module that does the work, with add_arguments(parser) and run(arguments), and
+# one line of help. A module is imported only when its command runs, so that `--help` does not load
+# torch.
 GROUPS = {
     "serve": {
         "serve": ("service.serve.command", "serve a model folder over HTTP"),

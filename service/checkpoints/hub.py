@@ -21,7 +21,7 @@ def find_local(source: str) -> Path | None:
     """Return the file or folder at the path ``source``, or None when ``source`` is a hub id.
 
     Raises:
-        CheckpointError: It is neither.
+        CheckpointError: it is neither.
     """
     path = Path(source).expanduser()
     if path.exists():
@@ -37,7 +37,7 @@ def download(repository: str, patterns: Sequence[str]) -> Path:
     Files in the hub's cache on this disk are not downloaded again.
 
     Raises:
-        CheckpointError: There is no network, no such repository, or no permission to read it.
+        CheckpointError: there is no network, no such repository, or no permission to read it.
     """
     try:
         return Path(snapshot_download(repository, allow_patterns=list(patterns)))
@@ -46,9 +46,10 @@ def download(repository: str, patterns: Sequence[str]) -> Path:
 
 
 def choose_weight_patterns(repository: str) -> tuple[str, ...]:
-    """Choose the weights to download: safetensors, or the ``.bin`` files of a repository without them.
+    """Choose the weights to download: safetensors, or ``.bin`` files if there are none.
 
-    Many repositories hold both, and one is enough. Without a network, both match what is in the cache.
+    Many repositories hold both, and one is enough. Without a network, both match what is in the
+    cache.
     """
     try:
         names = HfApi().list_repo_files(repository)
@@ -63,10 +64,10 @@ def read_commit(folder: Path) -> str | None:
 
 
 def download_shards(repository: str, prefixes: Sequence[str]) -> Path:
-    """Download the configuration and the shards with tensors whose names start with one of ``prefixes``.
+    """Download the configuration, and the shards with tensors of one of the name ``prefixes``.
 
     Raises:
-        CheckpointError: As from :func:`download`.
+        CheckpointError: as from :func:`download`.
     """
     for index_name in INDEX_FILES:
         try:

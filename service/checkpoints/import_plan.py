@@ -51,7 +51,7 @@ class ImportPlan:
 
     @property
     def writes_language_model(self) -> bool:
-        """Whether the language model's weights are written anew, whatever placement was asked for."""
+        """Whether the language model is written as new weights, whatever the placement."""
         return bool(self.updates) or self.language_model.is_pickled
 
     @property
@@ -68,7 +68,7 @@ def plan_import(request: ImportRequest) -> ImportPlan:
     """Open and check every input; write nothing.
 
     Raises:
-        CheckpointError: The import would fail, or would give a model that answers with nonsense.
+        CheckpointError: the import would fail, or would give a model that answers with nonsense.
     """
     family = FAMILIES[request.family]
     _check_target(request.target)

@@ -13,9 +13,12 @@ class ImportRequest:
 
     Attributes:
         target: The new model folder.
-        vit, qformer, projection, language_model, tokenizer: Paths; all but ``projection`` also take hub ids.
-        placement: How the language model gets into the folder; ignored when it must be written anew.
-        lora_alpha: Scale of LoRA updates; None means the checkpoint's own value, or else MiniGPT-v2's 16.
+        vit, qformer, projection, language_model, tokenizer: Paths; all but ``projection`` also take
+            hub ids.
+        placement: How the language model gets into the folder; ignored when it must be written
+            anew.
+        lora_alpha: Scale of LoRA updates; None means the checkpoint's own value, or else
+            MiniGPT-v2's 16.
         merged_already: The language model already contains MiniGPT-v2's LoRA weights.
     """
 

@@ -19,7 +19,7 @@ def open_encoder_sources(request: ImportRequest, family: Family) -> tuple[Source
     """Open the ViT and, for a family that has one, the Q-Former.
 
     Raises:
-        CheckpointError: A source is missing, superfluous or cannot be read.
+        CheckpointError: a source is missing, superfluous or cannot be read.
     """
     if not family.uses_qformer:
         if request.qformer is not None:
@@ -60,7 +60,7 @@ def open_language_model_source(
         projected_width: Width of the embeddings that the projection writes.
 
     Raises:
-        CheckpointError: The language model cannot be used, or has another width.
+        CheckpointError: the language model cannot be used, or has another width.
     """
     source = request.language_model
     path = hub.find_local(source)

@@ -24,14 +24,15 @@ Report = Callable[[str], None]
 def write_import(plan: ImportPlan, report: Report) -> None:
     """Write the model folder of a plan.
 
-    The folder is built in a hidden folder beside the target and renamed at the end, so a target that exists
-    is complete. An import that is killed leaves the hidden folder behind, which can be deleted.
+    The folder is built in a hidden folder beside the target and renamed at the end, so a target
+    that exists is complete. An import that is killed leaves the hidden folder behind, which can be
+    deleted.
 
     Args:
         report: Called with a line before each step that takes long.
 
     Raises:
-        CheckpointError: A file has changed or vanished since planning, or the disk is full.
+        CheckpointError: a file has changed or vanished since planning, or the disk is full.
     """
     target = plan.request.target
     try:

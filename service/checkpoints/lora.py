@@ -13,7 +13,8 @@ from service.tensors.lazy_tensor import LazyTensor
 DEFAULT_ALPHA = 16.0
 """MiniGPT-v2's ``lora_alpha``. The update is scaled by alpha / rank: 16 / 64."""
 
-# peft 0.2, which the original pins, writes "lora_A"; later versions add the adapter's name, "default".
+# peft 0.2, which the original pins, writes "lora_A"; later versions add the adapter's name,
+# "default".
 _NAME = re.compile(
     r"llama_model\.base_model\.model\.(?P<module>.+)\.lora_(?P<side>[AB])(\.default)?\.weight"
 )
@@ -47,7 +48,7 @@ def read_lora_updates(tensors: Mapping[str, LazyTensor], alpha: float) -> dict[s
     """Collect the updates in a MiniGPT-v2 checkpoint, by the weight's name in the language model.
 
     Raises:
-        CheckpointError: A half is missing, or two halves do not fit together.
+        CheckpointError: a half is missing, or two halves do not fit together.
     """
     halves: dict[str, dict[str, LazyTensor]] = {}
     for name, tensor in tensors.items():
@@ -70,7 +71,7 @@ def check_lora_fits(updates: Mapping[str, LoraUpdate], weights: Mapping[str, Laz
     """Check that every update fits a weight of the language model.
 
     Raises:
-        CheckpointError: Weights are missing or have another shape; all are named.
+        CheckpointError: weights are missing or have another shape; all are named.
     """
     problems = []
     for name, update in updates.items():

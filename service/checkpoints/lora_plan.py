@@ -1,4 +1,4 @@
-"""The LoRA updates of an import, and whether the checkpoint belongs to the family that was asked for."""
+"""The LoRA updates of an import, and whether the checkpoint belongs to the chosen family."""
 
 from collections.abc import Mapping
 
@@ -11,10 +11,10 @@ from service.errors import CheckpointError
 
 
 def plan_lora(request: ImportRequest, projection: Source) -> Mapping[str, LoraUpdate]:
-    """Return the updates to merge into the language model: of MiniGPT-v2 only, unless merged already.
+    """Return the updates to merge: those of MiniGPT-v2, unless they are merged already.
 
     Raises:
-        CheckpointError: The checkpoint trains the language model in a way that its family does not.
+        CheckpointError: the checkpoint trains the language model in a way that its family does not.
     """
     _refuse_trained_language_model(projection)
     has_lora = any(is_lora(name) for name in projection.checkpoint.tensors)

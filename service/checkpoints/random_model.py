@@ -1,7 +1,7 @@
 """Model folders with seeded random weights, tiny or at the published sizes.
 
-Tiny folders are for tests and first steps. Full-size ones measure speed and memory without published checkpoints.
-Their answers mean nothing.
+Tiny folders are for tests and first steps. Full-size ones measure speed and memory without
+published checkpoints. Their answers mean nothing.
 """
 
 from dataclasses import dataclass
@@ -59,7 +59,7 @@ def init_model(folder: Path, family_name: str, size: str, seed: int = 0) -> None
     Tiny weights are float32, because tests compare numbers; full-size ones are bfloat16.
 
     Raises:
-        ModelFolderError: The folder exists and is not empty.
+        ModelFolderError: the folder exists and is not empty.
     """
     if folder.exists() and any(folder.iterdir()):
         raise ModelFolderError(f"{folder} is not empty; give a new folder.")

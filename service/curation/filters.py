@@ -2,6 +2,8 @@
 
 import re
 
+from service.text_quality import has_loop, split_sentences
+
 SHORTEST = 80
 """Tokens that a description has at least, as in the paper."""
 
@@ -26,14 +28,14 @@ def problems_of(caption: str, tokens: int, *, cut: bool = False) -> list[str]:
         cut: Whether it ended at the longest length allowed.
     """
     found: list[str] = []
-    sentences = [part.strip() for part in re.split(r"(?<=[.!?])\s+", caption) if part.strip()]
+    sentences = split_sentences(caption)
     if not sentences:
         return ["empty"]
     if tokens < SHORTEST:
         found.append(f"shorter than {SHORTEST} tokens")
     if len({sentence.lower() for sentence in sentences}) < len(sentences):
         found.append("a sentence twice")
-    if re.search(r"\b(\w+(?:\W+\w+){0,7})\W+\1\W+\1\b", caption):
+    if has_loop(caption):
         found.append("words in a loop")
     if re.search(r"[^\x20-\x7e\n\u2018-\u201d\u2013\u2014]|#{2,}|<[^>]*>", caption):
         found.append("stray characters")

@@ -1,5 +1,6 @@
-"""How true a running service's answers are, measured through its HTTP API.
+"""How often a running service's answers are correct, measured through its HTTP API.
 
-The command line imports :mod:`service.evaluation.command`. The files read as an evaluation goes: questions,
-client, judge, figures, report. Nothing here loads a model.
+The command line imports :mod:`service.evaluation.command`. An evaluation on scenes reads in this
+order: ``questions``, ``asking``, ``answer_check`` and ``description_check``, ``results``,
+``report``. Public benchmarks are in ``benchmarks``. This folder loads no model.
 """

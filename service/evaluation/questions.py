@@ -1,7 +1,7 @@
-"""The test sets: seeded scenes that alignment never saw, with one question each and its true answer.
+"""The test sets: seeded scenes that alignment never saw, with a question and its true answer.
 
-Few objects make few different scenes, so that chance draws some of them twice: what is in stage 1's or
-stage 2's data set is left out here.
+There are few different scenes with few objects, so chance draws some of them again. Scenes in the
+data sets of stage 1 and stage 2 are left out here.
 """
 
 import io
@@ -21,7 +21,7 @@ from service.scenes.render import SHIFTED_STYLE, TRAINING_STYLE, RenderSettings,
 from service.scenes.scene import Scene, draw_scene, rng_for
 
 SETS: dict[str, RenderSettings] = {"held-out": TRAINING_STYLE, "shifted": SHIFTED_STYLE}
-"""Test sets: drawn as the training pictures are, and drawn differently."""
+"""Test sets: scenes drawn in the style of the training pictures, and in another style."""
 
 KINDS = (
     "colour",
@@ -39,18 +39,19 @@ KINDS = (
     "describe",
     "poem",
 )
-"""Question kinds in the order of the report."""
+"""Kinds of questions, in the order of the report."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """One request and what a true answer to it says.
+    """One request, and the true answer to it.
 
     Attributes:
         turn: Kind, question and canonical answer.
-        scenes: What the images show.
+        scenes: The scenes in the images.
         images: PNG bytes, one for each scene.
-        before: What is asked about the same images first, in the same conversation; not judged.
+        before: Questions about the same images that come first in the conversation; their answers
+            are not checked.
     """
 
     turn: Turn
@@ -59,10 +60,10 @@ class Question:
     before: tuple[str, ...] = ()
 
 
-def questions(set_name: str, kind: str, number: int, turns_before: int = 0) -> list[Question]:
-    """The first ``number`` questions of a kind.
+def make_questions(set_name: str, kind: str, number: int, turns_before: int = 0) -> list[Question]:
+    """Make the first ``number`` questions of a kind.
 
-    They are the same on every machine, and the same however many turns come before.
+    They are the same on every machine and for every number of turns before.
 
     Raises:
         EvaluationError: there is no such set or kind.
@@ -71,21 +72,22 @@ def questions(set_name: str, kind: str, number: int, turns_before: int = 0) -> l
         raise EvaluationError(f"There is no test set {set_name}; there are {', '.join(SETS)}.")
     if kind not in KINDS:
         raise EvaluationError(f"There is no question kind {kind}; there are {', '.join(KINDS)}.")
-    found: list[Question] = []
+    questions: list[Question] = []
     index = 0
-    while len(found) < number:
-        question = _question(set_name, kind, index)
+    while len(questions) < number:
+        question = _make_question(set_name, kind, index)
         if question is not None:
             rng = rng_for(f"{set_name}/{kind}/before", index)
-            found.append(replace(question, before=_before(question, rng, turns_before)))
+            before = _draw_earlier_questions(question, rng, turns_before)
+            questions.append(replace(question, before=before))
         index += 1
-    return found
+    return questions
 
 
-def _question(set_name: str, kind: str, index: int) -> Question | None:
+def _make_question(set_name: str, kind: str, index: int) -> Question | None:
     rng = rng_for(f"{set_name}/{kind}", index)
     scenes = tuple(draw_scene(rng) for _ in range(2 if kind == "compare" else 1))
-    if not learnt_from().isdisjoint(scenes):
+    if not collect_training_scenes().isdisjoint(scenes):
         return None
     if kind == "compare":
         turn = compare(scenes[0], scenes[1], rng)
@@ -98,32 +100,32 @@ def _question(set_name: str, kind: str, index: int) -> Question | None:
     else:
         turn = ask(scenes[0], rng, kind)
     if turn.kind != kind:
-        return None  # the scene allows no such question
-    images = tuple(_png(render(scene, rng, SETS[set_name])) for scene in scenes)
+        return None  # no such question is possible about this scene
+    images = tuple(_encode_png(render(scene, rng, SETS[set_name])) for scene in scenes)
     return Question(turn, scenes, images)
 
 
-def _before(question: Question, rng: random.Random, number: int) -> tuple[str, ...]:
-    """Questions of other kinds about the same scenes, each kind once before one comes again.
+def _draw_earlier_questions(question: Question, rng: random.Random, number: int) -> tuple[str, ...]:
+    """Draw questions of other kinds about the same scenes; all kinds come before one repeats.
 
-    About two images there is one kind only.
+    About two images there is only one kind of question.
     """
-    found: list[str] = []
+    texts: list[str] = []
     kinds: list[str] = []
-    while len(found) < number:
+    while len(texts) < number:
         if len(question.scenes) == 2:
-            found.append(compare(*question.scenes, rng).question)
+            texts.append(compare(*question.scenes, rng).question)
             continue
         kinds = kinds or rng.sample(sorted(MAKERS), len(MAKERS))
         turn = ask(question.scenes[0], rng, kinds.pop())
         if turn.kind != question.turn.kind:
-            found.append(turn.question)
-    return tuple(found)
+            texts.append(turn.question)
+    return tuple(texts)
 
 
 @cache
-def learnt_from() -> frozenset[Scene]:
-    """The scenes of the demo model's two alignment data sets."""
+def collect_training_scenes() -> frozenset[Scene]:
+    """Return the scenes in the demo model's two alignment data sets."""
     return frozenset(
         draw_scene(rng_for(split, index))
         for split, number in SAMPLES.items()
@@ -131,7 +133,7 @@ def learnt_from() -> frozenset[Scene]:
     )
 
 
-def _png(image: Image.Image) -> bytes:
+def _encode_png(image: Image.Image) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
     return buffer.getvalue()

@@ -6,15 +6,15 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from service.evaluation.figures import Figures
 from service.evaluation.questions import KINDS
+from service.evaluation.results import SceneResults
 
 _ROW, _LABEL, _BAR, _SCALE = 16, 170, 420, 2
 _COLOURS = ("#1f5fbf", "#d9622b", "#2f8f4e", "#8a4fbf", "#b8992e", "#c23b5a")
 
 
-def table(results: Sequence[Figures]) -> str:
-    """One column a model and set, one row a figure, in percent."""
+def format_table(results: Sequence[SceneResults]) -> str:
+    """Format a Markdown table: a column for each model and set, a row for each share in percent."""
     heads = [result.heading for result in results]
     rows = [["", *heads], ["---"] * (len(results) + 1)]
     for kind in KINDS:
@@ -33,7 +33,7 @@ def table(results: Sequence[Figures]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
 
 
-def bars(results: Sequence[Figures]) -> bytes:
+def bars(results: Sequence[SceneResults]) -> bytes:
     """Accuracy by kind and the shares of errors as horizontal bars, grouped by figure; PNG bytes."""
     groups = _plotted(results)
     group = _ROW * len(results) + 10
@@ -63,7 +63,7 @@ def bars(results: Sequence[Figures]) -> bytes:
     return buffer.getvalue()
 
 
-def _plotted(results: Sequence[Figures]) -> dict[str, list[float | None]]:
+def _plotted(results: Sequence[SceneResults]) -> dict[str, list[float | None]]:
     """The plot's groups: a figure's name and each model's share, None where it was not asked."""
     groups = {
         kind: [result.accuracy.get(kind) for result in results]
@@ -79,10 +79,10 @@ def _plotted(results: Sequence[Figures]) -> dict[str, list[float | None]]:
     return groups
 
 
-def write_report(results: Sequence[Figures], folder: Path) -> None:
+def write_report(results: Sequence[SceneResults], folder: Path) -> None:
     """Write ``evaluation-table.md`` and ``evaluation.png`` into ``folder`` (created)."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "evaluation-table.md").write_text(table(results))
+    (folder / "evaluation-table.md").write_text(format_table(results))
     (folder / "evaluation.png").write_bytes(bars(results))
 
 

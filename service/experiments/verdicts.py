@@ -9,6 +9,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from service.text_quality import has_loop, split_lines, split_sentences
+
 Task = Literal["caption", "poem"]
 
 REASONS = ("refusal", "irrelevant", "repetition", "fragment", "unfinished")
@@ -31,7 +33,6 @@ _VERB = re.compile(
     r"lies?|shows?|features?|depicts?|contains?|includes?|displays?|captures?|holds?|wears?|looks?|"
     r"there's|it's|he's|she's|they're|\w+ing|\w+ed)\b"
 )
-_RUN = re.compile(r"\b(\w+(?:\W+\w+){0,7})\W+\1\W+\1\b")
 _END = re.compile(r"""[.!?\u2026]["'\u201d\u2019)\]*]*$""")
 _OPEN_END = re.compile(
     r"(,|\b(a|an|the|and|or|but|of|in|on|at|to|for|with|from|by|as|is|are|was|were|that|which))$"
@@ -66,18 +67,14 @@ def judge_text(task: Task, text: str, *, truncated: bool, relevant: bool | None 
     lower = text.lower().replace("\u2019", "'")
     if _REFUSAL.search(lower):
         return Verdict(("refusal",))
-    parts = [part.strip() for part in re.split(_separator(task), lower) if part.strip()]
+    parts = split_lines(lower) if task == "poem" else split_sentences(lower)
     found = {
         "irrelevant": relevant is False,
-        "repetition": _repeats(task, parts) or bool(_RUN.search(lower)),
+        "repetition": _repeats(task, parts) or has_loop(lower),
         "fragment": _is_fragment(task, parts),
         "unfinished": truncated or _is_unfinished(task, lower),
     }
     return Verdict(tuple(reason for reason in REASONS if found.get(reason)))
-
-
-def _separator(task: Task) -> str:
-    return r"\n+" if task == "poem" else r"(?<=[.!?])\s+"
 
 
 def _repeats(task: Task, parts: list[str]) -> bool:

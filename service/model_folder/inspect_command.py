@@ -1,4 +1,4 @@
-"""``inspect``: print what a model folder holds, where it comes from, and the memory that serving it needs."""
+"""``inspect``: print what a model folder holds, its sources, and the memory to serve it."""
 
 import argparse
 from collections.abc import Iterator

@@ -59,7 +59,7 @@ def inspect_folder(root: Path) -> Inspection:
     """Read a model folder's configurations and tensor headers, and hash the vision weights.
 
     Raises:
-        ModelFolderError: It is not a model folder, or a part is missing or unreadable.
+        ModelFolderError: it is not a model folder, or a part is missing or unreadable.
     """
     folder = ModelFolder.open(root)
     config = load_vision_config(folder.vision)

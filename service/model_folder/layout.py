@@ -39,10 +39,10 @@ class ModelIndex(BaseModel):
         image_size: Side of the encoder's input in pixels.
         visual_tokens: Embeddings that one image takes in the prompt.
         vision, tokenizer: Names of sub-folders.
-        language_model: Name of a sub-folder, path of another folder (absolute, or relative to the model
-            folder), or hub id. A folder elsewhere is used where it is, without a copy.
-        sampling: Sampling parameters for requests that give none, where they differ from those of the
-            original's demo.
+        language_model: Name of a sub-folder, path of another folder (absolute, or relative to the
+            model folder), or hub id. A folder elsewhere is used where it is, without a copy.
+        sampling: Sampling parameters for requests that give none, where they differ from those of
+            the original's demo.
         without_qformer: The encoder groups patch features although its family has a Q-Former. Such
             variants can be trained.
     """
@@ -64,7 +64,7 @@ class ModelIndex(BaseModel):
 
 @dataclass(frozen=True)
 class ModelFolder:
-    """A folder whose index has been read; :mod:`service.model_folder.validation` checks its parts."""
+    """A folder whose index has been read; ``validation`` checks its parts."""
 
     root: Path
     index: ModelIndex

@@ -19,10 +19,10 @@ from service.model_folder.vision_config import (
 
 
 def validate(folder: ModelFolder) -> None:
-    """Check that all parts of a model folder are there and fit together; read only the weights' headers.
+    """Check that all parts are there and fit together; read only the weights' headers.
 
     Raises:
-        ModelFolderError: With the first problem found.
+        ModelFolderError: with the first problem found.
     """
     vision = _check_vision(folder)
     tokenizer = _check_tokenizer(folder.tokenizer)

@@ -46,8 +46,8 @@ class VisionConfig(_Shape):
     Attributes:
         image_size: Side of the square input in pixels; a multiple of the patch size.
         qformer: None in the families that project groups of patch features.
-        ln_vision_eps: Epsilon of the norm after the ViT. The original uses torch's default for it, and
-            another value in the ViT's blocks.
+        ln_vision_eps: Epsilon of the norm after the ViT. The original uses torch's default for it,
+            and another value in the ViT's blocks.
         projection_layers: 1 is MiniGPT-4; 3 is a variant in the paper's ablation, with GELU between
             the layers.
         hidden_size: Width of the language model's embeddings.
@@ -105,6 +105,6 @@ def load_vision_config(folder: Path) -> VisionConfig:
 
 
 def format_width(width: object) -> str:
-    """Format the width of a language model's embeddings, with the name of the model size: ``4096 (7B)``."""
+    """Format a width of embeddings with the name of the model size: ``4096 (7B)``."""
     name = _MODEL_SIZES.get(width) if isinstance(width, int) else None
     return f"{width} ({name})" if name else str(width)

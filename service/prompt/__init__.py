@@ -1,4 +1,5 @@
-"""From messages to tokens: each family's chat template, and the Llama tokenizer with ``<ImageHere>``.
+"""From messages to tokens: the families' chat templates, and the tokenizer with ``<ImageHere>``.
 
-Import :mod:`service.prompt.tokenizer`. This folder does not know HTTP, vLLM, or what an image shows.
+Import :mod:`service.prompt.tokenizer`. This folder does not know HTTP, vLLM, or what an image
+shows.
 """

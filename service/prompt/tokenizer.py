@@ -1,8 +1,8 @@
 """Llama tokenizers with ``<ImageHere>``, and a family's chat template.
 
-The original tokenizes each piece of text between two images separately. Registering ``<ImageHere>`` as a special
-token has the same effect: the tokenizer splits the text there first, and gives each piece the space that Llama
-puts before a text.
+The original tokenizes each piece of text between two images separately. Registering ``<ImageHere>``
+as a special token has the same effect: the tokenizer splits the text there first, and gives each
+piece the space that Llama puts before a text.
 """
 
 import json
@@ -20,10 +20,11 @@ BYTE_TOKENS = [f"<0x{byte:02X}>" for byte in range(256)]
 
 
 def build_llama_tokenizer(vocabulary: dict[str, int], merges: list[tuple[str, str]]) -> Tokenizer:
-    """Build a fast tokenizer that gives the same ids as Llama's SentencePiece model with these pieces.
+    """Build a fast tokenizer with the ids of a Llama SentencePiece model of these pieces.
 
     Args:
-        vocabulary: Id of each piece; ids 0, 1, 2 are ``<unk>``, ``<s>``, ``</s>``, then come the 256 bytes.
+        vocabulary: Id of each piece; ids 0, 1, 2 are ``<unk>``, ``<s>``, ``</s>``, then come the
+            256 bytes.
         merges: Pairs of pieces, best first.
     """
     tokenizer = Tokenizer(
@@ -35,7 +36,8 @@ def build_llama_tokenizer(vocabulary: dict[str, int], merges: list[tuple[str, st
             byte_fallback=True,
         )
     )
-    # The Metaspace pre-tokenizer would not do: Llama merges across spaces and always adds the prefix.
+    # The Metaspace pre-tokenizer would not do: Llama merges across spaces and always adds the
+    # prefix.
     tokenizer.normalizer = normalizers.Sequence(
         [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
     )
@@ -57,7 +59,7 @@ def build_llama_tokenizer(vocabulary: dict[str, int], merges: list[tuple[str, st
 
 
 def write_tokenizer(tokenizer: Tokenizer, family: Family, folder: Path) -> None:
-    """Add ``<ImageHere>`` and write the folder that vLLM's ``--tokenizer`` takes; create it if needed."""
+    """Add ``<ImageHere>`` and write the folder for vLLM's ``--tokenizer``; create it if needed."""
     tokenizer.add_special_tokens([_special_token(IMAGE_TOKEN)])
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(folder / "tokenizer.json"))
@@ -75,7 +77,7 @@ def write_tokenizer(tokenizer: Tokenizer, family: Family, folder: Path) -> None:
 
 
 def read_chat_template(family: Family) -> str:
-    """Return the family's conversation format as one Jinja template: the shared macros, then its own part."""
+    """Return the family's chat template: the shared macros, then the family's own part."""
     templates = files("service.prompt") / "templates"
     parts = ("macros.jinja", family.chat_template)
     return "".join((templates / part).read_text("utf-8") for part in parts)

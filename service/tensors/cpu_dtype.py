@@ -1,4 +1,4 @@
-"""The faster dtype for matrix products on this CPU, measured instead of guessed from its instructions."""
+"""The faster dtype for matrix products on this CPU, by measurement."""
 
 import time
 from functools import lru_cache
@@ -13,8 +13,9 @@ _TRIES = 5
 def is_bfloat16_faster() -> bool:
     """Return whether this CPU multiplies matrices faster in bfloat16 than in float32.
 
-    Instructions for bfloat16 do not decide this: a Xeon with ``avx512_bf16`` in a virtual machine that hid
-    its AMX took twice as long as in float32. The measurement takes a tenth of a second, once in a process.
+    Instructions for bfloat16 do not decide this: a Xeon with ``avx512_bf16`` in a virtual machine
+    that hid its AMX took twice as long as in float32. The measurement takes a tenth of a second,
+    once in a process.
     """
     return _time_product(torch.bfloat16) < _time_product(torch.float32)
 

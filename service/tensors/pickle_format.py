@@ -1,7 +1,7 @@
 """Pickled checkpoints (``.pth``, ``.bin``), read without running anything that they contain.
 
-torch's restricted unpickler (``weights_only=True``) builds tensors and plain containers and refuses every
-other global.
+torch's restricted unpickler (``weights_only=True``) builds tensors and plain containers and refuses
+every other global.
 """
 
 import re
@@ -18,14 +18,14 @@ from service.errors import CheckpointError
 from service.tensors.lazy_tensor import LazyTensor
 
 MAX_PICKLE_BYTES = 64 * 2**20
-"""Largest ``.pkl`` member of an archive, without the tensors' data; published ones need under 1 MiB."""
+"""Largest ``.pkl`` member of an archive; it holds no tensor data. Published ones have under 1 MiB."""
 
 
 def read_pickle(file: Path) -> Any:
     """Read a pickled checkpoint; every tensor in it becomes a :class:`LazyTensor`.
 
     Raises:
-        CheckpointError: The file is damaged, unsafe, or of a kind that torch does not write.
+        CheckpointError: the file is damaged, unsafe, or of a kind that torch does not write.
     """
     is_archive = zipfile.is_zipfile(file)
     if is_archive:

@@ -1,7 +1,7 @@
 """Checkpoint files and folders of shards, opened without reading the tensors' values.
 
-Only headers are read here. A tensor's values are read when :meth:`LazyTensor.load` is called, so memory stays
-near the largest tensor whatever the size of the file.
+Only headers are read here. A tensor's values are read when :meth:`LazyTensor.load` is called, so
+memory stays near the largest tensor whatever the size of the file.
 """
 
 import json
@@ -45,8 +45,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
     """Open a ``.pth``, ``.bin`` or ``.safetensors`` file, or a Hugging Face folder of them.
 
     Raises:
-        CheckpointError: It is unreadable, unsafe, incomplete or not a checkpoint; the message says what
-            to do.
+        CheckpointError: it is unreadable, unsafe, incomplete or not a checkpoint; the message says
+            what to do.
     """
     if path.is_dir():
         return _read_folder(path)

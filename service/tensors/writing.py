@@ -20,8 +20,8 @@ _DTYPE_NAMES = {dtype: name for name, dtype in DTYPES.items()}
 def write_safetensors(file: Path, tensors: Mapping[str, LazyTensor]) -> None:
     """Write ``file`` with at most one tensor in memory at a time.
 
-    Tensors are loaded in the given order, those of wider dtypes first: this keeps every tensor aligned, as
-    the format's own library does.
+    Tensors are loaded in the given order, those of wider dtypes first: this keeps every tensor
+    aligned, as the format's own library does.
     """
     ordered = dict(sorted(tensors.items(), key=lambda item: -item[1].dtype.itemsize))
     with file.open("wb") as stream:
@@ -38,7 +38,7 @@ def write_safetensors(file: Path, tensors: Mapping[str, LazyTensor]) -> None:
 
 
 def write_shards(folder: Path, tensors: Mapping[str, LazyTensor]) -> None:
-    """Write a model as Hugging Face's libraries do: ``model.safetensors``, or shards and their index."""
+    """Write a model as Hugging Face does: ``model.safetensors``, or shards and their index."""
     shards = _split_into_shards(tensors)
     if len(shards) == 1:
         write_safetensors(folder / "model.safetensors", shards[0])
@@ -67,7 +67,7 @@ def _split_into_shards(tensors: Mapping[str, LazyTensor]) -> list[dict[str, Lazy
 
 
 def flush_to_disk(folder: Path) -> None:
-    """Wait until every file below ``folder`` is on the disk, before the caller renames the folder."""
+    """Wait until every file below ``folder`` is on the disk, so that it can be renamed safely."""
     for path in folder.rglob("*"):
         if path.is_file():
             with path.open("rb") as stream:

@@ -1,11 +1,12 @@
 """Measure full-size vision encoders with random weights: seconds and peak memory of each step.
 
-``python -m tests.checkpoints.measure_full_size FOLDER --family minigpt4-vicuna --size 7b`` writes files in the
-published layouts (7 GiB of disk), imports them, then loads the encoder and encodes an image in float32 and bfloat16. Each
-step has a process of its own. The language model has one layer, because it is not measured.
+``python -m tests.checkpoints.measure_full_size FOLDER --family minigpt4-vicuna --size 7b`` writes
+files in the published layouts (7 GiB of disk), imports them, then loads the encoder and encodes an
+image in float32 and bfloat16. Each step has a process of its own. The language model has one layer,
+because it is not measured.
 
-With ``--init-model`` the folder is made by ``init-model``, with a whole language model (15 GiB of disk at 7B, 28 GiB
-at 13B).
+With ``--init-model`` the folder is made by ``init-model``, with a whole language model (15 GiB of
+disk at 7B, 28 GiB at 13B).
 """
 
 import argparse

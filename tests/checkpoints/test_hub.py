@@ -30,7 +30,7 @@ def files(published: Callable[[str], PublishedFiles]) -> PublishedFiles:
 
 @pytest.fixture(scope="module")
 def fake_hub(files: PublishedFiles, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeHub]:
-    """Serve repositories like those on the hub: one has a shard that no import needs, one has both formats."""
+    """Serve repositories like the hub's: one with a shard that no import needs, one with both formats."""
     root = tmp_path_factory.mktemp("hub")
     write_blip2_folder(root / "blip2", files.eva, files.blip2)
     index = root / "blip2" / "model.safetensors.index.json"

@@ -32,10 +32,11 @@ MIB = 2**20
 
 
 def _measure_growth(target: Path, family: str, projection: Path, llm: Path, vit: Path) -> int:
-    """Return the bytes that an import adds to the peak memory of a process with all modules imported."""
+    """Return the bytes that an import adds to the peak memory, all modules being imported."""
     parts = [target, family, projection, llm, vit]
     command = [sys.executable, "-c", MEASURE, *map(str, parts)]
-    # By default glibc sometimes keeps freed tensors in its heap, so that the peak varies by several of them.
+    # By default glibc sometimes keeps freed tensors in its heap, so that the peak varies by several
+    # of them.
     environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": str(MIB)}
     done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
     return int(done.stdout)
@@ -79,8 +80,8 @@ def test_an_encoder_is_imported_tensor_by_tensor(tmp_path: Path, published: Get)
 def test_a_language_model_is_converted_and_merged_tensor_by_tensor(tmp_path: Path) -> None:
     """The .bin files have about 400 MiB, their largest tensor 16 MiB.
 
-    A merge needs three tensors of that size; the libraries that torch loads for its first matrix product need
-    about as much.
+    A merge needs three tensors of that size; the libraries that torch loads for its first matrix
+    product need about as much.
     """
     sizes = Sizes(llama_width=2048, llama_layers=6, llama_heads=16)
     files = publish(tmp_path / "files", "minigpt-v2", sizes)

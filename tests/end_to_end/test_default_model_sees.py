@@ -8,9 +8,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.evaluation.client import ask_all
-from service.evaluation.figures import Figures, measure
-from service.evaluation.questions import questions
+from service.evaluation.asking import ask_all
+from service.evaluation.questions import make_questions
+from service.evaluation.results import SceneResults
 from service.scenes.datasets import read_examples
 from service.serve.builtin_models import DEFAULT, resolve_model
 from tests.server import ServerProcess
@@ -42,22 +42,22 @@ def default_server() -> Iterator[ServerProcess]:
 def test_questions_about_held_out_scenes_are_answered_truly(
     default_server: ServerProcess, kind: str
 ) -> None:
-    asked = questions("held-out", kind, ASKED)
-    figures = Figures("default", "held-out")
-    measure(figures, kind, asked, ask_all(default_server.url, asked))
-    assert figures.errors == 0
-    assert figures.accuracy[kind] >= LEAST[kind], figures.wrong[kind]
+    questions = make_questions("held-out", kind, ASKED)
+    results = SceneResults("default", "held-out")
+    results.add(kind, questions, ask_all(default_server.url, questions))
+    assert results.errors == 0
+    assert results.accuracy[kind] >= LEAST[kind], results.wrong[kind]
 
 
 def test_descriptions_are_whole_and_name_what_is_there(default_server: ServerProcess) -> None:
-    asked = questions("held-out", "describe", ASKED)
-    figures = Figures("default", "held-out")
-    measure(figures, "describe", asked, ask_all(default_server.url, asked))
-    assert figures.failures["describe"]["any"] <= 0.1, figures.wrong["describe"]
-    assert figures.hallucinated is not None
-    assert figures.missed is not None
-    assert figures.hallucinated <= 0.1, figures.wrong["describe"]
-    assert figures.missed <= 0.15, figures.wrong["describe"]
+    questions = make_questions("held-out", "describe", ASKED)
+    results = SceneResults("default", "held-out")
+    results.add("describe", questions, ask_all(default_server.url, questions))
+    assert results.failures["describe"]["any"] <= 0.1, results.wrong["describe"]
+    assert results.hallucinated is not None
+    assert results.missed is not None
+    assert results.hallucinated <= 0.1, results.wrong["describe"]
+    assert results.missed <= 0.15, results.wrong["describe"]
 
 
 def test_the_same_question_has_another_answer_for_another_picture(

@@ -73,7 +73,8 @@ def write_shards(folder: Path, tensors: Mapping[str, Tensor], binary: bool) -> N
 def write_sentencepiece(file: Path) -> None:
     """Train a small tokenizer like Llama's: BPE, byte fallback, spaces kept, no normalisation."""
     corpus = Path(__file__).parents[2] / "service" / "prompt" / "tiny_corpus.txt"
-    # Like Llama's, it gets pieces for runs of one character: their merges overlap, so the order of ties matters.
+    # Like Llama's, it gets pieces for runs of one character: their merges overlap, so the order of
+    # ties matters.
     runs = [character * length + "x" for character in " =-" for length in range(1, 18)]
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(corpus.read_text("utf-8").splitlines() + 5 * runs),

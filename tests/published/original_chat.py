@@ -74,8 +74,8 @@ def write_prompt(style: Format, messages: list[Message]) -> str:
 def write_prompt_of_one_turn(style: Format, images: int, text: str) -> str:
     """Return the prompt for several images in one message.
 
-    The original's demo cannot send that. Its rule for one image and its text, a space between the parts, is
-    applied to all parts.
+    The original's demo cannot send that. Its rule for one image and its text, a space between the
+    parts, is applied to all parts.
     """
     chat = OriginalChat(style)
     chat.messages.append((style.human, " ".join([*images * [UPLOAD], text])))

@@ -112,7 +112,7 @@ def _norm(values: Tensor, tensors: Tensors, name: str, eps: float) -> Tensor:
 
 
 def add_lora(model: LlamaForCausalLM, trained: Tensors, alpha: float = 16) -> None:
-    """Compute MiniGPT-v2's updates beside the base weights, as peft does: scaled by alpha over the rank."""
+    """Compute MiniGPT-v2's updates beside the base weights, as peft does."""
     for layer in range(model.config.num_hidden_layers):
         attention = model.model.layers[layer].self_attn
         for part in ("q_proj", "v_proj"):

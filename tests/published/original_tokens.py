@@ -13,9 +13,9 @@ SPECIAL = {"<unk>": 0, "<s>": 1, "</s>": 2}
 def encode_prompt(model: Path, prompt: str, image_id: int) -> list[int]:
     """Return the original's token ids for a prompt.
 
-    It tokenizes each segment between two images separately, and puts ``<s>`` before the first only. Within a
-    segment the slow tokenizer splits at special tokens, and SentencePiece adds its space before each remaining
-    piece.
+    It tokenizes each segment between two images separately, and puts ``<s>`` before the first only.
+    Within a segment the slow tokenizer splits at special tokens, and SentencePiece adds its space
+    before each remaining piece.
     """
     processor = sentencepiece.SentencePieceProcessor(model_file=str(model))
     ids = [SPECIAL["<s>"]]

@@ -1,7 +1,7 @@
 """Sizes of the small checkpoints.
 
-The importer derives the number of heads from widths, so the widths of heads are the published ones: 88 in the ViT and
-64 in the Q-Former.
+The importer derives the number of heads from widths, so the widths of heads are the published ones:
+88 in the ViT and 64 in the Q-Former.
 """
 
 from dataclasses import dataclass

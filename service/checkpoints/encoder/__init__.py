@@ -1,1 +1,1 @@
-"""The vision encoder of an import: open the published files, then plan which tensor comes from which file."""
+"""The encoder of an import: open the files, then plan which tensor comes from which file."""

@@ -17,7 +17,7 @@ def expected_shapes(config: VisionConfig) -> dict[str, tuple[int, ...]]:
     """Return the shape of every tensor of an encoder.
 
     Raises:
-        ValueError: No encoder has these sizes.
+        ValueError: no encoder has these sizes.
     """
     with torch.device("meta"):
         encoder = VisionEncoder(config)
@@ -32,7 +32,7 @@ def check_tensors(
     """Check that every tensor is there and has the expected shape.
 
     Raises:
-        CheckpointError: All missing and misshapen tensors are named, as in their files.
+        CheckpointError: all missing and misshapen tensors are named, as in their files.
     """
     problems = [
         f"missing: {_describe_origin(name, sources)}"

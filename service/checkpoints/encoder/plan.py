@@ -1,4 +1,4 @@
-"""The plan of an imported encoder: which file gives which tensor, and whether all of them are there."""
+"""The plan of an imported encoder: which file gives which tensor, and whether all are there."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -41,11 +41,13 @@ def plan_encoder(
     projection: Source,
     options: SizeOptions,
 ) -> EncoderPlan:
-    """Combine the files as the original does: the ViT, over it the Q-Former's file, over both the checkpoint.
+    """Combine the files as the original does; a later file replaces tensors of an earlier one.
+
+    The order is ViT, Q-Former, checkpoint.
 
     Raises:
-        CheckpointError: Tensors are missing or have the wrong shape (all are named), or the projection
-            belongs to another family.
+        CheckpointError: tensors are missing or have the wrong shape (all are named), or the
+            projection belongs to another family.
     """
     tensors = _combine(vit, qformer, projection)
     _require_projection(projection)
@@ -54,7 +56,8 @@ def plan_encoder(
         config = _make_config(family, vit_shape, qformer_shape, projection)
         expected = expected_shapes(config)
     except ValueError as error:
-        # pydantic refuses sizes that are not positive, transformers heads that do not divide a width.
+        # pydantic refuses sizes that are not positive, transformers heads that do not divide a
+        # width.
         raise CheckpointError(f"An encoder of these sizes cannot be built: {error}") from error
     if POSITIONS in tensors and POSITIONS not in projection.renamed.tensors:
         tensors[POSITIONS] = interpolate_positions(tensors[POSITIONS], config.patches)
@@ -68,8 +71,9 @@ def plan_encoder(
 def _combine(vit: Source, qformer: Source | None, projection: Source) -> dict[str, LazyTensor]:
     tensors = {name: lazy for name, lazy in vit.renamed.tensors.items() if name.startswith("vit.")}
     if qformer is not None:
-        # A ViT in a file of the original's format replaces the given one, because the original loads the
-        # whole file. A ViT in a Hugging Face folder that was given only for its Q-Former does not.
+        # A ViT in a file of the original's format replaces the given one, because the original
+        # loads the whole file. A ViT in a Hugging Face folder that was given only for its Q-Former
+        # does not.
         tensors |= {
             name: lazy
             for name, lazy in qformer.renamed.tensors.items()
@@ -110,7 +114,10 @@ def _make_config(
     features = qformer.hidden_size if qformer else grouped
     if inputs != features:
         if qformer and inputs == grouped:
-            advice = "It belongs to a family without a Q-Former: import it as minigpt4-llama2 or minigpt-v2."
+            advice = (
+                "It belongs to a family without a Q-Former: import it as minigpt4-llama2 or "
+                "minigpt-v2."
+            )
         elif not qformer and inputs < grouped:
             advice = "It seems to belong to a family with a Q-Former: import it as minigpt4-vicuna."
         else:

@@ -10,12 +10,12 @@ from service.tensors.lazy_tensor import LazyTensor
 
 
 def join_qkv_biases(tensors: dict[str, LazyTensor]) -> dict[str, LazyTensor]:
-    """Replace each pair ``q_bias`` and ``v_bias`` by the ``qkv.bias`` that the original computes with.
+    """Replace each ``q_bias`` and ``v_bias`` by the ``qkv.bias`` that the original computes with.
 
     Its middle third is zero, because keys have no bias.
 
     Raises:
-        CheckpointError: The two have different shapes or dtypes.
+        CheckpointError: the two have different shapes or dtypes.
     """
     joined = {}
     for name, tensor in tensors.items():
@@ -47,14 +47,15 @@ def _join_biases(prefix: str, query: LazyTensor, value: LazyTensor) -> LazyTenso
 def interpolate_positions(embeddings: LazyTensor, patches: int) -> LazyTensor:
     """Interpolate position embeddings for another image size, as the original does.
 
-    Bicubic over the square of patches, corners not aligned, in float32. The class token's embedding stays.
+    Bicubic over the square of patches, corners not aligned, in float32. The class token's embedding
+    stays.
 
     Args:
         embeddings: ``[1, 1 + patches in the file, width]``.
         patches: Number of patches that the encoder needs.
 
     Raises:
-        CheckpointError: The patches in the file do not form a square.
+        CheckpointError: the patches in the file do not form a square.
     """
     if len(embeddings.shape) != 3 or embeddings.shape[1] == patches + 1:
         return embeddings

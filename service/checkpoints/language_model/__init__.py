@@ -1,1 +1,1 @@
-"""The language model of an import: open and check a Hugging Face Llama folder, then write what serving needs."""
+"""The language model of an import: open and check a Llama folder, then put it into the new one."""

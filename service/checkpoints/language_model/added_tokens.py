@@ -16,7 +16,7 @@ def read_added_tokens(file: Path, first: int, vocabulary: int) -> tuple[list[str
         The tokens for which the language model has embeddings, and a note about the others.
 
     Raises:
-        CheckpointError: The file cannot be read.
+        CheckpointError: the file cannot be read.
     """
     if not file.is_file():
         return [], []

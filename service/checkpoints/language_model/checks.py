@@ -1,4 +1,4 @@
-"""Checks of a language model: complete weights, no delta weights, and the version that a family needs."""
+"""Checks of a language model: complete weights, no delta weights, the version of its family."""
 
 import re
 from collections.abc import Mapping
@@ -14,8 +14,8 @@ from service.tensors.reading import Checkpoint
 MAX_DELTA_NORM = 0.1
 """Root mean square of the final norm's weight below which the weights are differences to LLaMA's.
 
-The norm multiplies every output by this weight, which is about 1 before training and above 1 in LLaMA. The
-difference between two trained versions of it is below 0.01.
+The norm multiplies every output by this weight, which is about 1 before training and above 1 in
+LLaMA. The difference between two trained versions of it is below 0.01.
 """
 
 LLAMA2_CONTEXT, LLAMA2_EPS = 4096, 1e-5
@@ -34,14 +34,15 @@ def check_weights(
     """Check that the tensors are those of the Llama that the configuration describes.
 
     Raises:
-        CheckpointError: Tensors are missing, unexpected or of another shape; all are named.
+        CheckpointError: tensors are missing, unexpected or of another shape; all are named.
     """
     if "quantization_config" in config:
         return  # names and shapes differ from method to method; the engine checks them
     expected = {"model.embed_tokens.weight", "model.norm.weight"}
     if not config.get("tie_word_embeddings"):
         expected.add("lm_head.weight")
-    # The number of tensors bounds the loop, because a damaged configuration may name any number of layers.
+    # The number of tensors bounds the loop, because a damaged configuration may name any number of
+    # layers.
     for layer in range(min(int(config["num_hidden_layers"]), len(tensors))):
         expected |= {f"model.layers.{layer}.{part}.weight" for part in _LAYER_WEIGHTS}
     unexpected = [
@@ -65,13 +66,14 @@ def refuse_delta(source: str, config: Mapping[str, Any], weights: Checkpoint | N
     """Refuse delta weights, by the final norm's weight or, without weights, by name.
 
     Raises:
-        CheckpointError: With the command that adds them to LLaMA's weights.
+        CheckpointError: with the command that adds them to LLaMA's weights.
     """
     names = (Path(source).name, str(config.get("_name_or_path", "")))
     has_delta_name = any(re.search(r"(^|[-_./])delta([-_./]|$)", name.lower()) for name in names)
     norm = weights.tensors.get("model.norm.weight") if weights is not None else None
     scale = None if norm is None else norm.load().float().square().mean().sqrt().item()
-    # Merged weights may be in a folder that still has the old name, so the weights decide where there are any.
+    # Merged weights may be in a folder that still has the old name, so the weights decide where
+    # there are any.
     is_delta = has_delta_name if scale is None else scale < MAX_DELTA_NORM
     if is_delta:
         reason = (

@@ -61,7 +61,7 @@ def open_language_model(
     """Read and check a language model's configuration and, if asked, its weights' headers.
 
     Raises:
-        CheckpointError: It is not a Llama, is incomplete, or holds delta weights.
+        CheckpointError: it is not a Llama, is incomplete, or holds delta weights.
     """
     config = _read_config(folder)
     weights = read_checkpoint(folder) if with_weights else None

@@ -1,7 +1,8 @@
 """Llama's tokenizer as the original reads it: the files of 2023, turned into a fast tokenizer.
 
 The original uses the slow SentencePiece tokenizer, so ``tokenizer.model`` takes precedence over
-``tokenizer.json``. :func:`service.prompt.tokenizer.build_llama_tokenizer` builds the fast one from its pieces.
+``tokenizer.json``. :func:`service.prompt.tokenizer.build_llama_tokenizer` builds the fast one from
+its pieces.
 """
 
 import json
@@ -45,7 +46,7 @@ def read_tokenizer(folder: Path, vocabulary: int) -> ReadTokenizer:
         vocabulary: Number of rows in the language model's embedding table.
 
     Raises:
-        CheckpointError: There is no tokenizer, or it is not like Llama's.
+        CheckpointError: there is no tokenizer, or it is not like Llama's.
     """
     model, fast = folder / "tokenizer.model", folder / "tokenizer.json"
     if model.is_file():
@@ -100,7 +101,7 @@ def _read_sentencepiece(file: Path) -> tuple[_Pieces, _Merges]:
 
 
 def _list_merges(scores: Mapping[str, float]) -> _Merges:
-    """List the pairs of pieces that together form a piece, best first: these are what SentencePiece merges."""
+    """List the pairs that SentencePiece merges, best first: those that together form a piece."""
     ranked = sorted(scores, key=lambda piece: -scores[piece])
     return [
         (piece[:cut], piece[cut:])

@@ -1,4 +1,4 @@
-"""Putting the language model into a model folder: referenced, linked, copied, or written as new weights."""
+"""Reference, link or copy a language model into a model folder, or write new weights."""
 
 import os
 import shutil
@@ -22,7 +22,7 @@ def place_language_model(model: LanguageModel, placement: Placement, target: Pat
         target: ``language_model/`` of the new folder; created unless the model is only referenced.
 
     Raises:
-        CheckpointError: A hard link is impossible, because the source is on another file system.
+        CheckpointError: a hard link is impossible, because the source is on another file system.
     """
     if placement == "reference":
         return model.source if model.is_hub_id else str(model.folder)
@@ -47,7 +47,9 @@ def place_language_model(model: LanguageModel, placement: Placement, target: Pat
 def write_language_model(
     model: LanguageModel, updates: Mapping[str, LoraUpdate], target: Path
 ) -> str:
-    """Write the language model as safetensors, with its LoRA updates; return the index's ``language_model``.
+    """Write the language model as safetensors, with its LoRA updates.
+
+    Returns the index's ``language_model``.
 
     Args:
         target: ``language_model/`` of the new folder; created.

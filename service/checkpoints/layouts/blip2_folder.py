@@ -1,7 +1,8 @@
-"""Hugging Face folders of BLIP-2 and InstructBLIP as a source of the ViT, ``ln_vision`` and the Q-Former.
+"""BLIP-2 and InstructBLIP folders as a source of the ViT, ``ln_vision`` and the Q-Former.
 
-The layout is that of ``Salesforce/blip2-flan-t5-xxl`` and ``Salesforce/instructblip-vicuna-7b``. The epsilons in
-their ``config.json`` are not used, because in early folders they differ from MiniGPT-4's.
+The layout is that of ``Salesforce/blip2-flan-t5-xxl`` and ``Salesforce/instructblip-vicuna-7b``.
+The epsilons in their ``config.json`` are not used, because in early folders they differ from
+MiniGPT-4's.
 """
 
 import json

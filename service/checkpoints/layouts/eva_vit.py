@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from service.checkpoints.layouts.heads import choose_heads
 from service.checkpoints.layouts.name_table import NameTable, count_layers
 from service.errors import CheckpointError
 from service.model_folder.vision_config import ViTShape
@@ -56,13 +57,13 @@ def derive_vit_shape(
 
     Args:
         tensors: By name in the model folder.
-        runs_last_layer: Whether the last layer in the file is run. The last block of ``eva_vit_g.pth``
-            (the 40th) is not.
+        runs_last_layer: Whether the last layer in the file is run. The last block of
+            ``eva_vit_g.pth`` (the 40th) is not.
         heads: From the command line, or from a configuration beside the file; None if neither says.
         layers: From the command line, or None.
 
     Raises:
-        CheckpointError: The tensors do not form such a ViT.
+        CheckpointError: the tensors do not form such a ViT.
     """
     try:
         width, channels, patch, other_patch = tensors["vit.embeddings.patch_embedding.weight"].shape
@@ -81,16 +82,11 @@ def derive_vit_shape(
         raise CheckpointError(
             f"{layers} layers of the ViT are wanted, but the file holds {layers_in_file}."
         )
-    if heads is None and width % HEAD_WIDTH:
-        raise CheckpointError(
-            f"A ViT of width {width} cannot have heads of width {HEAD_WIDTH}; give their number with "
-            "--vit-heads."
-        )
     return ViTShape(
         hidden_size=width,
         intermediate_size=intermediate,
         num_hidden_layers=layers,
-        num_attention_heads=heads or width // HEAD_WIDTH,
+        num_attention_heads=choose_heads("ViT", width, HEAD_WIDTH, heads),
         patch_size=patch,
     )
 

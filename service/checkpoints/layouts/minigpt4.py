@@ -1,8 +1,9 @@
 """A MiniGPT-4 checkpoint: the trained projection, and facts about its training.
 
-The file is a training checkpoint ``{'model', 'optimizer', 'config', 'scaler', 'epoch'}``. Its ``model`` holds the
-trained parameters and every buffer. The original loads it after all other files and over them, so everything
-else in it (for example a Q-Former that was trained as well) takes precedence here too.
+The file is a training checkpoint ``{'model', 'optimizer', 'config', 'scaler', 'epoch'}``. Its
+``model`` holds the trained parameters and every buffer. The original loads it after all other files
+and over them, so everything else in it (for example a Q-Former that was trained as well) takes
+precedence here too.
 """
 
 from collections.abc import Mapping
@@ -28,7 +29,7 @@ _SECOND_STAGE = {"cc_sbu_align"}
 
 
 def is_first_stage(file: Path, training: Mapping[str, Any]) -> bool:
-    """Return whether the training configuration, or else the file's name, tells of training stage 1.
+    """Return whether the training configuration, or else the file's name, shows stage 1.
 
     Stage 1 uses captions of LAION and CC/SBU only, stage 2 the curated set ``cc_sbu_align``
     (Zhu et al. 2023, arXiv:2304.10592, sections 3.1 and 3.3).

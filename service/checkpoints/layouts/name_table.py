@@ -12,12 +12,12 @@ from service.tensors.lazy_tensor import LazyTensor
 class NameTable:
     """The known tensors of one kind of file.
 
-    In every name ``#`` stands for a number and ``*`` for one part between dots. In the names of ``ignored``,
-    ``**`` stands for the rest of the name.
+    In every name ``#`` stands for a number and ``*`` for one part between dots. In the names of
+    ``ignored``, ``**`` stands for the rest of the name.
 
     Attributes:
-        renamed: Pairs (name in the file, name in the model folder); the first match counts. The wildcards
-            of the second name take the values of the first name's wildcards, in order.
+        renamed: Pairs (name in the file, name in the model folder); the first match counts. The
+            wildcards of the second name take the values of the first name's wildcards, in order.
         ignored: Pairs (name in the file, reason why the original does not use it).
         foreign: Like ``ignored``, for tensors that only a network other than MiniGPT-4's has.
     """
@@ -111,7 +111,7 @@ def count_layers(names: Iterable[str], prefix: str) -> int:
     """Count the layers that are numbered after ``prefix`` (``a.layers.``).
 
     Raises:
-        CheckpointError: The numbers do not run from 0 without gaps.
+        CheckpointError: the numbers do not run from 0 without gaps.
     """
     numbers = {int(name[len(prefix) :].split(".")[0]) for name in names if name.startswith(prefix)}
     missing = sorted(set(range(max(numbers, default=0))) - numbers)

@@ -1,10 +1,12 @@
 """BLIP-2's Q-Former and ``ln_vision``, as published in ``blip2_pretrained_flant5xxl.pth``.
 
-MiniGPT-4 runs only the query branch (Li et al. 2023, arXiv:2301.12597, section 3.1): no text goes through it.
+MiniGPT-4 runs only the query branch (Li et al. 2023, arXiv:2301.12597, section 3.1): no text goes
+through it.
 """
 
 from collections.abc import Mapping
 
+from service.checkpoints.layouts.heads import choose_heads
 from service.checkpoints.layouts.name_table import NameTable, count_layers
 from service.errors import CheckpointError
 from service.model_folder.vision_config import QFormerShape
@@ -14,7 +16,7 @@ HEAD_WIDTH = 64
 """Width of one attention head of BERT-base, from which the Q-Former was trained."""
 
 FLAN_T5_XL_WIDTH = 2048
-"""Width of the smaller FLAN-T5 that BLIP-2 was published with; MiniGPT-4 uses XXL, which is 4096 wide."""
+"""Width of the smaller FLAN-T5 of BLIP-2; MiniGPT-4 uses XXL, which is 4096 wide."""
 
 _LAYER, _RENAMED = "Qformer.bert.encoder.layer.#", "qformer.encoder.layer.#"
 _TEXT = "the Q-Former's text branch"
@@ -65,7 +67,7 @@ def derive_qformer_shape(tensors: Mapping[str, LazyTensor], heads: int | None) -
     """Derive the sizes of the Q-Former from its tensors, by name in the model folder.
 
     Raises:
-        CheckpointError: The tensors do not form such a Q-Former.
+        CheckpointError: the tensors do not form such a Q-Former.
     """
     prefix = "qformer.encoder.layer."
     try:
@@ -84,16 +86,11 @@ def derive_qformer_shape(tensors: Mapping[str, LazyTensor], heads: int | None) -
             f"The Q-Former has cross-attention in layers {crossing} of {layers}: the distance between "
             "them must always be the same."
         )
-    if heads is None and width % HEAD_WIDTH:
-        raise CheckpointError(
-            f"A Q-Former of width {width} cannot have heads of width {HEAD_WIDTH}; give their number "
-            "with --qformer-heads."
-        )
     return QFormerShape(
         hidden_size=width,
         intermediate_size=intermediate,
         num_hidden_layers=layers,
-        num_attention_heads=heads or width // HEAD_WIDTH,
+        num_attention_heads=choose_heads("Q-Former", width, HEAD_WIDTH, heads),
         cross_attention_frequency=frequency,
         query_tokens=queries,
     )

@@ -1,4 +1,4 @@
-"""Imported encoders compute what the original computes: every family, image size and kind of image."""
+"""Imported encoders compute what the original computes, for every family and kind of image."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -67,7 +67,7 @@ def test_another_image_moves_the_reference_far_beyond_the_tolerance(
 def test_tensors_in_the_checkpoint_take_precedence_over_the_other_files(
     tmp_path: Path, published: Callable[[str], PublishedFiles]
 ) -> None:
-    """The original loads it last, so a Q-Former, ln_vision or ViT that was trained as well replaces the first."""
+    """The original loads the checkpoint last."""
     files = published("minigpt4-vicuna")
     generator = torch.Generator().manual_seed(12)
     retrained = [
