@@ -1,16 +1,12 @@
 """Figures of several models as one Markdown table and one plot."""
 
-import io
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont
-
 from service.evaluation.questions import KINDS
 from service.evaluation.results import SceneResults
-
-_ROW, _LABEL, _BAR, _SCALE = 16, 170, 420, 2
-_COLOURS = ("#1f5fbf", "#d9622b", "#2f8f4e", "#8a4fbf", "#b8992e", "#c23b5a")
+from service.measurement.charts import MISSING, can_draw, draw_bars
 
 
 def format_table(results: Sequence[SceneResults]) -> str:
@@ -35,32 +31,7 @@ def format_table(results: Sequence[SceneResults]) -> str:
 
 def bars(results: Sequence[SceneResults]) -> bytes:
     """Accuracy by kind and the shares of errors as horizontal bars, grouped by figure; PNG bytes."""
-    groups = _plotted(results)
-    group = _ROW * len(results) + 10
-    height = 40 + _ROW * len(results) + group * len(groups)
-    width = _LABEL + _BAR + 80
-    canvas = Image.new("RGB", (width * _SCALE, height * _SCALE), "white")
-    draw = ImageDraw.Draw(canvas)
-    font, top = ImageFont.load_default(11 * _SCALE), 10
-    for number, result in enumerate(results):
-        colour = _COLOURS[number % len(_COLOURS)]
-        _rectangle(draw, _LABEL, top + 3, _LABEL + 20, top + _ROW - 3, colour)
-        draw.text(((_LABEL + 28) * _SCALE, top * _SCALE), result.heading, "#222222", font)
-        top += _ROW
-    top += 16
-    for name, shares in groups.items():
-        draw.text((10 * _SCALE, top * _SCALE), name, "#222222", font)
-        for number, share in enumerate(shares):
-            colour, length = _COLOURS[number % len(_COLOURS)], _BAR * (share or 0)
-            if share is not None:
-                _rectangle(draw, _LABEL, top + 2, _LABEL + max(length, 1), top + _ROW - 2, colour)
-            place = ((_LABEL + length + 6) * _SCALE, top * _SCALE)
-            draw.text(place, _percent(share) or "not asked", "#555555", font)
-            top += _ROW
-        top += 10
-    buffer = io.BytesIO()
-    canvas.save(buffer, "PNG", optimize=True)
-    return buffer.getvalue()
+    return draw_bars([result.heading for result in results], _plotted(results))
 
 
 def _plotted(results: Sequence[SceneResults]) -> dict[str, list[float | None]]:
@@ -80,17 +51,14 @@ def _plotted(results: Sequence[SceneResults]) -> dict[str, list[float | None]]:
 
 
 def write_report(results: Sequence[SceneResults], folder: Path) -> None:
-    """Write ``evaluation-table.md`` and ``evaluation.png`` into ``folder`` (created)."""
+    """Write ``evaluation-table.md`` and, with matplotlib, ``evaluation.png`` into ``folder`` (created)."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "evaluation-table.md").write_text(format_table(results))
-    (folder / "evaluation.png").write_bytes(bars(results))
+    if can_draw():
+        (folder / "evaluation.png").write_bytes(bars(results))
+    else:
+        print(MISSING, file=sys.stderr)
 
 
 def _percent(share: float | None) -> str:
     return "" if share is None else f"{100 * share:.1f}"
-
-
-def _rectangle(
-    draw: ImageDraw.ImageDraw, left: float, top: float, right: float, bottom: float, colour: str
-) -> None:
-    draw.rectangle(tuple(edge * _SCALE for edge in (left, top, right, bottom)), colour)

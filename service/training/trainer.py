@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from service.errors import AlignmentError, DatasetError
+from service.measurement.charts import MISSING, Curve, can_draw, draw_curves
 from service.training.batches import Batch, Batches
 from service.training.checkpoint import (
     Measured,
@@ -27,7 +28,6 @@ from service.training.failures import diverged, full_memory_named, worker_deaths
 from service.training.formats import INSTRUCTIONS, TokenizedSample, tokenize_sample
 from service.training.identity import described_data, described_folder, described_stage
 from service.training.model import AlignmentModel, Variant
-from service.training.plot import Curve, draw_curves
 from service.training.precision import fast_arithmetic
 from service.training.presets import Stage
 from service.training.processes import Processes
@@ -267,6 +267,9 @@ class Trainer:
         self.processes.barrier()
 
     def _plot(self) -> None:
+        if not can_draw():
+            self._say(MISSING)
+            return
         points = [(float(line.step), line.loss) for line in self.history]
         curve = Curve(f"{self.stage.name} loss", points)
         try:
