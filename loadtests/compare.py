@@ -8,7 +8,6 @@ import argparse
 import asyncio
 import os
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -20,7 +19,8 @@ from pathlib import Path
 import psutil
 
 from loadtests.client import Client, Run
-from loadtests.systems import Started, free_port, stop, wait_until_ready
+from loadtests.server_process import free_port, run_server
+from loadtests.systems import Started
 from loadtests.traffic import WORKLOADS
 
 LEVELS = (("unique", 1), ("unique", 8), ("unique", 32), ("seen", 8), ("text", 8))
@@ -82,22 +82,11 @@ def main() -> None:
 def serve(checkout: Path, log: Path) -> Iterator[Started]:
     """Serve the default model with the code of ``checkout``."""
     port = free_port()
-    words = [sys.executable, "-m", "service", "serve", "--port", str(port)]
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            words,
-            cwd=checkout,
-            env={**os.environ, "PYTHONPATH": str(checkout)},
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            process_group=0,
-        )
     url = f"http://127.0.0.1:{port}"
-    try:
-        wait_until_ready(process, f"{url}/ready", log)
-        yield Started(url, "demo", process.pid)
-    finally:
-        stop(process)
+    environment = {**os.environ, "PYTHONPATH": str(checkout)}
+    words = ["service", "serve", "--port", str(port)]
+    with run_server(words, f"{url}/ready", log, checkout, environment) as pid:
+        yield Started(url, "demo", pid)
 
 
 def measure(service: Started, workload: str, concurrency: int, seconds: float) -> Level:

@@ -6,18 +6,19 @@ Starts the service itself, on a free port, and prints a Markdown table. Figures 
 
 import asyncio
 import base64
-import socket
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
-import httpx
 from openai import AsyncOpenAI
 from PIL import Image, ImageDraw
+
+from loadtests.server_process import free_port, run_server
 
 REPEATS = 15
 ANSWER_TOKENS = 64
@@ -37,30 +38,18 @@ def picture(seed: int) -> str:
 @contextmanager
 def service(*flags: str) -> Iterator[tuple[str, float]]:
     """A started service: its address, and the seconds from the command to readiness."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    begin = time.monotonic()
-    command = [sys.executable, "-m", "service", "serve", "--port", str(port), *flags]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    port = free_port()
     address = f"http://127.0.0.1:{port}"
-    try:
-        while not is_ready(address):
-            if process.poll() is not None:
-                raise RuntimeError(f"the service ended with status {process.returncode}")
-            time.sleep(0.1)
+    begin = time.monotonic()
+    with (
+        TemporaryDirectory() as folder,
+        run_server(
+            ["service", "serve", "--port", str(port), *flags],
+            f"{address}/ready",
+            Path(folder) / "service.log",
+        ),
+    ):
         yield address, time.monotonic() - begin
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def is_ready(address: str) -> bool:
-    """Whether requests are served."""
-    try:
-        return httpx.get(f"{address}/ready").status_code == 200
-    except httpx.TransportError:
-        return False
 
 
 async def first_token(client: AsyncOpenAI, model: str, image: str, text: str) -> float:

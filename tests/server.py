@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -13,6 +12,8 @@ from typing import Any
 
 import httpx
 from openai import OpenAI
+
+from loadtests.server_process import free_port
 
 STARTUP_SECONDS = 240
 
@@ -130,10 +131,3 @@ class ServerProcess:
         self.process.wait()
         with self._changed:
             self._changed.notify_all()
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])

@@ -14,9 +14,10 @@ import httpx
 import psutil
 import pytest
 
+from loadtests.server_process import free_port
 from service.model_folder.layout import ModelFolder
 from tests.pictures import picture_uri
-from tests.server import ServerProcess, free_port
+from tests.server import ServerProcess
 
 # Several at once, so that they are still under way when the signal has arrived.
 LONG_ANSWER = {

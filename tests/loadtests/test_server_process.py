@@ -1,0 +1,26 @@
+"""Servers are started, waited for and ended."""
+
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from loadtests.server_process import free_port, run_server
+
+
+def test_a_server_answers_inside_the_block_and_is_gone_after_it(tmp_path: Path) -> None:
+    port = free_port()
+    url = f"http://127.0.0.1:{port}/"
+    words = ["http.server", "--bind", "127.0.0.1", str(port)]
+    with run_server(words, url, tmp_path / "log", folder=tmp_path) as pid:
+        assert "log" in httpx.get(url).text
+    assert not psutil.pid_exists(pid)
+
+
+def test_a_server_that_ends_is_told_with_its_last_words(tmp_path: Path) -> None:
+    with (
+        pytest.raises(RuntimeError, match="No module named no_such_module"),
+        run_server(["no_such_module"], "http://127.0.0.1:9/", tmp_path / "log"),
+    ):
+        pytest.fail("it cannot be running")
