@@ -1,7 +1,6 @@
 """Training sequences of the text side: conversations as token ids, with slots in the places of images."""
 
 import random
-import re
 from dataclasses import dataclass, field
 
 import torch
@@ -16,6 +15,7 @@ from service.scenes.conversations.descriptions import web_caption
 from service.scenes.conversations.small_talk import small_talk
 from service.scenes.conversations.two_images import compare
 from service.scenes.scene import Scene, draw_scene, rng_for
+from service.training.formats import normalise_caption
 
 IGNORED = -100
 """Label of a token that is not learnt."""
@@ -171,7 +171,7 @@ def encode_conversation(codec: Codec, rng: random.Random, lengths: Lengths = SHO
             scene = draw_scene(rng)
             encoded.say([codec.start])
             encoded.show(scene, rng)
-            encoded.say(codec.begin(_plain(web_caption(scene, rng)) + "\n"), learn=True)
+            encoded.say(codec.begin(normalise_caption(web_caption(scene, rng)) + "\n"), learn=True)
         return encoded
     encoded.say([codec.start])
     opening = (SYSTEM if rng.random() < 0.5 else "") + "###Human:"
@@ -182,11 +182,6 @@ def encode_conversation(codec: Codec, rng: random.Random, lengths: Lengths = SHO
     else:
         _one_image(codec, encoded, rng, opening, lengths)
     return encoded
-
-
-def _plain(caption: str) -> str:
-    """The published normalisation of captions, for the same text in stage 1's place."""
-    return re.sub(r"\s{2,}", " ", re.sub(r"([.!\"()*#:;~])", " ", caption.lower())).strip()
 
 
 def _chat(codec: Codec, encoded: Encoded, rng: random.Random, opening: str) -> None:
