@@ -50,7 +50,8 @@ def test_a_prefix_cache_saves_prefill_only() -> None:
 def test_the_documented_file_gives_the_documented_table() -> None:
     docs = Path(__file__).parents[2] / "docs"
     assert (
-        table(*read(docs / "examples" / "capacity-cpu.toml")) in (docs / "scaling.md").read_text()
+        table(*read(docs / "examples" / "capacity-cpu.toml"))
+        in (docs / "how-to" / "scale-out.md").read_text()
     )
 
 
