@@ -21,11 +21,14 @@ from service.evaluation.benchmarks.refcoco import overlap, parse_box
 from service.evaluation.benchmarks.registry import BENCHMARKS
 from service.evaluation.benchmarks.vizwiz import simple_accuracy
 from service.evaluation.benchmarks.vqa_normalisation import normalise, vqa_accuracy
+from service.measurement.intervals import Score
 
 PUBLISHED = json.loads((Path(__file__).parent / "published_scores.json").read_text())
 
 
-def scored(name: str, truths: list[Any], answers: list[str], parts: list[str] | None = None):
+def scored(
+    name: str, truths: list[Any], answers: list[str], parts: list[str] | None = None
+) -> dict[str, Score]:
     parts = parts or [""] * len(truths)
     items = [
         Item(str(number), (f"{number}.jpg",), "", truth, part)
