@@ -1,4 +1,4 @@
-"""Stage-2 data from a stage-1 model, as in the paper's section 3.2: describe, continue, clean up, filter.
+"""Stage-2 data from a stage-1 model, after the paper's section 3.2: describe, continue, clean up, filter.
 
 The command line imports :mod:`service.curation.command`. A model is only ever asked through its HTTP API;
 nothing here loads one.

@@ -5,7 +5,7 @@ import re
 from service.text_quality import has_loop, split_sentences
 
 SHORTEST = 80
-"""Tokens that a description has at least, as in the paper."""
+"""Tokens of a kept description, at least. In the paper 80 tokens only decide whether to continue."""
 
 _CHARACTERS = 4
 """Of English text, about so many make a token."""

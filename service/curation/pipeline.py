@@ -1,4 +1,4 @@
-"""Stage-2 data from a stage-1 model, as in the paper's section 3.2: describe, continue, clean up, filter.
+"""Stage-2 data from a stage-1 model, after the paper's section 3.2: describe, continue, clean up, filter.
 
 A stage-1 model writes detailed descriptions; short ones are continued; another language model, given by
 the user, cleans them up; what is still bad is marked. A person has the last look at the JSONL.

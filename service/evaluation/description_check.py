@@ -37,7 +37,7 @@ class DescriptionVerdict:
 
     @property
     def failed(self) -> bool:
-        """Whether the paper's ablation counts it as failed: repeated, fragment or unfinished."""
+        """Whether it failed by our own rules (the paper gives none): repeated, fragment or unfinished."""
         return self.repeated or self.fragment or self.unfinished
 
 

@@ -150,8 +150,10 @@ def test_chair(tmp_path: Path) -> None:
         for caption in data["people"].get(number, []):
             found |= set(objects_in(caption, synonyms))
         truths.append((sorted(found), synonyms))
-    found = scored("chair", truths, list(data["captions"].values()))
-    assert {name: found[name].value for name in data["expected"]} == pytest.approx(data["expected"])
+    scores = scored("chair", truths, list(data["captions"].values()))
+    assert {name: scores[name].value for name in data["expected"]} == pytest.approx(
+        data["expected"]
+    )
 
 
 def test_chair_keeps_the_published_singulars(tmp_path: Path) -> None:
