@@ -14,7 +14,7 @@ from transformers import GenerationConfig, LlamaForCausalLM
 
 from service import __version__
 from service.demo.card import model_card
-from service.demo.fitting import Schedule
+from service.demo.fit import Schedule
 from service.demo.text_side import LM_SCHEDULE, TextRounds, train_text
 from service.demo.tokens import learn_tokenizer
 from service.demo.vision_side import (
@@ -29,12 +29,14 @@ from service.families import FAMILIES
 from service.model_folder.layout import ModelFolder, ModelIndex, Provenance, write_index
 from service.prompt.tokenizer import write_tokenizer
 from service.scenes.datasets import SAMPLES, write_captions, write_descriptions, write_examples
-from service.training.model import AlignmentModel, Variant
+from service.training.model import AlignmentModel
 from service.training.presets import PRESETS, Stage
 from service.training.processes import Processes
+from service.training.run_settings import RunSettings
 from service.training.samples import Source
-from service.training.sources import open_source
-from service.training.trainer import RunSettings, Trainer
+from service.training.sources import open_data_set
+from service.training.trainer import Trainer
+from service.training.variants import Variant
 from service.vision.model import VisionEncoder
 from service.vision.weights import save_vision_encoder
 
@@ -211,8 +213,8 @@ def _align(name: str, folder: Path, work: Path, recipe: Recipe, variant: Variant
         fresh=name == "stage1",
         initial_scale=stage.initial_scale,
     )
-    model.keep_features(_KEPT_FEATURES)
-    sources: list[Source] = [open_source(str(data))]
+    model.cache_features(_KEPT_FEATURES)
+    sources: list[Source] = [open_data_set(str(data))]
     alone = Processes(0, 1, torch.device("cpu"))
     return Trainer(model, stage, sources, [1.0], settings, alone, variant).run()
 

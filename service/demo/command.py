@@ -7,7 +7,7 @@ from typing import get_args
 import torch
 
 from service.demo.build import FULL, QUICK, build_demo
-from service.training.model import Variant
+from service.training.variants import Variant
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from service.demo.fitting import Schedule, fit
+from service.demo.fit import Schedule, fit
 from service.demo.recall import ready_for_recall
 from service.demo.sequences import (
     COMPARE_SORTS,

@@ -16,7 +16,7 @@ from torch.nn import functional
 from torch.utils.data import Dataset
 from transformers.models.blip_2.modeling_blip_2 import Blip2QFormerLayer
 
-from service.demo.fitting import Schedule, fit
+from service.demo.fit import Schedule, fit
 from service.model_folder.vision_config import QFormerShape, VisionConfig, ViTShape
 from service.scenes.render import SIDE, render_labelled
 from service.scenes.scene import (

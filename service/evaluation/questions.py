@@ -12,8 +12,8 @@ from functools import cache
 from PIL import Image
 
 from service.errors import EvaluationError
+from service.prompt.instructions import STAGE2_INSTRUCTIONS
 from service.scenes.conversations.asking import MAKERS, ask
-from service.scenes.conversations.descriptions import ALIGNMENT_INSTRUCTIONS
 from service.scenes.conversations.two_images import compare
 from service.scenes.conversations.wording import Turn
 from service.scenes.datasets import SAMPLES
@@ -94,7 +94,7 @@ def _make_question(set_name: str, kind: str, index: int) -> Question | None:
         if not turn.expected:
             return None
     elif kind == "describe":
-        turn = Turn("describe", rng.choice(ALIGNMENT_INSTRUCTIONS), "")
+        turn = Turn("describe", rng.choice(STAGE2_INSTRUCTIONS), "")
     elif kind == "count":
         turn = ask(scenes[0], rng, "count" if rng.random() < 0.3 else "count_some")
     else:

@@ -4,9 +4,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from service.charts import MISSING, can_draw, draw_bars
 from service.evaluation.questions import KINDS
 from service.evaluation.results import SceneResults
-from service.measurement.charts import MISSING, can_draw, draw_bars
 
 
 def format_table(results: Sequence[SceneResults]) -> str:
@@ -31,7 +31,8 @@ def format_table(results: Sequence[SceneResults]) -> str:
 
 def bars(results: Sequence[SceneResults]) -> bytes:
     """Accuracy by kind and the shares of errors as horizontal bars, grouped by figure; PNG bytes."""
-    return draw_bars([result.heading for result in results], _plotted(results))
+    labels = [result.heading for result in results]
+    return draw_bars("Right answers and errors", labels, _plotted(results))
 
 
 def _plotted(results: Sequence[SceneResults]) -> dict[str, list[float | None]]:

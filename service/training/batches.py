@@ -1,4 +1,4 @@
-"""Sources to batches of decoded pixels, in worker processes; bad samples are passed on, not hidden."""
+"""Sources to batches of decoded pixels, in worker processes. Bad samples are passed on, not hidden."""
 
 import random
 from collections.abc import Callable, Iterator, Sequence
@@ -17,23 +17,25 @@ from service.training.crops import Box, random_crop
 from service.training.samples import BadSample, Part, RawSample, Source
 
 MAX_PIXELS = 100_000_000
-"""Width times height of a training image, in pixels, at most; larger ones are skipped."""
+"""Width times height of a training image, at most; larger images are skipped."""
 
-_MOST_BAD = 10_000
+_MAX_BAD = 10_000
+"""Bad samples of one batch that end the run."""
 
 
 @dataclass
 class Batch:
-    """One step's samples.
+    """The samples of one step.
 
     Attributes:
-        pixels: ``[samples, image_size, image_size, 3]`` uint8. An array and no tensor: from a worker
-            process that would come through ``/dev/shm``, which is 64 MB in a container, and a batch that
-            does not fit is lost without a word.
+        pixels: ``[samples, image_size, image_size, 3]`` uint8. An array instead of a tensor: a worker
+            process sends tensors through ``/dev/shm``, which has 64 MB in a container, and a batch that
+            does not fit is lost silently.
         texts: Captions or answers.
-        skipped: What was passed over while the batch was filled.
-        worker: Number of the worker that made it.
-        taken: What that worker has taken from each source by now, good or bad, since the run's first step.
+        skipped: Bad samples that came while the batch was filled.
+        worker: Number of the worker that made the batch.
+        taken: For each source, how many samples that worker has taken since the run's first step, good
+            or bad.
     """
 
     pixels: NDArray[np.uint8]
@@ -44,18 +46,24 @@ class Batch:
 
 
 class Batches(IterableDataset[Batch | DatasetError]):
-    """Endless batches of one process of a distributed run; each batch comes from one source.
+    """Endless batches for one process of a distributed run. Each batch comes from one source.
 
-    An error is the last thing that comes: raised in a worker process it would arrive as a traceback.
+    An error is yielded as the last item, because an error that a worker process raises arrives as a
+    traceback.
 
     Args:
-        sources, ratios: Data sets, and how often a batch comes from each.
+        sources: The data sets.
+        ratios: How often a batch comes from each source.
         samples: Samples of a batch.
         image_size: Side of the encoder's input in pixels.
-        part: This process's number and the number of processes.
-        first_step: Steps already done: a resumed run goes on in the data as well.
-        taken: By worker, :attr:`Batch.taken` of its last batch; empty in a new run.
+        seed: Of the data's order and the crops.
+        part: This process's part of the data.
+        first_step: Steps already done. A resumed run continues in the data as well.
+        taken: For each worker, :attr:`Batch.taken` of its last batch; empty in a new run.
         crop_scale: :attr:`~service.training.presets.Stage.crop_scale`.
+
+    Raises:
+        DatasetError: there is no source, or not one ratio above zero for each.
     """
 
     def __init__(
@@ -79,37 +87,37 @@ class Batches(IterableDataset[Batch | DatasetError]):
         self.part, self.taken, self.crop_scale = part or Part(), taken or {}, crop_scale
 
     def __iter__(self) -> Iterator[Batch | DatasetError]:
-        worker = get_worker_info()
-        identity, workers = (worker.id, worker.num_workers) if worker else (0, 1)
-        # Batches are taken from the workers in turn, beginning with identity 0. Numbered by the step that
-        # is to come, each worker goes on with what the one of its number did before.
+        info = get_worker_info()
+        identity, workers = (info.id, info.num_workers) if info else (0, 1)
+        # PyTorch takes batches from the workers in turn, starting with worker 0. Our own number is the step
+        # that a worker makes next, so that it continues what the worker of that number did before.
         number = (self.first_step + identity) % workers
         try:
-            yield from self._made_by(number, workers)
+            yield from self._make_batches(number, workers)
         except DatasetError as error:
             yield error
 
-    def _made_by(self, number: int, workers: int) -> Iterator[Batch]:
-        part = Part(self.part.number * workers + number, self.part.of * workers)
-        order = _source_order(self.ratios, self.seed, part)
-        for _ in range(number, self.first_step, workers):
+    def _make_batches(self, worker: int, workers: int) -> Iterator[Batch]:
+        part = Part(self.part.index * workers + worker, self.part.count * workers)
+        order = _draw_sources(self.ratios, self.seed, part)
+        for _ in range(worker, self.first_step, workers):
             next(order)
-        taken = list(self.taken.get(number, [0] * len(self.sources)))
+        taken = list(self.taken.get(worker, [0] * len(self.sources)))
         streams = [
             source.stream(part, self.seed, skip)
             for source, skip in zip(self.sources, taken, strict=True)
         ]
         for chosen in order:
-            # Drawn from what is taken, so that a resumed run crops as the one before would have.
-            draw = f"{self.seed}/{part.number}/{chosen}/{taken[chosen]}"
-            pixels, texts, skipped = self._fill(streams[chosen], self._crop(draw))
+            # The crops' seed follows from what was taken, so that a resumed run makes the same crops.
+            crop = self._make_crop(f"{self.seed}/{part.index}/{chosen}/{taken[chosen]}")
+            pixels, texts, skipped = self._fill(streams[chosen], crop)
             taken[chosen] += len(texts) + len(skipped)
-            yield Batch(pixels, texts, skipped, number, list(taken))
+            yield Batch(pixels, texts, skipped, worker, list(taken))
 
-    def _crop(self, draw: str) -> Callable[[int, int], Box] | None:
+    def _make_crop(self, seed: str) -> Callable[[int, int], Box] | None:
         if self.crop_scale == 1:
             return None
-        rng = random.Random(draw)  # noqa: S311 - reproducible
+        rng = random.Random(seed)  # noqa: S311 - reproducible
         return lambda width, height: random_crop(width, height, self.crop_scale, rng)
 
     def _fill(
@@ -130,15 +138,16 @@ class Batches(IterableDataset[Batch | DatasetError]):
                 except ImageError as error:
                     sample = BadSample(sample.where, "an unusable image", str(error))
             skipped.append(sample)
-            if len(skipped) > _MOST_BAD:
+            if len(skipped) > _MAX_BAD:
                 raise DatasetError(
                     f"{len(skipped)} samples of a batch cannot be used; the last: {sample}"
                 )
         return torch.stack(pixels).numpy(), texts, skipped
 
 
-def _source_order(ratios: Sequence[float], seed: int, part: Part) -> Iterator[int]:
-    draw = torch.Generator().manual_seed(seed * 1_000_003 + part.number)
+def _draw_sources(ratios: Sequence[float], seed: int, part: Part) -> Iterator[int]:
+    """Yield the number of each batch's source, endlessly."""
+    generator = torch.Generator().manual_seed(seed * 1_000_003 + part.index)
     weights = torch.tensor(ratios, dtype=torch.float64)
     for _ in count():
-        yield int(torch.multinomial(weights, 1, generator=draw))
+        yield int(torch.multinomial(weights, 1, generator=generator))

@@ -1,4 +1,4 @@
-"""What goes wrong in the middle of training, said so that a person can go on."""
+"""Failures in the middle of training, as messages that say how to go on."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,38 +10,47 @@ from service.errors import AlignmentError
 from service.training.checkpoint import PROJECTION
 
 
-def diverged(out: Path, rate: float, highest: float) -> AlignmentError:
-    """The error of a loss that is no number; ``rate`` is the step's, ``highest`` the one given."""
+def divergence_error(out: Path, rate: float, highest: float) -> AlignmentError:
+    """Make the error for a loss or gradient that is NaN or infinite.
+
+    Args:
+        out: Folder of the run.
+        rate: Learning rate of the step.
+        highest: Learning rate that the run was given.
+    """
     return AlignmentError(
-        f"The loss or its gradient is not a number any more (learning rate {rate:.3g}); the last "
-        f"checkpoint in {out}, if there is one yet, is intact. A lower rate may help, which makes it "
-        f"another run: give a lower --learning-rate than {highest:g} and another --out, and where that "
-        f"run is to begin with this one's checkpoint, --projection {out / PROJECTION}."
+        f"The loss or its gradient is not a number any more (learning rate {rate:.3g}). The last "
+        f"checkpoint in {out}, if there is one yet, is intact. A lower rate may help. It makes another "
+        f"run: give a lower --learning-rate than {highest:g} and another --out. To start that run from "
+        f"this one's checkpoint, add --projection {out / PROJECTION}."
     )
 
 
 @contextmanager
-def full_memory_named(device: torch.device, batch: int) -> Iterator[None]:
-    """Turn a full GPU's error into ours, of one line."""
+def translate_out_of_memory(device: torch.device, batch: int) -> Iterator[None]:
+    """Turn the long error of a full GPU into one line."""
     try:
         yield
     except torch.OutOfMemoryError as error:
         raise AlignmentError(
-            f"{device} has too little free memory for a batch of {batch}: give a smaller --batch, which "
-            "makes it another run, and another --out."
+            f"{device} has too little free memory for a batch of {batch}: give a smaller --batch. "
+            "It makes another run, which needs another --out."
         ) from error
 
 
 @contextmanager
-def worker_deaths_named() -> Iterator[None]:
-    """The loader's signal handler may raise anywhere, in the middle of a step as well."""
+def translate_worker_death() -> Iterator[None]:
+    """Turn the error of a killed data worker into advice.
+
+    PyTorch raises it from a signal handler, so it can come in the middle of a step.
+    """
     try:
         yield
     except RuntimeError as error:
         if not str(error).startswith("DataLoader worker"):
             raise
         raise AlignmentError(
-            "A process that decodes images was killed, perhaps because memory ran out: fewer --workers "
-            "need less. The last checkpoint is intact; run again, with fewer of them if you like, to go on "
-            "from it."
+            "A process that decodes images was killed, perhaps because memory ran out; fewer --workers "
+            "need less memory. The last checkpoint is intact: run again, with fewer workers if you like, "
+            "to resume from it."
         ) from error

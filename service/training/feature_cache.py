@@ -1,4 +1,4 @@
-"""Features of images that were seen before: a frozen encoder says the same again, so it is asked once."""
+"""A cache for the features of images: the frozen encoder encodes each image of a small data set once."""
 
 import hashlib
 from collections.abc import Callable
@@ -7,40 +7,40 @@ import torch
 from torch import Tensor
 
 
-class FrozenFeatures:
-    """An encoder's features, kept in memory by what an image shows, up to a bound.
+class FeatureCache:
+    """The features of an encoder, kept in memory by the pixels of the image.
 
-    Nothing is dropped for something newer: a data set is read in rounds, in which the oldest comes first.
+    A full cache keeps its oldest entries: a data set is read in rounds, so the oldest image comes next.
 
     Args:
-        encode: Frozen: ``[images, side, side, 3]`` pixels to ``[images, visual_tokens, width]``.
-        most_bytes: Bytes of features that are kept at most; later images are encoded each time.
+        encode: A frozen encoder: ``[images, side, side, 3]`` pixels to ``[images, visual_tokens, width]``.
+        max_bytes: Most bytes of features to keep. Images beyond that are encoded each time.
     """
 
-    def __init__(self, encode: Callable[[Tensor], Tensor], most_bytes: int) -> None:
-        self._encode, self._left = encode, most_bytes
-        self._known: dict[bytes, Tensor] = {}
+    def __init__(self, encode: Callable[[Tensor], Tensor], max_bytes: int) -> None:
+        self._encode, self._free_bytes = encode, max_bytes
+        self._features: dict[bytes, Tensor] = {}
 
     @torch.no_grad()
     def __call__(self, pixels: Tensor) -> Tensor:
-        """Features of a batch, in its order."""
+        """Return the features of a batch, in its order."""
         keys = [_digest(image) for image in pixels.cpu()]
-        new = [place for place, key in enumerate(keys) if key not in self._known]
-        fresh = dict(zip(new, self._encode(pixels[new]), strict=True)) if new else {}
+        missing = [row for row, key in enumerate(keys) if key not in self._features]
+        encoded = dict(zip(missing, self._encode(pixels[missing]), strict=True)) if missing else {}
         features = [
-            fresh[place] if place in fresh else self._known[key] for place, key in enumerate(keys)
+            encoded[row] if row in encoded else self._features[key] for row, key in enumerate(keys)
         ]
-        for place, feature in fresh.items():
-            self._keep(keys[place], feature)
+        for row, feature in encoded.items():
+            self._store(keys[row], feature)
         return torch.stack(features)
 
-    def _keep(self, key: bytes, feature: Tensor) -> None:
+    def _store(self, key: bytes, feature: Tensor) -> None:
         size = feature.numel() * feature.element_size()
-        if key in self._known or size > self._left:
+        if key in self._features or size > self._free_bytes:
             return
-        self._left -= size
-        # A copy: a view would keep the whole batch.
-        self._known[key] = feature.clone()
+        self._free_bytes -= size
+        # A copy: a view would keep the whole batch in memory.
+        self._features[key] = feature.clone()
 
 
 def _digest(image: Tensor) -> bytes:

@@ -1,7 +1,7 @@
 """Samples to token ids, in the published format of each stage.
 
-The text before and after the image, and the target, are tokenized one by one, as the original does:
-each piece has its own dummy-prefix space.
+As in the original, the text before the image, the text after it, and the target are tokenized one by
+one, so that each of the three has its own dummy-prefix space.
 """
 
 import re
@@ -13,23 +13,16 @@ from service.errors import AlignmentError
 from service.families import IMAGE_TOKEN, Family
 from service.training.presets import Stage
 
-INSTRUCTIONS = (
-    "Describe this image in detail.",
-    "Take a look at this image and describe what you notice.",
-    "Please provide a detailed description of the picture.",
-    "Could you describe the contents of this image for me?",
-)
-"""Stage 2's instructions: one is drawn for each batch."""
-
 LONGEST_CAPTION = 50
-"""Words of a stage-1 caption at most."""
+"""Most words of a stage-1 caption; the rest is cut."""
 
-# The space before the answer's tag is the training format's; the demo's prompt has none.
+# Training has a space before the answer's tag; the original's demo asks without it.
 _TURNS = {
     "minigpt4-vicuna": ("###Human: ", " ###Assistant: ", "###"),
     "minigpt4-llama2": ("[INST] ", " [/INST] ", "</s>"),
     "minigpt-v2": ("[INST] ", " [/INST]", "</s>"),
 }
+"""For each family: before the image, after the instruction, and the end mark of the answer."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +32,7 @@ class TokenizedSample:
     Attributes:
         before: ``<s>`` and, in stage 2, the text before the image.
         after: The text between the image and the target; empty in stage 1.
-        target: What the model learns to say, its end mark included unless it was cut.
+        target: What the model learns to say, with its end mark unless it was cut.
     """
 
     before: list[int]
@@ -48,14 +41,14 @@ class TokenizedSample:
 
 
 def normalise_caption(caption: str) -> str:
-    """Lower case, most punctuation and runs of white space to one space, 50 words at most."""
+    """Lower the case, turn most punctuation and runs of white space into one space, keep 50 words."""
     spaced = re.sub(r"[.!\"()*#:;~]", " ", caption.lower())
     words = re.sub(r"\s{2,}", " ", spaced).rstrip("\n").strip(" ").split(" ")
     return " ".join(words[:LONGEST_CAPTION])
 
 
-def stage2_prompt(family: Family, instruction: str) -> str:
-    """``###Human: <Img><ImageHere></Img> {instruction} ###Assistant: `` or the Llama-2 form of it."""
+def make_stage2_prompt(family: Family, instruction: str) -> str:
+    """Make ``###Human: <Img><ImageHere></Img> {instruction} ###Assistant: ``, or the family's form of it."""
     before, after, _ = _TURNS[family.name]
     return f"{before}<Img>{IMAGE_TOKEN}</Img> {instruction}{after}"
 
@@ -63,26 +56,26 @@ def stage2_prompt(family: Family, instruction: str) -> str:
 def tokenize_sample(
     tokenizer: Tokenizer, family: Family, stage: Stage, text: str, instruction: str
 ) -> TokenizedSample:
-    """Token ids of a caption (stage 1) or an answer (stage 2); no position for the image."""
-    begin = _start(tokenizer)
+    """Tokenize a caption (stage 1) or an answer (stage 2). The ids have no position for the image."""
+    start = _find_start_token(tokenizer)
     if stage.name == "stage1":
-        target = _ids(tokenizer, normalise_caption(text) + "\n")
-        return TokenizedSample([begin], [], target[: stage.target_tokens])
-    before, after = stage2_prompt(family, instruction).split(IMAGE_TOKEN)
-    target = _ids(tokenizer, text + _TURNS[family.name][2])
+        target = _encode(tokenizer, normalise_caption(text) + "\n")
+        return TokenizedSample([start], [], target[: stage.target_tokens])
+    before, after = make_stage2_prompt(family, instruction).split(IMAGE_TOKEN)
+    target = _encode(tokenizer, text + _TURNS[family.name][2])
     return TokenizedSample(
-        [begin, *_ids(tokenizer, before)],
-        _ids(tokenizer, after),
+        [start, *_encode(tokenizer, before)],
+        _encode(tokenizer, after),
         target[: stage.target_tokens],
     )
 
 
-def _start(tokenizer: Tokenizer) -> int:
+def _find_start_token(tokenizer: Tokenizer) -> int:
     start: int | None = tokenizer.token_to_id("<s>")
     if start is None:
-        raise AlignmentError("The tokenizer has no token <s>; it is no Llama tokenizer.")
+        raise AlignmentError("The tokenizer has no token <s>, so it is not a Llama tokenizer.")
     return start
 
 
-def _ids(tokenizer: Tokenizer, text: str) -> list[int]:
+def _encode(tokenizer: Tokenizer, text: str) -> list[int]:
     return list(tokenizer.encode(text, add_special_tokens=False).ids)

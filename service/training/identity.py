@@ -1,4 +1,4 @@
-"""What makes a run the same run: only then does it go on from its checkpoint."""
+"""The identity of a run: a checkpoint is resumed only by a run whose identity is the same."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -12,24 +12,24 @@ from service.training.samples import Source
 _DIGITS = 16
 
 
-def described_data(sources: Sequence[Source], ratios: Sequence[float]) -> dict[str, str]:
-    """The data sets, and how often a batch comes from each."""
+def identify_data(sources: Sequence[Source], ratios: Sequence[float]) -> dict[str, str]:
+    """Return the names of the data sets, and how often a batch comes from each."""
     return {
         "data": ", ".join(source.name for source in sources),
         "ratios": ":".join(f"{ratio:g}" for ratio in ratios),
     }
 
 
-def described_stage(stage: Stage) -> dict[str, str]:
-    """Every setting of a stage."""
+def identify_stage(stage: Stage) -> dict[str, str]:
+    """Return every setting of a stage."""
     return {name: str(value) for name, value in asdict(stage).items()}
 
 
-def described_folder(folder: ModelFolder) -> dict[str, str]:
-    """The parts of a model folder by their content, so that a folder may be moved.
+def identify_folder(folder: ModelFolder) -> dict[str, str]:
+    """Return digests of a model folder's parts, which stay the same when the folder is moved.
 
-    Weights are read whole: two models of one architecture differ in nothing else. A language model of the
-    hub is known by its id alone.
+    All weights are read, because two models of one architecture differ in nothing else. A language model
+    on the hub is identified by its id.
     """
     language_model = folder.language_model
     if folder.language_model_is_local:
@@ -44,8 +44,8 @@ def described_folder(folder: ModelFolder) -> dict[str, str]:
     }
 
 
-def file_digest(file: Path) -> str:
-    """The first digits of a file's SHA-256."""
+def digest_file(file: Path) -> str:
+    """Return the first digits of a file's SHA-256."""
     return _digest([file])
 
 

@@ -1,25 +1,25 @@
-"""The projection that ``align`` starts from, by its arguments; what would do nothing is refused."""
+"""Which projection a run of ``align`` starts from. Options that would have no effect are refused."""
 
 import argparse
 
 from service.errors import AlignmentError
 from service.model_folder.layout import ModelFolder
-from service.training.model import needs_new_projection
 from service.training.presets import PRESETS
+from service.training.variants import needs_new_projection
 
 
-def starts_anew(arguments: argparse.Namespace) -> bool:
-    """Whether the run starts from a new random projection, unless a file of one is given."""
+def starts_from_new_projection(arguments: argparse.Namespace) -> bool:
+    """Return whether the run starts from a new random projection, unless ``--projection`` is given."""
     if PRESETS[arguments.preset].name == "stage1":
         return not arguments.keep_projection
     return bool(arguments.new_projection)
 
 
-def check_start(arguments: argparse.Namespace) -> None:
-    """Refuse what would change nothing about the projection that a run starts from.
+def check_start_options(arguments: argparse.Namespace) -> None:
+    """Refuse options that would not change which projection the run starts from.
 
     Raises:
-        AlignmentError: an option that this run would not heed.
+        AlignmentError: an option has no effect, or two options contradict each other.
     """
     stage = PRESETS[arguments.preset].name
     if stage == "stage1" and arguments.new_projection:
@@ -36,32 +36,37 @@ def check_start(arguments: argparse.Namespace) -> None:
     given = [name for name, is_given in starts.items() if is_given]
     if len(given) > 1:
         raise AlignmentError(f"{' and '.join(given)}: a run starts from one projection; give one.")
-    if arguments.initial_scale is not None and (arguments.projection or not starts_anew(arguments)):
+    starts_anew = starts_from_new_projection(arguments)
+    if arguments.initial_scale is not None and (arguments.projection or not starts_anew):
         raise AlignmentError(
-            "--initial-scale is of a new projection, and this run does not start from one"
+            "--initial-scale is for a new projection, and this run does not start from one"
             + (f" but from {given[0]}." if given else "; --new-projection asks for one.")
         )
 
 
-def check_folder(arguments: argparse.Namespace, folder: ModelFolder) -> None:
-    """Refuse what the folder's own form cannot give.
+def check_folder_options(arguments: argparse.Namespace, folder: ModelFolder) -> None:
+    """Refuse what the model folder cannot give.
 
     Raises:
-        AlignmentError: a trained projection would be dropped without a word, or there is nothing to copy.
+        AlignmentError: a trained projection would be lost, or there is no language model to copy.
     """
     if (
         needs_new_projection(folder, arguments.variant)
-        and not starts_anew(arguments)
+        and not starts_from_new_projection(arguments)
         and arguments.projection is None
     ):
         raise AlignmentError(
-            f"The projection of {arguments.model} has not the form that --variant {arguments.variant} "
-            "trains, so it would be dropped for a random one. Train that form in stage 1 first, give a "
-            "--projection of it, or ask for a random one with "
-            + ("--new-projection." if not arguments.keep_projection else "no --keep-projection.")
+            f"The projection of {arguments.model} does not have the form that --variant "
+            f"{arguments.variant} trains, so it would be dropped for a random one. Train that form in "
+            "stage 1 first, give a --projection of that form, or ask for a random one "
+            + (
+                "with --new-projection."
+                if not arguments.keep_projection
+                else "without --keep-projection."
+            )
         )
     if arguments.copy_language_model and not folder.language_model_is_local:
         raise AlignmentError(
-            f"--copy-language-model: {folder.language_model} is no folder on this disk. Leave it "
-            "out, or make the folder with `import --llm-files copy`."
+            f"--copy-language-model: {folder.language_model} is not a folder on this disk. Leave the "
+            "option out, or make the model folder with `import --llm-files copy`."
         )

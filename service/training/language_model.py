@@ -1,4 +1,4 @@
-"""The frozen language model of a run: whole, with the weights that its folder holds, or refused."""
+"""Load the frozen language model. An incomplete or quantised one is refused."""
 
 from typing import Any
 
@@ -9,20 +9,21 @@ from transformers import AutoConfig, AutoModelForCausalLM, LlamaForCausalLM
 from service.errors import AlignmentError
 
 _NAMED = 3
+"""Tensors that a message names."""
 
 _UNLOADABLE = (OSError, ValueError, KeyError, TypeError, ImportError, RuntimeError, SafetensorError)
-"""What the library raises for folders and hub ids that it cannot load."""
+"""Errors of transformers for folders and hub ids that it cannot load."""
 
 
 def load_language_model(
     reference: str, dtype: torch.dtype, device: torch.device
 ) -> LlamaForCausalLM:
-    """Load a folder or a hub id, frozen.
+    """Load a language model from a folder or a hub id, frozen.
 
     Raises:
-        AlignmentError: it cannot be loaded, is quantised, or lacks a tensor: the library would fill in
-            random numbers.
-        torch.OutOfMemoryError: the device has no room for it.
+        AlignmentError: it cannot be loaded, is quantised, or lacks a tensor, for which transformers would
+            use random numbers.
+        torch.OutOfMemoryError: the device has too little memory.
     """
     try:
         quantised = getattr(AutoConfig.from_pretrained(reference), "quantization_config", None)
@@ -40,22 +41,21 @@ def load_language_model(
             "Training needs its weights in 16 or 32 bits: give the model that it was made from."
         )
     model, found = loaded
-    _check_whole(reference, found)
+    _check_complete(reference, found)
     frozen: LlamaForCausalLM = model.to(device).eval().requires_grad_(False)
     return frozen
 
 
-def _check_whole(reference: str, found: dict[str, Any]) -> None:
+def _check_complete(reference: str, found: dict[str, Any]) -> None:
     missing = sorted(found["missing_keys"])
-    # Name, shape in the file, shape that the configuration asks for.
-    other = sorted(
-        f"{name} is {tuple(has)}, not {tuple(needs)}"
-        for name, has, needs in found["mismatched_keys"]
+    mismatched = sorted(
+        f"{name} is {tuple(in_file)}, not {tuple(configured)}"
+        for name, in_file, configured in found["mismatched_keys"]
     )
-    for what, names in (("lacks", missing), ("does not fit its config.json:", other)):
+    for fault, names in (("lacks", missing), ("does not fit its config.json:", mismatched)):
         if names:
             more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
             raise AlignmentError(
-                f"The language model {reference} {what} {', '.join(names[:_NAMED])}{more}. Copy or "
+                f"The language model {reference} {fault} {', '.join(names[:_NAMED])}{more}. Copy or "
                 "download it again."
             )

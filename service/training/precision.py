@@ -1,4 +1,4 @@
-"""Number format of the arithmetic in training: bfloat16 on a GPU; on a CPU what it multiplies faster."""
+"""The number format of training: bfloat16 on a GPU, the faster one of bfloat16 and float32 on a CPU."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,16 +11,16 @@ from service.tensors.cpu_dtype import is_bfloat16_faster
 
 @contextmanager
 def fast_arithmetic(device: str) -> Iterator[None]:
-    """Run a loss in the faster format, bfloat16 by autocast; weights and gradients stay as they are.
+    """Compute a loss in the faster format; weights and gradients keep theirs.
 
     Args:
-        device: ``cpu``, ``cuda``: a ``torch.device``'s type.
+        device: A ``torch.device``'s type: ``cpu`` or ``cuda``.
     """
     if device != "cpu":
         with torch.autocast(device, torch.bfloat16):
             yield
     elif is_bfloat16_faster():
-        # In bfloat16 the fused attention's backward pass is slow on CPUs.
+        # The fused attention's backward pass is slow in bfloat16 on CPUs.
         with sdpa_kernel(SDPBackend.MATH), torch.autocast(device, torch.bfloat16):
             yield
     else:

@@ -1,7 +1,8 @@
-"""One process or several: what ``torchrun`` starts, reduced to what a run needs."""
+"""The processes of a run: one, or those that ``torchrun`` started."""
 
 import os
 import re
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,8 +21,9 @@ class Processes:
     """This process among those of the run.
 
     Attributes:
-        rank, world: Its number, and how many there are.
-        device: Where it computes.
+        rank: Number of this process, from 0.
+        world: Number of processes.
+        device: Where this process computes.
     """
 
     rank: int
@@ -30,11 +32,16 @@ class Processes:
 
     @property
     def is_first(self) -> bool:
-        """Whether this process writes files and reports."""
+        """Whether this process writes files and messages."""
         return self.rank == 0
 
+    def say(self, text: str) -> None:
+        """Print a line on standard error, from the first process only."""
+        if self.is_first:
+            print(text, file=sys.stderr, flush=True)
+
     def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Mean of the gradients over all processes, in place."""
+        """Replace the gradients by their means over all processes."""
         if self.world == 1:
             return
         for parameter in parameters:
@@ -43,15 +50,15 @@ class Processes:
             distributed.all_reduce(parameter.grad)
             parameter.grad /= self.world
 
-    def share(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Give every process the first one's values."""
+    def broadcast(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Copy the first process's values to all others."""
         if self.world == 1:
             return
         for parameter in parameters:
             distributed.broadcast(parameter.data, src=0)
 
     def mean(self, value: float) -> float:
-        """Mean of a number over all processes."""
+        """Return the mean of a number over all processes."""
         if self.world == 1:
             return value
         total = torch.tensor(value, device=self.device)
@@ -59,7 +66,7 @@ class Processes:
         return float(total) / self.world
 
     def gather(self, value: Gathered) -> list[Gathered]:
-        """What each process gives, by rank, in every process."""
+        """Return the values of all processes by rank, in every process."""
         if self.world == 1:
             return [value]
         values: list[Any] = [None] * self.world
@@ -67,48 +74,47 @@ class Processes:
         return values
 
     def barrier(self) -> None:
-        """Wait for the others."""
+        """Wait until all processes are here."""
         if self.world > 1:
             distributed.barrier()
 
 
 @contextmanager
-def joined(device: str) -> Iterator[Processes]:
-    """Join the run that ``torchrun`` started, or be alone.
+def join_processes(device: str) -> Iterator[Processes]:
+    """Join the processes that ``torchrun`` started; without it, this process is the only one.
 
     Args:
-        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; with several processes each takes the GPU of
-            its local rank.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``. With several processes, ``cuda`` is the GPU of
+            the process's local rank.
 
     Raises:
-        AlignmentError: there is no such device.
+        AlignmentError: the device does not exist.
     """
     world = int(os.environ.get("WORLD_SIZE", "1"))
-    wanted = device
-    if wanted == "auto":
-        wanted = "cuda" if torch.cuda.is_available() else "cpu"
-    if world > 1 and wanted == "cuda":
-        wanted = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
-    place = _device(wanted)
-    if place.type == "cuda":
-        # What the processes gather of plain objects goes over the current GPU.
-        torch.cuda.set_device(place)
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if world > 1 and device == "cuda":
+        device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+    found = _find_device(device)
+    if found.type == "cuda":
+        # NCCL gathers plain objects over the current GPU.
+        torch.cuda.set_device(found)
     if world == 1:
-        yield Processes(0, 1, place)
+        yield Processes(0, 1, found)
         return
-    distributed.init_process_group("nccl" if place.type == "cuda" else "gloo")
+    distributed.init_process_group("nccl" if found.type == "cuda" else "gloo")
     try:
-        yield Processes(distributed.get_rank(), world, place)
+        yield Processes(distributed.get_rank(), world, found)
     finally:
         distributed.destroy_process_group()
 
 
-def _device(name: str) -> torch.device:
+def _find_device(name: str) -> torch.device:
     if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
-        raise AlignmentError(f"The device {name} is none of auto, cpu, cuda and cuda:N.")
+        raise AlignmentError(f"The device {name} is unknown: give auto, cpu, cuda or cuda:N.")
     number = int(name.partition(":")[2] or 0)
     if name != "cpu" and number >= torch.cuda.device_count():
         raise AlignmentError(
-            f"The device {name} is not there: PyTorch sees {torch.cuda.device_count()} CUDA GPUs."
+            f"The device {name} does not exist: PyTorch finds {torch.cuda.device_count()} CUDA GPUs."
         )
     return torch.device(name) if name == "cpu" else torch.device("cuda", number)

@@ -1,4 +1,4 @@
-"""The progress of a run on standard error: one line that is rewritten on a terminal, else now and then."""
+"""The progress of a run on standard error: a line that a terminal rewrites, or a log line now and then."""
 
 import sys
 import time
@@ -10,11 +10,12 @@ _LOG_SECONDS = 15.0
 
 
 class ProgressBar:
-    """Shows step, loss, learning rate, samples a second and the time left.
+    """Shows step, loss, learning rate, samples per second and the time left.
 
     Args:
         steps: Steps of the whole run.
         first: Steps done before this process started.
+        shown: Whether anything is printed.
     """
 
     def __init__(self, steps: int, first: int, *, shown: bool = True) -> None:
@@ -25,7 +26,7 @@ class ProgressBar:
     def show(
         self, step: int, loss: float, rate: float, per_second: float, *, force: bool = False
     ) -> None:
-        """Report that ``step`` steps are done."""
+        """Show that ``step`` steps are done, unless the last update was shown a moment ago."""
         now = time.monotonic()
         pause = _TERMINAL_SECONDS if self.terminal else _LOG_SECONDS
         if not self.shown or (now - self.last < pause and not force):
@@ -35,7 +36,7 @@ class ProgressBar:
         filled = _BAR * step // self.steps
         line = (
             f"[{'#' * filled}{'.' * (_BAR - filled)}] {step}/{self.steps}  loss {loss:.4f}  "
-            f"lr {rate:.2e}  {per_second:.1f} samples/s  {clock(left)} left"
+            f"lr {rate:.2e}  {per_second:.1f} samples/s  {format_time(left)} left"
         )
         with suppress(OSError):
             print(
@@ -47,7 +48,7 @@ class ProgressBar:
         return "" if self.terminal and step < self.steps else "\n"
 
 
-def clock(seconds: float) -> str:
-    """``1:02:03``."""
+def format_time(seconds: float) -> str:
+    """Return ``1:02:03`` for 3,723 seconds."""
     whole = round(seconds)
     return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"

@@ -1,4 +1,4 @@
-"""What a data set consists of: samples still encoded as bytes, bad ones, and a reader's share of them."""
+"""Samples of a data set, still encoded as bytes, and the part of a data set that one reader takes."""
 
 import codecs
 import hashlib
@@ -10,17 +10,17 @@ from typing import Any, Literal, Protocol
 from service.families import IMAGE_TOKEN
 
 BadKind = Literal[
-    "no JSON",
+    "invalid JSON",
     "no caption",
     "an empty caption",
-    "a caption that is no valid text",
+    "a caption that is not valid text",
     "a caption with the image tag",
     "no image",
     "a missing image",
     "an unusable image",
     "a damaged shard",
 ]
-"""Why a sample is skipped, in the few words that a run counts."""
+"""Why a sample is skipped; a run counts skipped samples by these."""
 
 
 @dataclass(frozen=True)
@@ -34,46 +34,56 @@ class RawSample:
 
 @dataclass(frozen=True)
 class BadSample:
-    """A sample that is skipped: ``where`` names file and line or member, ``detail`` says more than the kind."""
+    """A sample that is skipped.
+
+    Attributes:
+        where: File and line, or shard and member.
+        kind: Why it is skipped.
+        detail: More than the kind says, if there is more.
+    """
 
     where: str
     kind: BadKind
     detail: str = ""
 
     def __str__(self) -> str:
-        """Place and reason, for a person."""
+        """Return place and reason as one line."""
         return f"{self.where}: {self.kind}" + (f": {self.detail}" if self.detail else "")
 
 
 @dataclass(frozen=True)
 class Part:
-    """Which share of a data set a reader takes: every ``of``-th sample, from ``number``."""
+    """The part of a data set that one reader takes: every ``count``-th sample, starting at ``index``."""
 
-    number: int = 0
-    of: int = 1
+    index: int = 0
+    count: int = 1
 
 
 class Source(Protocol):
-    """A data set.
+    """A data set that training reads.
 
     Attributes:
-        name: Tells it from other data sets: a run goes on with the same ones only.
+        name: Differs from the names of other data sets, so that a run resumes only with the same data.
     """
 
     name: str
 
     @property
     def bad(self) -> Sequence[BadSample]:
-        """What its list alone shows to be unusable; the stream has none of it."""
+        """Samples that the data set's list shows to be unusable; the stream leaves them out."""
         ...
 
     def stream(self, part: Part, seed: int, skip: int = 0) -> Iterator[RawSample | BadSample]:
-        """Endless samples of a part in a seeded order, after the first ``skip`` of them, good or bad."""
+        """Yield a part's samples endlessly in a seeded order, after the first ``skip``, good or bad."""
         ...
 
 
-class NoJsonError(ValueError):
-    """Bytes that are no JSON; ``line`` counts from 1."""
+class InvalidJsonError(ValueError):
+    """Bytes are not JSON.
+
+    Attributes:
+        line: Number of the line with the fault, from 1.
+    """
 
     def __init__(self, why: str, line: int = 1) -> None:
         super().__init__(why)
@@ -81,41 +91,41 @@ class NoJsonError(ValueError):
 
 
 def parse_json(content: bytes) -> Any:
-    """The value of UTF-8 JSON, with or without a byte order mark.
+    """Parse JSON in UTF-8, with or without a byte order mark.
 
     Raises:
-        NoJsonError: whatever is wrong with it.
+        InvalidJsonError: the content is not JSON, or too large or too deep for Python's parser.
     """
     content = content.removeprefix(codecs.BOM_UTF8)
     try:
         return json.loads(content.decode("utf-8"))
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise NoJsonError("no UTF-8 text", line) from None
+        raise InvalidJsonError("not UTF-8", line) from None
     except json.JSONDecodeError as error:
-        raise NoJsonError(error.msg, error.lineno) from None
+        raise InvalidJsonError(error.msg, error.lineno) from None
     except ValueError:
-        raise NoJsonError("a number with too many digits") from None
+        raise InvalidJsonError("a number with too many digits") from None
     except RecursionError:
-        raise NoJsonError("nested too deeply") from None
+        raise InvalidJsonError("nested too deeply") from None
 
 
-def text_digest(content: bytes) -> str:
-    """Enough digits of a SHA-256 to tell a list of samples from an edited one."""
+def digest_text(content: bytes) -> str:
+    """Return the first digits of a SHA-256, which tell a list of samples from an edited one."""
     return hashlib.sha256(content).hexdigest()[:16]
 
 
-def caption_problem(caption: object) -> BadKind | None:
-    """What keeps a caption from being learnt, if anything does."""
+def find_caption_problem(caption: object) -> BadKind | None:
+    """Return why a caption cannot be learnt; None if it can."""
     if not isinstance(caption, str):
         return "no caption"
     if not caption.strip():
         return "an empty caption"
     if IMAGE_TOKEN in caption:
-        # It would become an image's place, for which there is no embedding.
+        # The tag would become the place of an image that has no embeddings.
         return "a caption with the image tag"
     try:
         caption.encode()
     except UnicodeEncodeError:  # half of a surrogate pair, which JSON can hold
-        return "a caption that is no valid text"
+        return "a caption that is not valid text"
     return None

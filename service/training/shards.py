@@ -9,16 +9,16 @@ from pathlib import Path, PurePosixPath
 from service.errors import DatasetError
 from service.training.samples import (
     BadSample,
-    NoJsonError,
+    InvalidJsonError,
     Part,
     RawSample,
-    caption_problem,
+    digest_text,
+    find_caption_problem,
     parse_json,
-    text_digest,
 )
 
 SHUFFLE_BUFFER = 1000
-"""Samples of shards held in memory to be shuffled; as in the original."""
+"""Samples held in memory to be shuffled, as in the original."""
 
 _IMAGE_SUFFIXES = ("jpg", "jpeg", "png", "webp")
 
@@ -27,7 +27,7 @@ class ShardSource:
     """WebDataset shards as img2dataset writes them: ``NAME.jpg`` beside ``NAME.json`` or ``NAME.txt``.
 
     Shards are drawn with replacement and read from front to back through a shuffle buffer. A resumed
-    stream draws anew, from a seed that depends on where it resumes.
+    stream draws new shards, with a seed that depends on where it resumes.
     """
 
     def __init__(self, shards: Sequence[Path]) -> None:
@@ -36,40 +36,38 @@ class ShardSource:
         self.shards = list(shards)
         self.bad: list[BadSample] = []
         first, last = self.shards[0].resolve(), self.shards[-1].resolve()
-        # Terabytes are not read for this: a shard that is written anew has another size nearly always.
-        sizes = "".join(f"{shard.name} {_size(shard)}\n" for shard in self.shards)
-        digest = text_digest(sizes.encode())
+        # Reading terabytes for a digest takes too long; a changed shard nearly always has another size.
+        sizes = "".join(f"{shard.name} {_size_of(shard)}\n" for shard in self.shards)
+        digest = digest_text(sizes.encode())
         self.name = f"{len(self.shards)} shards, {first} to {last} ({digest})"
 
     def stream(self, part: Part, seed: int, skip: int = 0) -> Iterator[RawSample | BadSample]:
         """See :class:`~service.training.samples.Source`."""
-        rng = random.Random(f"{seed}/{part.number}/{part.of}/{skip}")  # noqa: S311 - reproducible
-        held: list[RawSample] = []
-        barren: set[Path] = set()
+        rng = random.Random(f"{seed}/{part.index}/{part.count}/{skip}")  # noqa: S311 - reproducible
+        buffer: list[RawSample] = []
+        without_samples: set[Path] = set()
         while True:
             shard = rng.choice(self.shards)
-            barren.add(shard)
+            without_samples.add(shard)
             for sample in read_shard(shard):
                 if isinstance(sample, BadSample):
                     yield sample
                     continue
-                barren.discard(shard)
-                held.append(sample)
-                if len(held) > SHUFFLE_BUFFER:
-                    place = rng.randrange(len(held))
-                    held[place], held[-1] = held[-1], held[place]
-                    yield held.pop()
-            if barren.issuperset(self.shards):
-                raise DatasetError(
-                    f"{shard}: neither it nor the other shards hold a usable sample."
-                )
-            # A set smaller than the buffer would otherwise never be seen.
-            while len(held) > SHUFFLE_BUFFER // 2 or (held and len(self.shards) == 1):
-                yield held.pop(rng.randrange(len(held)))
+                without_samples.discard(shard)
+                buffer.append(sample)
+                if len(buffer) > SHUFFLE_BUFFER:
+                    place = rng.randrange(len(buffer))
+                    buffer[place], buffer[-1] = buffer[-1], buffer[place]
+                    yield buffer.pop()
+            if without_samples.issuperset(self.shards):
+                raise DatasetError(f"No shard has a usable sample; the last one read is {shard}.")
+            # Without this, the samples of a set smaller than the buffer would never be yielded.
+            while len(buffer) > SHUFFLE_BUFFER // 2 or (buffer and len(self.shards) == 1):
+                yield buffer.pop(rng.randrange(len(buffer)))
 
 
 class _CheckedHeader(tarfile.TarInfo):
-    """A header whose damage is an error: tarfile takes it for the archive's end after the first one."""
+    """A header that raises an error if it is damaged; tarfile would take it for the archive's end."""
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_CheckedHeader":
@@ -82,7 +80,7 @@ class _CheckedHeader(tarfile.TarInfo):
 
 
 def read_shard(file: Path) -> Iterator[RawSample | BadSample]:
-    """The samples of one tar file in its order; a damaged rest of a file is one bad sample."""
+    """Yield the samples of a tar file in its order. If the rest is damaged, it is one bad sample."""
     group: dict[str, bytes] = {}
     key = ""
     try:
@@ -95,7 +93,7 @@ def read_shard(file: Path) -> Iterator[RawSample | BadSample]:
                 name, _, suffix = path.name.partition(".")
                 name = str(path.parent / name)
                 if name != key and group:
-                    yield _from_group(file, key, group)
+                    yield _make_sample(file, key, group)
                     group = {}
                 key = name
                 group[suffix.lower()] = content.read()
@@ -104,18 +102,38 @@ def read_shard(file: Path) -> Iterator[RawSample | BadSample]:
         yield BadSample(str(file), "a damaged shard", str(error))
         return
     if group:
-        yield _from_group(file, key, group)
+        yield _make_sample(file, key, group)
 
 
 def _check_end(archive: tarfile.TarFile) -> None:
-    # Two blocks of zeros end an archive; one alone is a header that was wiped out.
+    # Two blocks of zeros end an archive. A single one is a header that was overwritten.
     rest = archive.fileobj.read(tarfile.BLOCKSIZE) if archive.fileobj else b""
     if any(rest):
         raise tarfile.ReadError("a header of zeros before the end")
 
 
+def _make_sample(file: Path, key: str, group: dict[str, bytes]) -> RawSample | BadSample:
+    where = f"{file}: {key}"
+    image = next((group[suffix] for suffix in _IMAGE_SUFFIXES if suffix in group), None)
+    if image is None:
+        return BadSample(where, "no image")
+    try:
+        caption = parse_json(group["json"])["caption"] if "json" in group else group["txt"].decode()
+    except (InvalidJsonError, UnicodeDecodeError, KeyError, TypeError):
+        return BadSample(where, "no caption", "in a .json or .txt beside the image")
+    problem = find_caption_problem(caption)
+    return BadSample(where, problem) if problem else RawSample(image, caption, where)
+
+
 def expand_shards(pattern: str) -> list[Path]:
-    """Files of ``a/{00..12}.tar`` (all of them, found or not) or of a glob pattern (those found)."""
+    """List the files of a pattern.
+
+    Braces such as ``a/{00..12}.tar`` name every file, and each must exist. A glob pattern lists the
+    files that it finds.
+
+    Raises:
+        DatasetError: a file does not exist.
+    """
     braces = re.search(r"\{(\d+)\.\.(\d+)\}", pattern)
     if braces:
         first, last = braces.groups()
@@ -131,21 +149,8 @@ def expand_shards(pattern: str) -> list[Path]:
     return [path]
 
 
-def _size(shard: Path) -> int:
+def _size_of(shard: Path) -> int:
     try:
         return shard.stat().st_size
-    except OSError:  # reading it will say so
+    except OSError:  # reading the shard will report it
         return -1
-
-
-def _from_group(file: Path, key: str, group: dict[str, bytes]) -> RawSample | BadSample:
-    where = f"{file}: {key}"
-    image = next((group[suffix] for suffix in _IMAGE_SUFFIXES if suffix in group), None)
-    if image is None:
-        return BadSample(where, "no image")
-    try:
-        caption = parse_json(group["json"])["caption"] if "json" in group else group["txt"].decode()
-    except (NoJsonError, UnicodeDecodeError, KeyError, TypeError):
-        return BadSample(where, "no caption", "in a .json or .txt beside the image")
-    problem = caption_problem(caption)
-    return BadSample(where, problem) if problem else RawSample(image, caption, where)

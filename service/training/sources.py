@@ -1,26 +1,26 @@
-"""Data sets by where they are: WebDataset shards, a folder with a JSONL, and the cc_sbu_align layout.
+"""Open a data set by its location.
 
-Each yields an endless, shuffled stream of samples still encoded as bytes. What cannot be read is yielded
-as a :class:`~service.training.samples.BadSample` that says where it is; only a data set without any usable
-sample is an error.
+A data set yields an endless, shuffled stream of samples that are still encoded as bytes. A sample that
+cannot be read is yielded as a :class:`~service.training.samples.BadSample` that says where it is. Only a
+data set without any usable sample is an error.
 """
 
 from pathlib import Path
 
 from service.errors import DatasetError
-from service.training.folders import AlignSource, JsonlSource
+from service.training.image_lists import CcSbuAlignSource, JsonlSource
 from service.training.samples import Source
 from service.training.shards import ShardSource, expand_shards
 
 
-def open_source(location: str) -> Source:
-    """The data set at ``location``, told by its form.
+def open_data_set(location: str) -> Source:
+    """Open the data set at ``location``; its form decides which kind it is.
 
     A ``.jsonl`` file, a folder with ``filter_cap.json`` or one ``.jsonl``, a ``.tar`` file, a folder of
     ``.tar`` files, or a pattern such as ``cc/{00000..01255}.tar`` or ``cc/*.tar``.
 
     Raises:
-        DatasetError: nothing there, or nothing usable.
+        DatasetError: there is no data set, or it has no usable sample.
     """
     path = Path(location)
     if path.is_dir():
@@ -32,7 +32,7 @@ def open_source(location: str) -> Source:
 
 def _open_folder(folder: Path) -> Source:
     if (folder / "filter_cap.json").is_file():
-        return AlignSource(folder)
+        return CcSbuAlignSource(folder)
     lists = sorted(folder.glob("*.jsonl"))
     if len(lists) == 1:
         return JsonlSource(lists[0])
@@ -41,4 +41,4 @@ def _open_folder(folder: Path) -> Source:
     shards = sorted(folder.glob("*.tar"))
     if shards:
         return ShardSource(shards)
-    raise DatasetError(f"{folder} holds neither filter_cap.json nor a .jsonl nor .tar files.")
+    raise DatasetError(f"{folder} holds neither filter_cap.json nor .jsonl or .tar files.")

@@ -14,7 +14,7 @@ from service.chat_client import Endpoint
 from service.curation.command import add_arguments, run
 from service.curation.pipeline import curate
 from service.errors import AlignmentError
-from service.training.folders import JsonlSource
+from service.training.image_lists import JsonlSource
 from tests.fake_openai import UnsupportedParameterError, fake_openai, web_site
 from tests.training.conftest import picture
 

@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import nn
 
-from service.demo import fitting
+from service.demo import fit as fit_module
 from service.demo.build import QUICK, build_demo
-from service.demo.fitting import Schedule, fit
+from service.demo.fit import Schedule, fit
 from service.demo.vision_side import FIELDS, QUERIES, SceneLabels
 from service.errors import AlignmentError
 from service.model_folder.layout import ModelFolder
@@ -37,14 +37,14 @@ def fitted(checkpoint: Path, killed_after: int | None = None) -> dict[str, torch
         return (module(batch).float() - batch.sum(1, keepdim=True)).pow(2).mean(), {}
 
     schedule = Schedule(steps=12, batch=4, learning_rate=0.1, warmup=2, save_every=5)
-    save = fitting._save
+    save = fit_module._Fitting._save
 
     def dying(*arguments: Any) -> None:
         save(*arguments)
         if arguments[-1] == killed_after:
             raise KeyboardInterrupt
 
-    with patch.object(fitting, "_save", dying):
+    with patch.object(fit_module._Fitting, "_save", dying):
         fit(module, Numbers(), torch.stack, loss, schedule, checkpoint, workers=0)
     return module.state_dict()
 

@@ -18,7 +18,7 @@ from service.scenes.datasets import (
 from service.scenes.render import SHIFTED_STYLE, SIDE, render, render_labelled
 from service.scenes.scene import BACKGROUNDS, CELLS, Scene, cell_name, draw_scene, rng_for
 from service.training.samples import Part, RawSample
-from service.training.sources import open_source
+from service.training.sources import open_data_set
 
 CELL = SIDE / 3
 
@@ -95,7 +95,7 @@ def test_data_sets_are_in_the_layouts_that_the_trainer_reads(tmp_path: Path) -> 
     write_captions(tmp_path / "captions", 5)
     write_descriptions(tmp_path / "descriptions", 3)
     for name, number in (("captions", 5), ("descriptions", 3)):
-        stream = open_source(str(tmp_path / name)).stream(Part(), 0)
+        stream = open_data_set(str(tmp_path / name)).stream(Part(), 0)
         samples = [sample for _ in range(number) if isinstance(sample := next(stream), RawSample)]
         assert len(samples) == number
         assert {Image.open(io.BytesIO(sample.image)).size for sample in samples} == {(224, 224)}

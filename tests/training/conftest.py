@@ -1,4 +1,4 @@
-"""A tiny model folder and tiny data sets."""
+"""A tiny model folder, tiny data sets, and their readers."""
 
 import io
 import json
@@ -13,6 +13,7 @@ from PIL import Image
 from service.checkpoints.random_model import init_model
 from service.errors import DatasetError
 from service.training.batches import Batch
+from service.training.samples import Part, RawSample, Source
 
 
 def picture(colour: str, form: str = "JPEG") -> bytes:
@@ -32,11 +33,19 @@ def write_shard(file: Path, samples: dict[str, dict[str, bytes]]) -> None:
                 archive.addfile(member, io.BytesIO(content))
 
 
+def read_texts(
+    source: Source, number: int, part: Part | None = None, seed: int = 0, skip: int = 0
+) -> list[str]:
+    """The texts of the first usable samples."""
+    stream = (s for s in source.stream(part or Part(), seed, skip) if isinstance(s, RawSample))
+    return [sample.text for sample in islice(stream, number)]
+
+
 def take(batches: Iterable[Batch | DatasetError], number: int) -> list[Batch]:
-    """The first batches, none of which may be an error."""
-    taken = [batch for batch in islice(batches, number) if isinstance(batch, Batch)]
-    assert len(taken) == number
-    return taken
+    """The first batches; fails if one of them is an error."""
+    first = [batch for batch in islice(batches, number) if isinstance(batch, Batch)]
+    assert len(first) == number
+    return first
 
 
 @pytest.fixture(scope="session")
@@ -61,7 +70,7 @@ def colours(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def spotted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A JSONL of five plain pictures among which every kind of trouble is: a broken line, two missing images."""
+    """A JSONL of five plain pictures, a line that is not JSON, and two missing images."""
     folder = tmp_path_factory.mktemp("spotted")
     lines = ["{"]
     for colour in ("red", "blue", "green", "yellow", "black"):

@@ -1,4 +1,4 @@
-"""Batches: how often each source is drawn, and that a resumed run goes on at the very sample."""
+"""Batches: how often each source is drawn, and that a resumed run continues at the next sample."""
 
 import resource
 from collections import Counter
@@ -14,11 +14,11 @@ from service.errors import DatasetError
 from service.training.batches import Batch, Batches
 from service.training.presets import LAION_TO_CC_SBU
 from service.training.samples import Part, RawSample, Source
-from service.training.sources import open_source
+from service.training.sources import open_data_set
 from tests.training.conftest import picture, take
 
 
-class Plain:
+class OnePicture:
     """A data set of one picture whose caption is its name."""
 
     def __init__(self, name: str) -> None:
@@ -29,10 +29,12 @@ class Plain:
             yield RawSample(self.image, self.name, self.name)
 
 
-def test_batches_come_from_the_data_sets_in_the_published_ratio() -> None:
-    batches = Batches([Plain("laion"), Plain("cc_sbu")], LAION_TO_CC_SBU, samples=2, image_size=14)
+def test_batches_come_from_the_data_sets_in_the_released_ratio() -> None:
+    batches = Batches(
+        [OnePicture("laion"), OnePicture("cc_sbu")], LAION_TO_CC_SBU, samples=2, image_size=14
+    )
     drawn = Counter(tuple(batch.texts) for batch in take(batches, 1290))
-    # Each batch is of one data set. Of 1,290 draws 1,150 are expected, give or take 11.
+    # Each batch is from one data set. 1,150 of 1,290 draws are expected, with a deviation of 11.
     assert set(drawn) == {("laion", "laion"), ("cc_sbu", "cc_sbu")}
     assert abs(drawn["laion", "laion"] - 1150) < 34
 
@@ -40,10 +42,10 @@ def test_batches_come_from_the_data_sets_in_the_published_ratio() -> None:
 @pytest.mark.parametrize(("ratios", "count"), [([1.0], 2), ([1.0, 0.0], 2), ([], 0)])
 def test_each_data_set_needs_a_ratio(ratios: list[float], count: int) -> None:
     with pytest.raises(DatasetError):
-        Batches([Plain("x")] * count, ratios, samples=1, image_size=14)
+        Batches([OnePicture("x")] * count, ratios, samples=1, image_size=14)
 
 
-def loaded(
+def load_batches(
     sources: list[Source],
     number: int,
     workers: int,
@@ -55,33 +57,33 @@ def loaded(
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_a_resumed_run_gets_the_samples_that_were_next(
+def test_a_resumed_run_continues_at_the_next_samples(
     colours: Path, spotted: Path, workers: int
 ) -> None:
-    sources = [open_source(str(spotted)), open_source(str(colours))]
-    whole = loaded(sources, 12, workers)
+    sources = [open_data_set(str(spotted)), open_data_set(str(colours))]
+    whole = load_batches(sources, 12, workers)
     assert sum(len(batch.skipped) for batch in whole) > 3
     for step in (3, 6):
         taken = {batch.worker: batch.taken for batch in whole[:step]}
-        rest = loaded(sources, 12 - step, workers, step, taken)
+        rest = load_batches(sources, 12 - step, workers, step, taken)
         assert [(b.texts, b.skipped, b.worker, b.taken) for b in rest] == [
             (b.texts, b.skipped, b.worker, b.taken) for b in whole[step:]
         ]
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_an_unusable_data_set_is_the_last_that_comes(tmp_path: Path, workers: int) -> None:
+def test_the_error_of_an_unusable_data_set_is_the_last_item(tmp_path: Path, workers: int) -> None:
     index = tmp_path / "list.jsonl"
     index.write_text('{"image": "none.jpg", "caption": "gone"}\n')
-    batches = Batches([open_source(str(index))], [1.0], samples=1, image_size=14)
+    batches = Batches([open_data_set(str(index))], [1.0], samples=1, image_size=14)
     (error,) = DataLoader(batches, batch_size=None, num_workers=workers)
     assert isinstance(error, DatasetError)
-    assert str(error) == f"{index}: not one of its images can be read."
+    assert str(error) == f"{index}: none of its images can be read."
 
 
-def test_a_worker_needs_no_shared_memory() -> None:
-    batches = Batches([Plain("red")], [1.0], samples=4, image_size=224)
-    # Of files, which a limit of their size stands in for: a tmpfs of its own needs root.
+def test_a_worker_does_not_need_shared_memory() -> None:
+    batches = Batches([OnePicture("red")], [1.0], samples=4, image_size=224)
+    # A limit on the size of files stands in for a small /dev/shm, which only root can make.
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, limits[1]))
     try:
@@ -92,31 +94,33 @@ def test_a_worker_needs_no_shared_memory() -> None:
     assert batch.pixels.nbytes == 4 * 224 * 224 * 3 > 200_000
 
 
-class Slope(Plain):
-    """A data set of one picture, brighter to the right."""
+class Gradient(OnePicture):
+    """A data set of one picture that is brighter to the right."""
 
     def __init__(self) -> None:
-        self.name, buffer = "slope", BytesIO()
+        self.name, buffer = "gradient", BytesIO()
         Image.linear_gradient("L").rotate(90).save(buffer, "PNG")
         self.image = buffer.getvalue()
 
 
-def test_a_resumed_run_crops_as_the_one_before_would_have() -> None:
-    def made(
+def test_a_resumed_run_makes_the_same_crops() -> None:
+    def make_batches(
         number: int,
         first_step: int = 0,
         taken: dict[int, list[int]] | None = None,
         crop_scale: float = 0.5,
     ) -> list[Batch]:
-        batches = Batches([Slope()], [1.0], 3, 14, 0, Part(), first_step, taken, crop_scale)
+        batches = Batches([Gradient()], [1.0], 3, 14, 0, Part(), first_step, taken, crop_scale)
         return take(batches, number)
 
-    whole = made(6)
-    resumed = made(3, 3, {0: whole[2].taken})
+    whole = make_batches(6)
+    resumed = make_batches(3, 3, {0: whole[2].taken})
     for one, other in zip(whole[3:], resumed, strict=True):
         assert (one.pixels == other.pixels).all()
     drawn = {image.tobytes() for batch in whole for image in batch.pixels}
     assert len(drawn) > 12, "each of 18 samples has a crop of its own"
-    uncropped = {image.tobytes() for batch in made(6, crop_scale=1.0) for image in batch.pixels}
+    uncropped = {
+        image.tobytes() for batch in make_batches(6, crop_scale=1.0) for image in batch.pixels
+    }
     assert len(uncropped) == 1
     assert not uncropped & drawn

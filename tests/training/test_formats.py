@@ -1,4 +1,4 @@
-"""The published formats, token for token."""
+"""The published formats, token for token, and the released settings."""
 
 import math
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 from tokenizers import Tokenizer
 
 from service.families import FAMILIES
-from service.training.formats import normalise_caption, stage2_prompt, tokenize_sample
+from service.training.formats import make_stage2_prompt, normalise_caption, tokenize_sample
 from service.training.presets import LAION_TO_CC_SBU, PRESETS
 
 
@@ -22,7 +22,7 @@ def test_captions_are_normalised_as_published() -> None:
     assert normalise_caption(" ".join(["word"] * 60)).count("word") == 50
 
 
-def test_stage_one_is_bare(tokenizer: Tokenizer) -> None:
+def test_stage_1_has_only_the_caption(tokenizer: Tokenizer) -> None:
     sample = tokenize_sample(
         tokenizer, FAMILIES["minigpt4-vicuna"], PRESETS["stage1"], "A Red circle.", "ignored"
     )
@@ -31,7 +31,7 @@ def test_stage_one_is_bare(tokenizer: Tokenizer) -> None:
     assert tokenizer.decode(sample.target) == "a red circle\n"
 
 
-def test_targets_are_cut(tokenizer: Tokenizer) -> None:
+def test_long_targets_are_cut(tokenizer: Tokenizer) -> None:
     family = FAMILIES["minigpt4-vicuna"]
     long = " ".join(["circle"] * 50)
     assert len(tokenize_sample(tokenizer, family, PRESETS["stage1"], long, "").target) == 32
@@ -39,9 +39,11 @@ def test_targets_are_cut(tokenizer: Tokenizer) -> None:
     assert len(tokenize_sample(tokenizer, family, PRESETS["stage2"], longer, "x").target) == 160
 
 
-def test_stage_two_has_the_space_that_the_demo_prompt_lacks(tokenizer: Tokenizer) -> None:
+def test_stage_2_has_a_space_before_the_answers_tag(tokenizer: Tokenizer) -> None:
     family = FAMILIES["minigpt4-vicuna"]
-    assert stage2_prompt(family, "Say.") == "###Human: <Img><ImageHere></Img> Say. ###Assistant: "
+    assert (
+        make_stage2_prompt(family, "Say.") == "###Human: <Img><ImageHere></Img> Say. ###Assistant: "
+    )
     sample = tokenize_sample(tokenizer, family, PRESETS["stage2"], "A circle.", "Say.")
     pieces = [tokenizer.id_to_token(token) or "" for token in sample.after]
     assert "".join(pieces) == "▁</Img>▁Say.▁###Assistant:▁"
@@ -50,11 +52,11 @@ def test_stage_two_has_the_space_that_the_demo_prompt_lacks(tokenizer: Tokenizer
     assert sample.before[0] == tokenizer.token_to_id("<s>")
 
 
-def test_learning_rate_of_the_published_stages() -> None:
+def test_the_learning_rate_follows_the_released_schedule() -> None:
     stage = PRESETS["stage2"]
     assert stage.rate(0) == 1e-6
     assert stage.rate(100) == pytest.approx((3e-5 + 1e-6) / 2)
-    # The cosine counts from the run's start, warm-up included.
+    # The cosine counts from the first step of the run.
     assert stage.rate(200) == pytest.approx(1e-5 + 2e-5 * 0.5 * (1 + math.cos(math.pi / 5)))
     assert stage.rate(1000) == pytest.approx(1e-5)
     assert PRESETS["stage1"].steps == 20_000
@@ -62,8 +64,9 @@ def test_learning_rate_of_the_published_stages() -> None:
     assert rates == sorted(rates, reverse=True)
 
 
-def test_presets_are_the_published_ones() -> None:
-    # The released train_configs: minigpt4_stage1_pretrain.yaml and minigpt4_stage2_finetune.yaml.
+def test_the_presets_are_the_released_ones() -> None:
+    # From train_configs/ of the authors' repository: minigpt4_stage1_pretrain.yaml and
+    # minigpt4_stage2_finetune.yaml.
     first, second = PRESETS["stage1"], PRESETS["stage2"]
     assert (first.name, first.batch, first.epochs, first.steps_per_epoch) == ("stage1", 64, 4, 5000)
     assert (first.learning_rate, first.final_learning_rate) == (1e-4, 8e-5)

@@ -1,4 +1,4 @@
-"""What is loaded of a folder, the loss over the targets alone, and what is saved."""
+"""Loading a model folder, the loss over the targets, and saving."""
 
 import json
 import shutil
@@ -17,7 +17,8 @@ from service.model_folder.layout import ModelFolder, Provenance, write_index
 from service.tensors.hashing import sha256
 from service.training import model as model_module
 from service.training.formats import TokenizedSample
-from service.training.model import AlignmentModel, Variant
+from service.training.model import AlignmentModel
+from service.training.variants import Variant
 
 SAMPLES = [
     TokenizedSample([1], [], [300, 301]),
@@ -26,16 +27,16 @@ SAMPLES = [
 
 
 @pytest.fixture
-def copied(tiny_folder: Path, tmp_path: Path) -> Path:
+def copied_folder(tiny_folder: Path, tmp_path: Path) -> Path:
     """A folder that a test may damage."""
     return shutil.copytree(tiny_folder, tmp_path / "copied")
 
 
-def pictures(number: int) -> torch.Tensor:
+def draw_pixels(number: int) -> torch.Tensor:
     return torch.randint(0, 256, (number, 224, 224, 3), dtype=torch.uint8)
 
 
-def test_a_projection_that_does_not_fit_is_named(tiny_folder: Path, tmp_path: Path) -> None:
+def test_a_projection_of_another_size_is_refused(tiny_folder: Path, tmp_path: Path) -> None:
     file = tmp_path / "projection.safetensors"
     save_file(
         {"projection.weight": torch.zeros(5120, 48), "projection.bias": torch.zeros(5120)}, file
@@ -45,7 +46,7 @@ def test_a_projection_that_does_not_fit_is_named(tiny_folder: Path, tmp_path: Pa
         model.load_projection(file)
 
 
-def test_padding_changes_no_sample(tiny_folder: Path) -> None:
+def test_padding_does_not_change_a_samples_loss(tiny_folder: Path) -> None:
     model = AlignmentModel.load(ModelFolder.open(tiny_folder))
     pixels = torch.randint(0, 256, (2, 224, 224, 3), dtype=torch.uint8)
     samples = [
@@ -58,9 +59,9 @@ def test_padding_changes_no_sample(tiny_folder: Path) -> None:
     torch.testing.assert_close(together, (2 * alone[0] + 4 * alone[1]) / 6)
 
 
-def test_features_are_not_kept_where_the_qformer_learns(tiny_folder: Path) -> None:
+def test_features_are_not_cached_if_the_qformer_learns(tiny_folder: Path) -> None:
     model = AlignmentModel.load(ModelFolder.open(tiny_folder), "train-qformer", fresh=True)
-    model.keep_features(10**9)
+    model.cache_features(10**9)
     assert model.features == model.encoder.visual_features
 
 
@@ -78,9 +79,9 @@ def test_only_the_last_layer_of_a_new_projection_starts_small(
         torch.testing.assert_close(small[name], tensor * 0.25 if name in last else tensor)
 
 
-def test_the_loss_is_that_of_the_library_with_labels_on_the_targets(tiny_folder: Path) -> None:
+def test_the_loss_equals_that_of_transformers_with_labels_on_the_targets(tiny_folder: Path) -> None:
     model = AlignmentModel.load(ModelFolder.open(tiny_folder))
-    pixels = pictures(1)
+    pixels = draw_pixels(1)
     before, target = [1, 400], [300, 301, 302]
     after = [401, 402]
     with torch.no_grad():
@@ -95,16 +96,16 @@ def test_the_loss_is_that_of_the_library_with_labels_on_the_targets(tiny_folder:
     torch.testing.assert_close(ours, theirs)
 
 
-def test_a_language_model_of_another_width_is_refused(copied: Path) -> None:
-    file = copied / "language_model" / "config.json"
+def test_a_language_model_of_another_width_is_refused(copied_folder: Path) -> None:
+    file = copied_folder / "language_model" / "config.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"hidden_size": 256}))
     with pytest.raises(
         ModelFolderError, match=r"projection is 128 wide, the language model .* 256"
     ):
-        AlignmentModel.load(ModelFolder.open(copied))
+        AlignmentModel.load(ModelFolder.open(copied_folder))
 
 
-def test_a_language_model_of_the_hub_is_refused_by_its_width_too(
+def test_a_language_model_on_the_hub_of_another_width_is_refused(
     tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wide = SimpleNamespace(config=SimpleNamespace(hidden_size=256))
@@ -113,31 +114,31 @@ def test_a_language_model_of_the_hub_is_refused_by_its_width_too(
         AlignmentModel.load(ModelFolder.open(tiny_folder))
 
 
-def test_a_folder_that_is_not_whole_is_refused(copied: Path) -> None:
-    weights = copied / "language_model" / "model.safetensors"
+def test_an_incomplete_folder_is_refused(copied_folder: Path) -> None:
+    weights = copied_folder / "language_model" / "model.safetensors"
     whole = weights.read_bytes()
     weights.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ModelFolderError, match=r"model.safetensors cannot be read"):
-        AlignmentModel.load(ModelFolder.open(copied))
+        AlignmentModel.load(ModelFolder.open(copied_folder))
     weights.write_bytes(whole)
-    (copied / "tokenizer" / "tokenizer.json").unlink()
+    (copied_folder / "tokenizer" / "tokenizer.json").unlink()
     with pytest.raises(ModelFolderError, match=r"holds no tokenizer.json"):
-        AlignmentModel.load(ModelFolder.open(copied))
+        AlignmentModel.load(ModelFolder.open(copied_folder))
 
 
 @pytest.mark.parametrize("variant", ["published", "three-layers", "no-qformer", "train-qformer"])
-def test_what_is_frozen_may_be_held_in_half_precision_and_is_saved_as_it_was(
+def test_frozen_tensors_are_saved_in_their_stored_format(
     tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variant: Variant
 ) -> None:
     monkeypatch.setattr(model_module, "_frozen_dtype", lambda device: torch.bfloat16)
-    folder = _of_many_dtypes(shutil.copytree(tiny_folder, tmp_path / "mixed"))
+    folder = _mix_dtypes(shutil.copytree(tiny_folder, tmp_path / "mixed"))
     model = AlignmentModel.load(ModelFolder.open(folder), variant)
     held = {name: p.dtype for name, p in model.encoder.named_parameters()}
     learning = {name for name, dtype in held.items() if dtype == torch.float32}
     assert learning == set(model.trained)
     assert {p.dtype for p in model.language_model.parameters()} == {torch.bfloat16}
     with torch.autocast("cpu", torch.bfloat16):
-        model.loss(pictures(2), SAMPLES).backward()
+        model.loss(draw_pixels(2), SAMPLES).backward()
     model.save_folder(tmp_path / "saved", [], copy=False)
     stored = load_file(folder / "vision" / "model.safetensors")
     saved = load_file(tmp_path / "saved" / "vision" / "model.safetensors")
@@ -151,8 +152,8 @@ def test_what_is_frozen_may_be_held_in_half_precision_and_is_saved_as_it_was(
             assert torch.equal(tensor, stored[name])
 
 
-def _of_many_dtypes(folder: Path) -> Path:
-    """As imports are: a ViT in half precision, the Q-Former and the projection in single."""
+def _mix_dtypes(folder: Path) -> Path:
+    """Store the ViT in half precision and the rest in single, as an import does."""
     file = folder / "vision" / "model.safetensors"
     tensors = load_file(file)
     half = {name: t.half() if name.startswith("vit.") else t for name, t in tensors.items()}
@@ -161,7 +162,7 @@ def _of_many_dtypes(folder: Path) -> Path:
     return folder
 
 
-def test_a_finished_folder_says_what_it_was_trained_from(
+def test_a_finished_folder_lists_the_folders_that_training_started_from(
     tiny_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = ModelFolder.open(shutil.copytree(tiny_folder, tmp_path / "models" / "base"))

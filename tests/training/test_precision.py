@@ -1,4 +1,4 @@
-"""Which number format the trainers compute in."""
+"""The number format that training computes in."""
 
 import pytest
 import torch
@@ -7,15 +7,17 @@ from service.training import precision
 from service.training.precision import fast_arithmetic
 
 
-@pytest.mark.parametrize(("pays", "computed"), [(True, torch.bfloat16), (False, torch.float32)])
-def test_a_cpu_computes_in_what_it_multiplies_faster(
-    pays: bool, computed: torch.dtype, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("is_faster", "expected"), [(True, torch.bfloat16), (False, torch.float32)]
+)
+def test_a_cpu_computes_in_the_faster_format(
+    is_faster: bool, expected: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(precision, "is_bfloat16_faster", lambda: pays)
+    monkeypatch.setattr(precision, "is_bfloat16_faster", lambda: is_faster)
     layer = torch.nn.Linear(4, 4)
     with fast_arithmetic("cpu"):
         output = layer(torch.ones(2, 4))
-    assert output.dtype == computed
+    assert output.dtype == expected
     output.float().sum().backward()
     assert layer.weight.grad is not None
     assert layer.weight.grad.dtype == torch.float32

@@ -1,4 +1,4 @@
-"""Two processes as ``torchrun`` starts them: they share weights, gradients and counts."""
+"""Two processes as ``torchrun`` starts them: they exchange weights, gradients and counts."""
 
 import argparse
 import os
@@ -10,23 +10,23 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.multiprocessing.spawn import ProcessRaisedException, spawn
 
 from service.errors import AlignmentError
 from service.training import command
 from service.training.batches import Batch, Batches
-from service.training.processes import joined
+from service.training.processes import join_processes
 from service.training.samples import Part
-from service.training.sources import open_source
+from service.training.sources import open_data_set
 from service.training.trainer import Trainer
 from tests.training.conftest import take
 
 WORLD, STEPS = 2, 4
 
 
-def together(work: Callable[..., None], *arguments: object) -> None:
-    """Run ``work(rank, *arguments)`` in two processes that find each other as torchrun's do."""
+def run_in_two_processes(work: Callable[..., None], *arguments: object) -> None:
+    """Run ``work(rank, *arguments)`` in two processes that find each other as those of torchrun do."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -41,7 +41,7 @@ def _enter(rank: int, port: int, work: Callable[..., None], arguments: tuple[obj
 
 
 def _exchange(rank: int) -> None:
-    with joined("cpu") as processes:
+    with join_processes("cpu") as processes:
         assert (processes.rank, processes.world, processes.is_first) == (rank, WORLD, rank == 0)
         given, absent = nn.Parameter(torch.full((2,), 5.0 + rank)), nn.Parameter(torch.zeros(2))
         given.grad = torch.full((2,), 1.0 + 2 * rank)
@@ -52,20 +52,20 @@ def _exchange(rank: int) -> None:
         assert given.grad.tolist() == [2.0, 2.0]
         assert absent.grad is not None
         assert absent.grad.tolist() == [0.5, 0.5]
-        processes.share([given])
+        processes.broadcast([given])
         assert given.tolist() == [5.0, 5.0]
         assert processes.mean(float(rank)) == 0.5
         assert processes.gather(Counter(bad=rank)) == [Counter(bad=0), Counter(bad=1)]
         processes.barrier()
 
 
-def test_what_processes_exchange() -> None:
-    together(_exchange)
+def test_processes_average_broadcast_and_gather() -> None:
+    run_in_two_processes(_exchange)
 
 
 def _align(rank: int, given: list[str], folder: Path, dies: bool) -> None:
     if dies:
-        Trainer._step = _dying(Trainer._step)
+        Trainer.compute_loss = _dying(Trainer.compute_loss)
     parser = argparse.ArgumentParser()
     command.add_arguments(parser)
     with (
@@ -77,16 +77,16 @@ def _align(rank: int, given: list[str], folder: Path, dies: bool) -> None:
         command.run(parser.parse_args(given))
 
 
-def _dying(step: Callable[..., float]) -> Callable[..., float]:
-    def die(self: Trainer, batch: Batch, rate: float, draw: int) -> float:
-        if draw >= 3 * WORLD:
+def _dying(compute_loss: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    def die(self: Trainer, batch: Batch, step: int) -> Tensor:
+        if step >= 3:
             raise RuntimeError("killed here")
-        return step(self, batch, rate, draw)
+        return compute_loss(self, batch, step)
 
     return die
 
 
-def test_a_run_of_two_is_killed_resumes_and_counts_once(
+def test_a_killed_run_of_two_processes_resumes_and_counts_bad_samples_once(
     tiny_folder: Path, spotted: Path, tmp_path: Path
 ) -> None:
     given = ["--model", str(tiny_folder), "--preset", "stage1", "--data", str(spotted)]
@@ -94,32 +94,34 @@ def test_a_run_of_two_is_killed_resumes_and_counts_once(
     given += ["--workers", "0", "--device", "cpu", "--out"]
     killed = tmp_path / "killed"
     with pytest.raises(ProcessRaisedException, match="killed here"):
-        together(_align, [*given, str(killed)], tmp_path, True)
-    together(_align, [*given, str(killed)], tmp_path, False)
-    bad = 1 + sum(_skipped(spotted, rank) for rank in range(WORLD))  # a line that is no JSON
-    said = (tmp_path / "err0").read_text()
-    assert "Going on from step 2" in said
-    assert f"Skipped {bad} bad samples" in said
+        run_in_two_processes(_align, [*given, str(killed)], tmp_path, True)
+    run_in_two_processes(_align, [*given, str(killed)], tmp_path, False)
+    bad = 1 + sum(
+        _count_skipped(spotted, rank) for rank in range(WORLD)
+    )  # plus a line that is not JSON
+    printed = (tmp_path / "err0").read_text()
+    assert "Resuming from step 2" in printed
+    assert f"Skipped {bad} bad samples" in printed
     assert (tmp_path / "out0").read_text() == f"{killed / 'model'}\n"
     assert "kipped" not in (tmp_path / "err1").read_text()
     assert (tmp_path / "out1").read_text() == ""
 
 
-def _skipped(index: Path, rank: int) -> int:
-    batches = Batches([open_source(str(index))], [1.0], 2, 14, part=Part(rank, WORLD))
+def _count_skipped(index: Path, rank: int) -> int:
+    batches = Batches([open_data_set(str(index))], [1.0], 2, 14, part=Part(rank, WORLD))
     return sum(len(batch.skipped) for batch in take(batches, STEPS))
 
 
-def _align_apart(rank: int, given: list[str], folder: Path) -> None:
+def _align_in_own_folder(rank: int, given: list[str], folder: Path) -> None:
     with pytest.raises(AlignmentError, match=r"process 0: step 2, process 1: step 0.* must be one"):
         _align(rank, [*given, str(folder / f"node{rank}")], folder, False)
 
 
-def test_processes_that_do_not_share_their_out_are_told_so(
+def test_processes_with_different_out_folders_are_refused(
     tiny_folder: Path, spotted: Path, tmp_path: Path
 ) -> None:
     given = ["--model", str(tiny_folder), "--preset", "stage1", "--data", str(spotted)]
     given += ["--batch", "1", "--epochs", "1", "--steps-per-epoch", "2"]
     given += ["--workers", "0", "--device", "cpu", "--out"]
-    together(_align, [*given, str(tmp_path / "node0")], tmp_path, False)
-    together(_align_apart, given, tmp_path)
+    run_in_two_processes(_align, [*given, str(tmp_path / "node0")], tmp_path, False)
+    run_in_two_processes(_align_in_own_folder, given, tmp_path)

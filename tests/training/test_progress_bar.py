@@ -1,10 +1,10 @@
-"""The progress line names what a person wants to know."""
+"""The progress line on standard error."""
 
 import time
 
 import pytest
 
-from service.training.progress_bar import ProgressBar, clock
+from service.training.progress_bar import ProgressBar, format_time
 
 
 def test_the_line_has_step_loss_rate_speed_and_time_left(
@@ -26,5 +26,5 @@ def test_the_line_has_step_loss_rate_speed_and_time_left(
     assert capsys.readouterr().err == ""
 
 
-def test_clock() -> None:
-    assert clock(3723.4) == "1:02:03"
+def test_times_are_hours_minutes_and_seconds() -> None:
+    assert format_time(3723.4) == "1:02:03"

@@ -3,6 +3,7 @@
 import json
 import random
 
+from service.prompt.instructions import STAGE2_INSTRUCTIONS
 from service.scenes.conversations.wording import (
     Turn,
     capital,
@@ -12,14 +13,6 @@ from service.scenes.conversations.wording import (
     place_phrase,
 )
 from service.scenes.scene import Scene, SceneObject
-
-ALIGNMENT_INSTRUCTIONS = (
-    "Describe this image in detail.",
-    "Take a look at this image and describe what you notice.",
-    "Please provide a detailed description of the picture.",
-    "Could you describe the contents of this image for me?",
-)
-"""The four instructions of the paper's second stage (Zhu et al. 2023, section 3.3)."""
 
 
 def web_caption(scene: Scene, rng: random.Random) -> str:
@@ -72,7 +65,7 @@ def describe(scene: Scene, rng: random.Random) -> Turn:
     """A detailed description, asked for."""
     question = rng.choice(
         (
-            *ALIGNMENT_INSTRUCTIONS,
+            *STAGE2_INSTRUCTIONS,
             "Describe this image.",
             "Describe the picture in detail.",
             "Can you describe this picture?",

@@ -1,4 +1,4 @@
-"""The finished model folder: the one trained from, with what has learned in its place."""
+"""Write the finished model folder: the folder that training started from, with the trained tensors."""
 
 import shutil
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ from service.vision.model import VisionEncoder
 _ORIGIN = "trained from"
 
 
-def write_folder(
+def write_finished_folder(
     folder: ModelFolder,
     config: VisionConfig,
     trained: Mapping[str, Tensor],
@@ -32,16 +32,20 @@ def write_folder(
     """Write a complete model folder.
 
     Args:
-        folder: What was trained from. Its tensors are taken as they are stored, whatever a run held them in.
-        config, trained: The encoder's form and, by their names in it, the tensors that learned.
-        copy: Copy a language model that is on this disk; otherwise the index names it.
+        folder: The folder that training started from. Frozen tensors are copied from it in their stored
+            format, whatever format they had in training.
+        config: The shape of the trained encoder.
+        trained: The trained tensors by their names in the encoder.
+        target: The folder to write.
+        notes: Lines for the provenance.
+        copy: Copy a language model that is on this disk. Otherwise the index refers to it.
 
     Raises:
-        OSError: it cannot be written.
-        CheckpointError: the folder trained from changed meanwhile.
+        OSError: the folder cannot be written.
+        CheckpointError: the folder that training started from has changed meanwhile.
     """
     target.mkdir(parents=True, exist_ok=True)
-    # A folder with an index is whole, also where writing it anew fails.
+    # Only a complete folder has an index, so it is removed first and written last.
     (target / INDEX_FILE).unlink(missing_ok=True)
     _write_vision(folder.vision, config, trained, target / "vision")
     shutil.copytree(folder.tokenizer, target / "tokenizer", dirs_exist_ok=True)
@@ -56,7 +60,7 @@ def write_folder(
         "language_model": language_model,
         "without_qformer": folder.family.uses_qformer and config.qformer is None,
         "provenance": Provenance(
-            made_by=f"align {__version__}", sources=_sources(folder, target), notes=notes
+            made_by=f"align {__version__}", sources=_list_sources(folder, target), notes=notes
         ),
     }
     write_index(target, folder.index.model_copy(update=update))
@@ -80,14 +84,14 @@ def _select_tensor(
 ) -> LazyTensor:
     if name not in trained:
         return stored[name]
-    # A projection in a form of its own is kept as the folder keeps the one that it replaces.
-    like = stored.get(name) or next(e for n, e in stored.items() if n.startswith("projection."))
+    # A projection of a new form gets the number format of the one that it replaces.
+    like = stored.get(name) or next(t for n, t in stored.items() if n.startswith("projection."))
     tensor = trained[name]
     return LazyTensor(tuple(tensor.shape), like.dtype, partial(tensor.to, like.dtype))
 
 
-def _sources(folder: ModelFolder, target: Path) -> dict[str, dict[str, str]]:
-    """Where the parts come from: what the folder trained from knows of it, and that folder itself."""
+def _list_sources(folder: ModelFolder, target: Path) -> dict[str, dict[str, str]]:
+    """List where the parts come from: the folder that training started from, and its own sources."""
     before = folder.index.provenance or Provenance(made_by="")
     origin = {
         "name": "/".join(folder.root.parts[-2:]),
@@ -95,16 +99,16 @@ def _sources(folder: ModelFolder, target: Path) -> dict[str, dict[str, str]]:
         "sha256": sha256(folder.vision / WEIGHTS_FILE),
         "notes": " ".join(before.notes),
     }
-    # Of several stages the last comes first.
+    # The last stage comes first.
     earlier = [source for name, source in before.sources.items() if name.startswith(_ORIGIN)]
     origins = {
         _ORIGIN if number == 1 else f"{_ORIGIN} {number}": source
         for number, source in enumerate([origin, *earlier], start=1)
     }
-    kept = {
+    others = {
         name: source
         for name, source in before.sources.items()
         if name != "vision" and not name.startswith(_ORIGIN)
     }
     vision = {"sha256": sha256(target / "vision" / WEIGHTS_FILE)}
-    return {**origins, **kept, "vision": vision}
+    return {**origins, **others, "vision": vision}

@@ -1,0 +1,46 @@
+"""Short runs on a tiny model folder."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from service.model_folder.layout import ModelFolder
+from service.training.checkpoint import load_checkpoint
+from service.training.model import AlignmentModel
+from service.training.presets import PRESETS, Stage
+from service.training.processes import Processes
+from service.training.run_settings import RunSettings
+from service.training.sources import open_data_set
+from service.training.trainer import Trainer
+from service.training.variants import Variant
+
+STAGE = dataclasses.replace(
+    PRESETS["demo-stage1"], batch=4, epochs=2, steps_per_epoch=6, learning_rate=1e-2, warmup_steps=2
+)
+ONE_STEP = dataclasses.replace(STAGE, epochs=1, steps_per_epoch=1)
+TWO_STEPS = dataclasses.replace(STAGE, epochs=1, steps_per_epoch=2)
+ALONE = Processes(0, 1, torch.device("cpu"))
+
+
+def make_trainer(
+    folder: Path,
+    data: Path,
+    out: Path,
+    stage: Stage = STAGE,
+    variant: Variant = "published",
+    fresh: bool = True,
+    ratio: float = 1.0,
+    **settings: Any,
+) -> Trainer:
+    model = AlignmentModel.load(ModelFolder.open(folder), variant, fresh=fresh)
+    run = RunSettings(out, **{"workers": 0, "checkpoint_steps": 3} | settings)
+    return Trainer(model, stage, [open_data_set(str(data))], [ratio], run, ALONE, variant)
+
+
+def read_saved_step(trainer: Trainer) -> int:
+    """The step of the checkpoint that a run has written."""
+    progress = load_checkpoint(trainer.settings.out, trainer.identity)
+    assert progress is not None
+    return progress.step
