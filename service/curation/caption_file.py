@@ -1,4 +1,4 @@
-"""The JSONL of curated descriptions: one line an image, written at once and never touched again."""
+"""The JSONL of curated descriptions: a line for each image, written as a whole and never changed."""
 
 import errno
 import json
@@ -9,11 +9,11 @@ from pathlib import Path
 from service.errors import AlignmentError
 
 _START = b'{"image": "'
-"""How every line that we write starts."""
+"""The first bytes of every line that ``curate`` writes."""
 
 
 @dataclass(frozen=True)
-class Curated:
+class CuratedCaption:
     """One line of the result.
 
     Attributes:
@@ -21,7 +21,7 @@ class Curated:
         caption: The cleaned-up description.
         keep: Whether the filters found nothing; a person may change it. ``align`` reads only kept lines.
         problems: What the filters found, or why there is no caption.
-        tokens: About how many the caption has.
+        tokens: Estimated number of tokens of the caption.
         raw: The description before the clean-up.
     """
 
@@ -33,27 +33,29 @@ class Curated:
     raw: str
 
 
-def images_in(out: Path) -> set[str]:
-    """Images that a file has a line for; what a killed run left of a last line is taken off.
+def read_images(out: Path) -> set[str]:
+    """Return the images that a file has lines for, and repair its end.
+
+    A killed run leaves at most a part of the last line, which is removed.
 
     Raises:
-        AlignmentError: a line that ``curate`` did not write.
-        OSError: the file cannot be read or mended.
+        AlignmentError: ``curate`` did not write one of the lines.
+        OSError: the file cannot be read or repaired.
     """
     try:
-        # At the byte \\n alone: captions may hold other characters that Unicode counts as line ends.
+        # Split at the byte \\n alone: captions may hold other line separators of Unicode.
         *lines, last = out.read_bytes().split(b"\n")
     except FileNotFoundError:
         return set()
     images = {
-        _image(line, f"{out}:{number}")
+        _read_image(line, f"{out}:{number}")
         for number, line in enumerate(lines, start=1)
         if line.strip()
     }
     if last.strip():
         try:
-            images.add(_image(last, f"{out}:{len(lines) + 1}"))
-            _append(out, b"\n")  # an editor left it off
+            images.add(_read_image(last, f"{out}:{len(lines) + 1}"))
+            _append_bytes(out, b"\n")  # an editor removed the end of the last line
         except AlignmentError:
             if last[: len(_START)] != _START[: len(last)]:
                 raise
@@ -61,38 +63,38 @@ def images_in(out: Path) -> set[str]:
     return images
 
 
-def append(out: Path, line: Curated) -> None:
-    """Add a line: the whole of it, or nothing.
+def append_caption(out: Path, caption: CuratedCaption) -> None:
+    """Append a line as a whole, or nothing.
 
     Raises:
         AlignmentError: it cannot be written.
     """
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        _append(out, json.dumps(asdict(line), ensure_ascii=False).encode() + b"\n")
+        _append_bytes(out, json.dumps(asdict(caption), ensure_ascii=False).encode() + b"\n")
     except OSError as error:
         raise AlignmentError(f"{out} cannot be written: {error.strerror}.") from error
 
 
-def name_of(image: Path, out: Path) -> str:
-    """The image's path as the JSONL names it: relative to the JSONL's folder where that works."""
+def name_image(image: Path, out: Path) -> str:
+    """Return the path of an image relative to the JSONL's folder, or else its absolute path."""
     try:
         return str(image.resolve().relative_to(out.resolve().parent))
     except ValueError:
         return str(image.resolve())
 
 
-def _image(line: bytes, where: str) -> str:
+def _read_image(line: bytes, where: str) -> str:
     try:
         return str(json.loads(line)["image"])
     except (ValueError, KeyError, TypeError) as error:
         raise AlignmentError(
-            f"{where}: no line of curated data; mend or remove it, then run again."
+            f"{where}: this is not a line of curated data; correct or remove it, then run again."
         ) from error
 
 
-def _append(out: Path, data: bytes) -> None:
-    # Unbuffered, so that a disk that fills up in mid-line shows here as a short count.
+def _append_bytes(out: Path, data: bytes) -> None:
+    # Unbuffered: when the disk fills up in the middle of a line, the count of written bytes is short.
     with out.open("ab", buffering=0) as file:
         end = file.seek(0, os.SEEK_END)
         if file.write(data) < len(data):

@@ -12,9 +12,9 @@ from service.curation.pipeline import curate
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
     parser.description = (
-        "Have a running stage-1 service describe a folder of images and another service clean the "
-        "descriptions up; writes a JSONL that `align` reads once a person has looked through it. "
-        "Run again to go on. API keys come from CURATE_API_KEY and CURATE_FIXER_API_KEY."
+        "A running stage-1 service describes a folder of images, and another service cleans the "
+        "descriptions up. The result is a JSONL, which `align` reads after a person has looked through it. "
+        "Run again to continue. API keys come from CURATE_API_KEY and CURATE_FIXER_API_KEY."
     )
     parser.add_argument("--images", type=Path, required=True, help="folder of images")
     parser.add_argument("--out", type=Path, required=True, help="the JSONL to write or continue")
@@ -23,11 +23,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--fixer-url", required=True, help="OpenAI-compatible service that cleans up"
     )
     parser.add_argument("--fixer-model", default="", help="its model; default: the first it lists")
-    parser.add_argument("--concurrency", type=int, default=4)
+    parser.add_argument(
+        "--concurrency", type=int, default=4, help="images that are in work at the same time"
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Curate; an interruption ends with the shell's status for it, 130."""
+    """Curate. Ctrl-C exits with the shell's status for it, 130."""
     describer = Endpoint(arguments.url, api_key=os.environ.get("CURATE_API_KEY", "none"))
     fixer_key = os.environ.get("CURATE_FIXER_API_KEY", "none")
     fixer = Endpoint(arguments.fixer_url, arguments.fixer_model, fixer_key)
@@ -35,6 +37,8 @@ def run(arguments: argparse.Namespace) -> None:
     try:
         written, kept = curate(arguments.images, out, describer, fixer, concurrency=concurrency)
     except KeyboardInterrupt:
-        print(f"Interrupted; {out} has what was finished. Run again to go on.", file=sys.stderr)
+        print(
+            f"Interrupted; {out} has the finished images. Run again to continue.", file=sys.stderr
+        )
         sys.exit(130)
     print(f"{out}: {written} lines written, {kept} of them kept by the filters")

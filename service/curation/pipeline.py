@@ -1,39 +1,25 @@
-"""Stage-2 data from a stage-1 model, after the paper's section 3.2: describe, continue, clean up, filter.
+"""Curate a folder of images, several at a time.
 
-A stage-1 model writes detailed descriptions; short ones are continued; another language model, given by
-the user, cleans them up; what is still bad is marked. A person has the last look at the JSONL.
+A stage-1 model describes each image, another language model cleans the description up, and filters mark
+what is still bad. A person then looks through the JSONL.
 """
 
 import asyncio
-import base64
 from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
 
-from service.chat_client import Endpoint, Message, Reply, connect
-from service.curation.caption_file import Curated, append, images_in, name_of
-from service.curation.doubts import Watched
-from service.curation.filters import SHORTEST, problems_of, tokens_of
+from service.chat_client import Endpoint, Reply, connect
+from service.curation.caption_file import (
+    CuratedCaption,
+    append_caption,
+    name_image,
+    read_images,
+)
+from service.curation.describing import clean_up, describe
+from service.curation.filters import estimate_tokens, find_problems
+from service.curation.refusals import RefusalGuard
 from service.errors import AlignmentError, RemoteError, RequestRefusedError
-
-LONGEST = 300
-"""Tokens of one answer of the stage-1 model at most."""
-
-LONGEST_CLEAN = 2 * (SHORTEST + LONGEST)
-"""Tokens of a cleaned-up description at most: twice of what a continued one can have."""
-
-DESCRIBE = (
-    "Describe this image in detail. Give as many details as possible. Say everything you see."
-)
-CONTINUE = "Continue"
-
-CLEAN_UP = (
-    "Below is a description of a picture. Correct it by two rules. First: take out what is repeated, "
-    "broken fragments, stray characters and whatever is not English. Second: write the rest as one "
-    "fluent description, completing or dropping unfinished sentences; add no facts. Answer with the "
-    "description alone. If it needs no correction, answer with it unchanged."
-)
-"""The paper's two clean-up rules in this project's words."""
 
 _IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
 
@@ -46,27 +32,27 @@ def curate(
     *,
     concurrency: int = 4,
 ) -> tuple[int, int]:
-    """Write a line for every image of a folder that ``out`` does not have yet.
+    """Write a line for every image of a folder that has no line in ``out`` yet.
 
-    A line is written as soon as its image is finished; after a failure the images in work are still
+    A line is written as soon as its image is finished. After a failure, the images in work are still
     finished. An image that a service refuses gets a line that is not kept, once that service has answered
-    for another; refusals of one that never answers are its failure.
+    for another image. If a service refuses the first requests and answers none, that is its failure.
 
     Returns:
-        Lines written, and how many of them are kept.
+        Number of lines written, and how many of them are kept.
 
     Raises:
-        AlignmentError: no images, a service that fails, or an ``out`` of other things or that cannot
+        AlignmentError: there are no images, a service fails, or ``out`` holds something else or cannot
             be written.
     """
-    done = images_in(out)
+    done = read_images(out)
     files = sorted(
         file for file in images.rglob("*") if file.suffix.lower() in _IMAGES and file.is_file()
     )
     if not files:
         raise AlignmentError(f"{images} holds no images ({', '.join(_IMAGES)}).")
-    left = [file for file in files if name_of(file, out) not in done]
-    written: list[Curated] = []
+    left = [file for file in files if name_image(file, out) not in done]
+    written: list[CuratedCaption] = []
     try:
         asyncio.run(_curate_all(left, out, describer, fixer, concurrency, written))
     except RemoteError as error:
@@ -83,78 +69,56 @@ async def _curate_all(
     describer: Endpoint,
     fixer: Endpoint,
     concurrency: int,
-    written: list[Curated],
+    written: list[CuratedCaption],
 ) -> None:
-    left, doubtful = deque(files), list[Curated]()
+    left, refused = deque(files), list[CuratedCaption]()
 
-    def write(*lines: Curated) -> None:
+    def write(*lines: CuratedCaption) -> None:
         for line in lines:
-            append(out, line)
+            append_caption(out, line)
             written.append(line)
 
     async with connect(describer) as first, connect(fixer) as second:
-        seeing, writing = Watched(first), Watched(second)
+        guards = RefusalGuard(first), RefusalGuard(second)
 
-        async def worker() -> None:
+        def have_answered() -> bool:
+            return all(guard.has_answered for guard in guards)
+
+        async def work() -> None:
             while left:
                 try:
-                    line, is_refused = await _curate_one(left.popleft(), out, seeing, writing)
-                    # Where a service refuses all there is, its refusals say nothing of the images.
-                    if is_refused and not (seeing.has_answered and writing.has_answered):
-                        doubtful.append(line)
+                    line, is_refused = await _curate_one(left.popleft(), out, *guards)
+                    # A service that refuses every request says nothing about the images.
+                    if is_refused and not have_answered():
+                        refused.append(line)
                     else:
                         write(line)
                 except BaseException:
-                    left.clear()  # the other workers finish what they have begun, and it is written
+                    left.clear()  # the other workers finish the images that they have begun
                     raise
 
-        workers = (worker() for _ in range(concurrency))
-        ends = await asyncio.gather(*workers, return_exceptions=True)
-        trusted = seeing.has_answered and writing.has_answered
-    failures = list(filter(None, ends))
-    if trusted or not failures:
-        write(*doubtful)
+        workers = (work() for _ in range(concurrency))
+        results = await asyncio.gather(*workers, return_exceptions=True)
+    failures = [result for result in results if result is not None]
+    if have_answered() or not failures:
+        write(*refused)
     for failure in failures:
         raise failure
 
 
 async def _curate_one(
-    file: Path, out: Path, seeing: Watched, writing: Watched
-) -> tuple[Curated, bool]:
-    """The image's line, and whether a service refused it."""
-    image, raw = name_of(file, out), ""
+    file: Path, out: Path, describer: RefusalGuard, fixer: RefusalGuard
+) -> tuple[CuratedCaption, bool]:
+    """Return the image's line, and whether a service refused the image."""
+    image, raw = name_image(file, out), ""
     try:
-        raw = await _describe(seeing, file)
-        clean = await _clean_up(writing, raw) if raw else Reply("")
+        raw = await describe(describer, file)
+        clean = await clean_up(fixer, raw) if raw else Reply("")
     except RequestRefusedError as refusal:
-        return Curated(image, "", False, [f"refused: {refusal}"], 0, raw), True
+        return CuratedCaption(image, "", False, [f"refused: {refusal}"], 0, raw), True
     except OSError as error:
-        return Curated(image, "", False, [f"cannot be read: {error.strerror}"], 0, raw), False
-    tokens = tokens_of(clean.text)
-    problems = problems_of(clean.text, tokens, cut=clean.truncated)
-    return Curated(image, clean.text, not problems, problems, tokens, raw), False
-
-
-async def _describe(seeing: Watched, file: Path) -> str:
-    """A detailed description, continued once where it is short."""
-    kind = file.suffix.lower().lstrip(".").replace("jpg", "jpeg")
-    data = base64.b64encode(await asyncio.to_thread(file.read_bytes)).decode()
-    picture = {"type": "image_url", "image_url": {"url": f"data:image/{kind};base64,{data}"}}
-    messages: list[Message] = [
-        {"role": "user", "content": [picture, {"type": "text", "text": DESCRIBE}]}
-    ]
-    first = await seeing.ask(messages, LONGEST)
-    if first.tokens >= SHORTEST:
-        return first.text
-    messages += [
-        {"role": "assistant", "content": first.text},
-        {"role": "user", "content": CONTINUE},
-    ]
-    return f"{first.text} {(await seeing.ask(messages, LONGEST)).text}".strip()
-
-
-async def _clean_up(writing: Watched, raw: str) -> Reply:
-    return await writing.ask(
-        [{"role": "user", "content": f"{CLEAN_UP}\n\n{raw}"}],
-        LONGEST_CLEAN,
-    )
+        problem = f"cannot be read: {error.strerror}"
+        return CuratedCaption(image, "", False, [problem], 0, raw), False
+    tokens = estimate_tokens(clean.text)
+    problems = find_problems(clean.text, tokens, truncated=clean.truncated)
+    return CuratedCaption(image, clean.text, not problems, problems, tokens, raw), False

@@ -1,8 +1,8 @@
-"""What the filters find in captions."""
+"""The filters find each kind of fault in a caption."""
 
 import pytest
 
-from service.curation.filters import problems_of
+from service.curation.filters import find_problems
 from tests.curation.test_pipeline import LONG
 
 
@@ -17,10 +17,10 @@ from tests.curation.test_pipeline import LONG
         ("It is red and", 90, "unfinished"),
     ],
 )
-def test_filters(caption: str, tokens: int, problem: str | None) -> None:
-    assert problems_of(caption, tokens) == [problem]
-    assert problems_of(LONG, 90) == []
+def test_each_fault_is_found(caption: str, tokens: int, problem: str) -> None:
+    assert find_problems(caption, tokens) == [problem]
+    assert find_problems(LONG, 90) == []
 
 
-def test_an_answer_that_was_cut_is_unfinished_even_where_a_sentence_ends() -> None:
-    assert problems_of(LONG, 90, cut=True) == ["unfinished"]
+def test_a_truncated_caption_is_unfinished_even_at_the_end_of_a_sentence() -> None:
+    assert find_problems(LONG, 90, truncated=True) == ["unfinished"]

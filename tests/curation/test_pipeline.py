@@ -1,4 +1,4 @@
-"""Curation against two stand-in services."""
+"""Curation with two stand-in services."""
 
 import argparse
 import json
@@ -22,7 +22,7 @@ LONG = " ".join(f"There is thing number {n} at place {n}." for n in range(12))
 
 
 NO_RETRY = {"x-should-retry": "false"}
-"""What a service answers so that the client gives up at once."""
+"""A header with which a service tells the client not to try again."""
 
 
 @pytest.fixture
@@ -34,8 +34,8 @@ def images(tmp_path: Path) -> Path:
     return folder
 
 
-def written(out: Path) -> dict[str, Any]:
-    """The lines by their images' names."""
+def read_lines(out: Path) -> dict[str, Any]:
+    """The lines by the names of their images."""
     lines = (json.loads(line) for line in out.read_text("utf-8").split("\n") if line)
     return {line["image"].removeprefix("images/"): line for line in lines}
 
@@ -62,11 +62,11 @@ def test_short_descriptions_are_continued_and_all_are_cleaned_up(
     assert all(text.endswith("\n\nA short one. More.") for text in fixed)
     continued = [messages for messages in asked if len(messages) == 3]
     assert [messages[2]["content"] for messages in continued] == ["Continue", "Continue"]
-    # What was written is what the trainer reads.
+    # The trainer can read the file.
     assert len(JsonlSource(out)) == 2
 
 
-def test_a_second_run_goes_on_and_bad_lines_are_not_kept(images: Path, tmp_path: Path) -> None:
+def test_a_second_run_continues_and_bad_lines_are_not_kept(images: Path, tmp_path: Path) -> None:
     out = tmp_path / "curated.jsonl"
     fixer_says = ["Cut off in the", LONG]
 
@@ -78,13 +78,15 @@ def test_a_second_run_goes_on_and_bad_lines_are_not_kept(images: Path, tmp_path:
         assert curate(images, out, Endpoint(url), Endpoint(fixer)) == (1, 1)
         (tmp_path / "blue.jpg").rename(images / "blue.jpg")
         assert curate(images, out, Endpoint(url), Endpoint(fixer)) == (1, 0)
-    last = written(out)["blue.jpg"]
+    last = read_lines(out)["blue.jpg"]
     assert last["keep"] is False
     assert last["problems"] == ["shorter than 80 tokens", "unfinished"]
 
 
 @pytest.mark.parametrize("status", [401, 403, 429, 500, 503])
-def test_a_failing_service_keeps_what_is_written(images: Path, tmp_path: Path, status: int) -> None:
+def test_a_failing_service_leaves_the_finished_lines(
+    images: Path, tmp_path: Path, status: int
+) -> None:
     out = tmp_path / "curated.jsonl"
     calls = []
 
@@ -100,12 +102,10 @@ def test_a_failing_service_keeps_what_is_written(images: Path, tmp_path: Path, s
         pytest.raises(AlignmentError, match=rf"{url}.* {status}.* Images finished before: 1;"),
     ):
         curate(images, out, Endpoint(url), Endpoint(fixer), concurrency=1)
-    assert len(written(out)) == 1
+    assert len(read_lines(out)) == 1
 
 
-def test_what_is_in_work_when_a_service_fails_is_finished_and_written(
-    images: Path, tmp_path: Path
-) -> None:
+def test_images_in_work_are_finished_when_a_service_fails(images: Path, tmp_path: Path) -> None:
     for colour in ("green", "yellow", "black", "white", "pink", "grey"):
         (images / f"{colour}.jpg").write_bytes(picture(colour))
     out = tmp_path / "curated.jsonl"
@@ -126,14 +126,14 @@ def test_what_is_in_work_when_a_service_fails_is_finished_and_written(
     with fake_openai(describe) as url, fake_openai(fix) as fixer:
         with pytest.raises(AlignmentError, match=f"{url}.* 500"):
             curate(images, out, Endpoint(url), Endpoint(fixer), concurrency=4)
-        assert len(written(out)) == len(fixed) == len(asked) - 1
+        assert len(read_lines(out)) == len(fixed) == len(asked) - 1
         assert 3 <= len(fixed) < 7, "nothing new is begun after the failure"
         curate(images, out, Endpoint(url), Endpoint(fixer))
-    assert len(written(out)) == len(fixed) == 8
+    assert len(read_lines(out)) == len(fixed) == 8
 
 
 @pytest.mark.parametrize("status", [400, 413, 422])
-def test_an_image_that_a_service_refuses_is_a_line_and_the_rest_goes_on(
+def test_a_refused_image_is_a_line_that_is_not_kept_and_the_others_go_on(
     images: Path, tmp_path: Path, status: int
 ) -> None:
     (images / "green.jpg").write_bytes(picture("green"))
@@ -155,7 +155,7 @@ def test_an_image_that_a_service_refuses_is_a_line_and_the_rest_goes_on(
         assert curate(images, out, Endpoint(url), Endpoint(fixer), concurrency=1) == (3, 1)
         # Another run would run out of answers: it asks nothing.
         assert curate(images, out, Endpoint(url), Endpoint(fixer)) == (0, 0)
-    lines = written(out)
+    lines = read_lines(out)
     assert lines["red.jpg"]["keep"]
     for image, service in (("blue.jpg", url), ("green.jpg", fixer)):
         assert lines[image]["keep"] is False
@@ -168,7 +168,7 @@ def test_an_image_that_a_service_refuses_is_a_line_and_the_rest_goes_on(
 
 @pytest.mark.parametrize("concurrency", [1, 4, 8])
 @pytest.mark.parametrize("who", ["describer", "fixer"])
-def test_a_service_that_refuses_everything_spoils_nothing(
+def test_a_service_that_refuses_every_request_writes_no_line(
     images: Path, tmp_path: Path, who: str, concurrency: int
 ) -> None:
     for number in range(6):
@@ -191,11 +191,11 @@ def test_a_service_that_refuses_everything_spoils_nothing(
             curate(images, out, describer, fixer, concurrency=concurrency)
         assert 5 <= len(refused) < 5 + concurrency
         assert not out.exists()
-        # Once the fault is mended, a rerun has every image.
+        # When the fault is repaired, another run has every image.
         assert curate(images, out, Endpoint(answering), Endpoint(answering)) == (8, 8)
 
 
-def test_a_reasoning_model_is_told_the_longest_answer_in_its_own_words(
+def test_a_reasoning_model_gets_its_own_parameter_for_the_longest_answer(
     images: Path, tmp_path: Path
 ) -> None:
     asked = []
@@ -209,13 +209,13 @@ def test_a_reasoning_model_is_told_the_longest_answer_in_its_own_words(
     out = tmp_path / "curated.jsonl"
     with fake_openai(lambda body: (LONG, 120, "stop")) as url, fake_openai(fix) as fixer:
         assert curate(images, out, Endpoint(url), Endpoint(fixer), concurrency=1) == (2, 2)
-    # Refused once, and known from then on.
+    # The first request is refused; the next ones use the other parameter.
     limits = [body.keys() & {"max_tokens", "max_completion_tokens"} for body in asked]
     assert limits == [{"max_tokens"}, {"max_completion_tokens"}, {"max_completion_tokens"}]
 
 
 @pytest.mark.parametrize("caption", ["I'm sorry, I can't help with that.", "A dog."])
-def test_the_caption_is_measured_and_not_what_it_was_made_of(
+def test_tokens_are_those_of_the_cleaned_up_caption(
     images: Path, tmp_path: Path, caption: str
 ) -> None:
     out = tmp_path / "curated.jsonl"
@@ -224,12 +224,12 @@ def test_the_caption_is_measured_and_not_what_it_was_made_of(
         fake_openai(lambda body: (caption, 300, "stop")) as fixer,
     ):
         assert curate(images, out, Endpoint(url), Endpoint(fixer)) == (2, 0)
-    for line in written(out).values():
+    for line in read_lines(out).values():
         assert line["problems"] == ["shorter than 80 tokens"]
         assert line["tokens"] == len(caption) // 4
 
 
-def test_the_clean_up_has_room_and_one_that_is_cut_all_the_same_is_marked(
+def test_the_clean_up_may_be_long_and_a_truncated_one_is_marked(
     images: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "curated.jsonl"
@@ -244,11 +244,11 @@ def test_the_clean_up_has_room_and_one_that_is_cut_all_the_same_is_marked(
     with fake_openai(lambda body: answers.pop()) as url, fake_openai(fix) as fixer:
         assert curate(images, out, Endpoint(url), Endpoint(fixer)) == (1, 0)
     assert rooms[0] >= 2 * (79 + 300)
-    assert written(out)["red.jpg"]["problems"] == ["unfinished"]
+    assert read_lines(out)["red.jpg"]["problems"] == ["unfinished"]
 
 
 @pytest.mark.parametrize("status", [200, 404])
-def test_a_web_site_is_no_service(images: Path, tmp_path: Path, status: int) -> None:
+def test_a_web_site_is_refused_as_a_service(images: Path, tmp_path: Path, status: int) -> None:
     out = tmp_path / "curated.jsonl"
     with fake_openai(lambda body: (LONG, 99, "stop")) as url, web_site(status) as site:
         for describer, fixer in (
@@ -261,7 +261,7 @@ def test_a_web_site_is_no_service(images: Path, tmp_path: Path, status: int) -> 
                 curate(images, out, describer, fixer)
 
 
-def test_only_files_are_images_and_one_that_cannot_be_read_is_a_line(
+def test_only_files_are_images_and_an_unreadable_file_is_a_line(
     images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (images / "folder.png").mkdir()
@@ -278,11 +278,13 @@ def test_only_files_are_images_and_one_that_cannot_be_read_is_a_line(
     out = tmp_path / "curated.jsonl"
     with fake_openai(lambda body: (LONG, 99, "stop")) as url:
         assert curate(images, out, Endpoint(url), Endpoint(url)) == (3, 2)
-    assert set(written(out)) == {"red.jpg", "blue.jpg", "folder.png/green.jpg"}
-    assert written(out)["blue.jpg"]["problems"] == ["cannot be read: Permission denied"]
+    assert set(read_lines(out)) == {"red.jpg", "blue.jpg", "folder.png/green.jpg"}
+    assert read_lines(out)["blue.jpg"]["problems"] == ["cannot be read: Permission denied"]
 
 
-def test_line_ends_of_unicode_in_an_answer_end_no_line(images: Path, tmp_path: Path) -> None:
+def test_other_line_separators_in_an_answer_do_not_end_the_line(
+    images: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "curated.jsonl"
     odd = LONG + "\u2028It is\u0085odd."
     with (
@@ -291,7 +293,7 @@ def test_line_ends_of_unicode_in_an_answer_end_no_line(images: Path, tmp_path: P
     ):
         assert curate(images, out, Endpoint(url), Endpoint(fixer)) == (2, 2)
         assert curate(images, out, Endpoint(url), Endpoint(fixer)) == (0, 0)
-    assert written(out)["red.jpg"]["raw"] == odd
+    assert read_lines(out)["red.jpg"]["raw"] == odd
     assert len(JsonlSource(out)) == 2
 
 
@@ -318,14 +320,16 @@ def test_an_interruption_keeps_what_is_finished(
             run(arguments)
         over.set()
         assert end.value.code == 130
-        assert f"{out} has what was finished" in capsys.readouterr().err
-        assert set(written(out)) == {"blue.jpg"}
+        assert f"{out} has the finished images" in capsys.readouterr().err
+        assert set(read_lines(out)) == {"blue.jpg"}
         run(arguments)
     assert "1 lines written" in capsys.readouterr().out
-    assert len(written(out)) == 2
+    assert len(read_lines(out)) == 2
 
 
-def test_what_cannot_work_is_said(images: Path, tmp_path: Path) -> None:
+def test_a_folder_without_images_and_a_missing_service_are_refused(
+    images: Path, tmp_path: Path
+) -> None:
     nobody = Endpoint("http://127.0.0.1:9")
     with pytest.raises(AlignmentError, match="no images"):
         curate(tmp_path / "none", tmp_path / "o.jsonl", nobody, nobody)

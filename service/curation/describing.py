@@ -1,0 +1,61 @@
+"""The requests of one image: describe it, continue a short description, clean the description up.
+
+Source: Zhu et al. 2023, section 3.2. The instruction to describe and the word to continue are the
+paper's. The instruction to clean up has the paper's rules in this project's words.
+"""
+
+import asyncio
+import base64
+from pathlib import Path
+
+from service.chat_client import Message, Reply
+from service.curation.filters import SHORTEST
+from service.curation.refusals import RefusalGuard
+
+LONGEST = 300
+"""Most tokens of one answer of the stage-1 model."""
+
+LONGEST_CLEAN = 2 * (SHORTEST + LONGEST)
+"""Most tokens of a cleaned-up description: twice the most of a continued one."""
+
+DESCRIBE = (
+    "Describe this image in detail. Give as many details as possible. Say everything you see."
+)
+CONTINUE = "Continue"
+
+CLEAN_UP = (
+    "Below is a description of a picture. Correct it by two rules. First: take out what is repeated, "
+    "broken fragments, stray characters and whatever is not English. Second: write the rest as one "
+    "fluent description, completing or dropping unfinished sentences; add no facts. Answer with the "
+    "description alone. If it needs no correction, answer with it unchanged."
+)
+
+
+async def describe(describer: RefusalGuard, file: Path) -> str:
+    """Return a detailed description of an image, continued once if it is short.
+
+    Raises:
+        OSError: the file cannot be read.
+        RemoteError: as :meth:`~service.curation.refusals.RefusalGuard.ask`.
+    """
+    kind = file.suffix.lower().lstrip(".").replace("jpg", "jpeg")
+    data = base64.b64encode(await asyncio.to_thread(file.read_bytes)).decode()
+    image = {"type": "image_url", "image_url": {"url": f"data:image/{kind};base64,{data}"}}
+    messages: list[Message] = [
+        {"role": "user", "content": [image, {"type": "text", "text": DESCRIBE}]}
+    ]
+    first = await describer.ask(messages, LONGEST)
+    if first.tokens >= SHORTEST:
+        return first.text
+    messages += [
+        {"role": "assistant", "content": first.text},
+        {"role": "user", "content": CONTINUE},
+    ]
+    second = await describer.ask(messages, LONGEST)
+    return f"{first.text} {second.text}".strip()
+
+
+async def clean_up(fixer: RefusalGuard, description: str) -> Reply:
+    """Return a description without repetition, fragments and stray characters."""
+    message: Message = {"role": "user", "content": f"{CLEAN_UP}\n\n{description}"}
+    return await fixer.ask([message], LONGEST_CLEAN)
