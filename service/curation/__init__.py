@@ -1,5 +1,5 @@
-"""Stage-2 data from a stage-1 model, after the paper's section 3.2: describe, continue, clean up, filter.
+"""Stage-2 data from a stage-1 model: describe, continue, clean up, filter (paper, section 3.2).
 
-The command line imports :mod:`service.curation.command`. Models are asked through their HTTP APIs; nothing
-here loads one.
+The command line imports :mod:`service.curation.command`. Models are asked through their HTTP APIs;
+nothing here loads one.
 """

@@ -1,4 +1,4 @@
-"""The JSONL of curated descriptions: a line for each image, written as a whole and never changed."""
+"""The JSONL of curated descriptions: a whole line for each image, which is never changed."""
 
 import errno
 import json
@@ -19,7 +19,8 @@ class CuratedCaption:
     Attributes:
         image: Path relative to the JSONL's folder.
         caption: The cleaned-up description.
-        keep: Whether the filters found nothing; a person may change it. ``align`` reads only kept lines.
+        keep: Whether the filters found nothing; a person may change it. ``align`` reads only kept
+            lines.
         problems: What the filters found, or why there is no caption.
         tokens: Estimated number of tokens of the caption.
         raw: The description before the clean-up.
@@ -94,7 +95,8 @@ def _read_image(line: bytes, where: str) -> str:
 
 
 def _append_bytes(out: Path, data: bytes) -> None:
-    # Unbuffered: when the disk fills up in the middle of a line, the count of written bytes is short.
+    # Unbuffered: when the disk fills up in the middle of a line, the count of written bytes is
+    # short.
     with out.open("ab", buffering=0) as file:
         end = file.seek(0, os.SEEK_END)
         if file.write(data) < len(data):

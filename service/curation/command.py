@@ -13,8 +13,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
     parser.description = (
         "A running stage-1 service describes a folder of images, and another service cleans the "
-        "descriptions up. The result is a JSONL, which `align` reads after a person has looked through it. "
-        "Run again to continue. API keys come from CURATE_API_KEY and CURATE_FIXER_API_KEY."
+        "descriptions up. The result is a JSONL, which `align` reads after a person has looked "
+        "through it. Run again to continue. API keys come from CURATE_API_KEY and "
+        "CURATE_FIXER_API_KEY."
     )
     parser.add_argument("--images", type=Path, required=True, help="folder of images")
     parser.add_argument("--out", type=Path, required=True, help="the JSONL to write or continue")

@@ -24,10 +24,10 @@ DESCRIBE = (
 CONTINUE = "Continue"
 
 CLEAN_UP = (
-    "Below is a description of a picture. Correct it by two rules. First: take out what is repeated, "
-    "broken fragments, stray characters and whatever is not English. Second: write the rest as one "
-    "fluent description, completing or dropping unfinished sentences; add no facts. Answer with the "
-    "description alone. If it needs no correction, answer with it unchanged."
+    "Below is a description of a picture. Correct it by two rules. First: take out what is "
+    "repeated, broken fragments, stray characters and whatever is not English. Second: write the "
+    "rest as one fluent description, completing or dropping unfinished sentences; add no facts. "
+    "Answer with the description alone. If it needs no correction, answer with it unchanged."
 )
 
 

@@ -1,7 +1,7 @@
 """Automatic filters on a curated caption that need neither its image nor a model.
 
-They are ours: the paper's authors checked every description by hand and filtered frequent errors with
-rules that they do not list (section 3.2).
+They are ours: the paper's authors checked every description by hand and filtered frequent errors
+with rules that they do not list (section 3.2).
 """
 
 import re

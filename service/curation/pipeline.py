@@ -1,7 +1,7 @@
 """Curate a folder of images, several at a time.
 
-A stage-1 model describes each image, another language model cleans the description up, and filters mark
-what is still bad. A person then looks through the JSONL.
+A stage-1 model describes each image, another language model cleans the description up, and filters
+mark what is still bad. A person then looks through the JSONL.
 """
 
 import asyncio
@@ -34,16 +34,17 @@ def curate(
 ) -> tuple[int, int]:
     """Write a line for every image of a folder that has no line in ``out`` yet.
 
-    A line is written as soon as its image is finished. After a failure, the images in work are still
-    finished. An image that a service refuses gets a line that is not kept, once that service has answered
-    for another image. If a service refuses the first requests and answers none, that is its failure.
+    A line is written as soon as its image is finished. After a failure, the images in work are
+    still finished. An image that a service refuses gets a line that is not kept, once that service
+    has answered for another image. If a service refuses the first requests and answers none, that
+    is its failure.
 
     Returns:
         Number of lines written, and how many of them are kept.
 
     Raises:
-        AlignmentError: there are no images, a service fails, or ``out`` holds something else or cannot
-            be written.
+        AlignmentError: there are no images, a service fails, or ``out`` holds something else or
+            cannot be written.
     """
     done = read_images(out)
     files = sorted(

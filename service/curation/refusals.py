@@ -13,7 +13,8 @@ class RefusalGuard:
     """A client that fails if the service only refuses.
 
     Attributes:
-        has_answered: Whether the service has answered once. From then on, a refusal concerns one request.
+        has_answered: Whether the service has answered once. From then on, a refusal concerns one
+            request.
     """
 
     def __init__(self, client: ChatClient) -> None:
@@ -33,8 +34,8 @@ class RefusalGuard:
             self._refusals += 1
             if not self.has_answered and self._refusals >= MAX_REFUSALS:
                 raise RemoteError(
-                    f"The first {MAX_REFUSALS} requests were refused and none was answered; nothing is "
-                    f"written about them. {refusal}"
+                    f"The first {MAX_REFUSALS} requests were refused and none was answered; "
+                    f"nothing is written about them. {refusal}"
                 ) from refusal
             raise
         self.has_answered = True

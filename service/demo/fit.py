@@ -1,4 +1,4 @@
-"""Fit one side of the demo model: seeded, resumable, with the loop that trains the projection as well."""
+"""Fit one side of the default model, seeded and resumable, with the projection's training loop."""
 
 import sys
 import time
@@ -61,8 +61,8 @@ def fit(
     """Train ``module`` in place, or resume from ``checkpoint`` if it exists.
 
     Args:
-        module: In float32. Its state dict is saved, so random numbers that ``loss_of`` draws must come
-            from a generator in it (``get_extra_state``).
+        module: In float32. Its state dict is saved, so random numbers that ``loss_of`` draws must
+            come from a generator in it (``get_extra_state``).
         samples: Sample ``i`` is made from seed ``i``, so that a resumed run sees the same samples.
         collate: Makes a batch of samples.
         loss_of: Loss of a batch, and figures to print.
@@ -161,6 +161,6 @@ class _Fitting:
             write_state(self._checkpoint, state)
         except OSError as error:
             raise AlignmentError(
-                f"{self._checkpoint} cannot be written at step {step}: {error.strerror}. An earlier "
-                "checkpoint, if there is one, is intact; run again to resume from it."
+                f"{self._checkpoint} cannot be written at step {step}: {error.strerror}. An "
+                "earlier checkpoint, if there is one, is intact; run again to resume from it."
             ) from error

@@ -17,7 +17,8 @@ from service.scenes.conversations.asking import MAKERS, ask
 from service.scenes.conversations.two_images import compare
 from service.scenes.conversations.wording import Turn
 from service.scenes.datasets import SAMPLES
-from service.scenes.render import SHIFTED_STYLE, TRAINING_STYLE, RenderSettings, render
+from service.scenes.render import render
+from service.scenes.render_settings import SHIFTED_STYLE, TRAINING_STYLE, RenderSettings
 from service.scenes.scene import Scene, draw_scene, rng_for
 
 SETS: dict[str, RenderSettings] = {"held-out": TRAINING_STYLE, "shifted": SHIFTED_STYLE}

@@ -1,4 +1,4 @@
-"""The demo's data sets on disk, in the layouts that the trainer reads from anybody."""
+"""The default model's data sets on disk, in the same layouts as the published data sets."""
 
 import io
 import json
@@ -6,7 +6,7 @@ import random
 import tarfile
 from pathlib import Path
 
-from service.scenes.conversations.descriptions import description, web_caption
+from service.scenes.conversations.descriptions import make_description, make_web_caption
 from service.scenes.render import render
 from service.scenes.scene import CELLS, Scene, SceneObject, cell_name, draw_scene, rng_for
 
@@ -24,48 +24,52 @@ EXAMPLES = {
     "sun-and-hearts": 145,
     "three-and-rings": 100,
 }
-"""Example pictures: file name and number of the scene. Chosen by eye for variety, by no model's answers."""
+"""Example pictures: file name and number of the scene.
+
+They were chosen by eye for variety, without looking at a model's answers.
+"""
 
 SAMPLES = {"captions": 12_000, "descriptions": 12_000}
-"""Pictures of stage 1's and stage 2's data sets, by the split's name that seeds them."""
+"""Number of pictures of stage 1's and stage 2's data set, by the name of the split."""
 
 _SHARD = 2000
+"""Samples of a shard."""
 
 
 def write_captions(folder: Path, samples: int) -> None:
-    """Stage 1: WebDataset shards of images with short captions that leave most things out."""
+    """Write stage 1's data set: WebDataset shards of images with short, incomplete captions."""
     folder.mkdir(parents=True, exist_ok=True)
     for start in range(0, samples, _SHARD):
         with tarfile.open(folder / f"{start // _SHARD:05}.tar", "w") as shard:
             for index in range(start, min(start + _SHARD, samples)):
                 rng = rng_for("captions", index)
                 scene = draw_scene(rng)
-                _add(shard, f"{index:08}.jpg", _jpeg(scene, rng))
-                caption = {"caption": web_caption(scene, rng)}
-                _add(shard, f"{index:08}.json", json.dumps(caption).encode())
+                _add_member(shard, f"{index:08}.jpg", _render_jpeg(scene, rng))
+                caption = {"caption": make_web_caption(scene, rng)}
+                _add_member(shard, f"{index:08}.json", json.dumps(caption).encode())
 
 
 def write_descriptions(folder: Path, samples: int) -> None:
-    """Stage 2: the published cc_sbu_align layout, with detailed descriptions."""
+    """Write stage 2's data set: detailed descriptions in the layout of ``cc_sbu_align``."""
     (folder / "image").mkdir(parents=True, exist_ok=True)
     annotations = []
     for index in range(samples):
         rng = rng_for("descriptions", index)
         scene = draw_scene(rng)
-        (folder / "image" / f"{index}.jpg").write_bytes(_jpeg(scene, rng))
-        annotations.append({"image_id": str(index), "caption": description(scene, rng)})
+        (folder / "image" / f"{index}.jpg").write_bytes(_render_jpeg(scene, rng))
+        annotations.append({"image_id": str(index), "caption": make_description(scene, rng)})
     (folder / "filter_cap.json").write_text(json.dumps({"annotations": annotations}))
 
 
 def write_examples(folder: Path) -> None:
-    """PNG pictures that no training set holds, and ``scenes.json`` with what each shows."""
+    """Write PNG pictures that are in no training set, and ``scenes.json`` with their content."""
     folder.mkdir(parents=True, exist_ok=True)
-    shown = {}
+    contents = {}
     for name, index in EXAMPLES.items():
         rng = rng_for("examples", index)
         scene = draw_scene(rng)
         render(scene, rng).save(folder / f"{name}.png", optimize=True)
-        shown[f"{name}.png"] = {
+        contents[f"{name}.png"] = {
             "background": scene.background,
             "objects": [
                 {
@@ -78,31 +82,31 @@ def write_examples(folder: Path) -> None:
                 for item in scene.objects
             ],
         }
-    (folder / "scenes.json").write_text(json.dumps(shown, indent=2) + "\n")
+    (folder / "scenes.json").write_text(json.dumps(contents, indent=2) + "\n")
 
 
 def read_examples(folder: Path) -> dict[str, Scene]:
-    """The scenes of :func:`write_examples` by file name."""
+    """Read the scenes that :func:`write_examples` wrote, by file name."""
     cells = {cell_name(cell): cell for cell in range(CELLS)}
     scenes = {}
-    for name, shown in json.loads((folder / "scenes.json").read_text()).items():
+    for name, content in json.loads((folder / "scenes.json").read_text()).items():
         objects = tuple(
             SceneObject(
                 item["kind"], item["colour"], item["size"], cells[item["place"]], item["text"]
             )
-            for item in shown["objects"]
+            for item in content["objects"]
         )
-        scenes[name] = Scene(shown["background"], objects)
+        scenes[name] = Scene(content["background"], objects)
     return scenes
 
 
-def _jpeg(scene: Scene, rng: random.Random) -> bytes:
+def _render_jpeg(scene: Scene, rng: random.Random) -> bytes:
     buffer = io.BytesIO()
     render(scene, rng).save(buffer, "JPEG", quality=92)
     return buffer.getvalue()
 
 
-def _add(shard: tarfile.TarFile, name: str, content: bytes) -> None:
+def _add_member(shard: tarfile.TarFile, name: str, content: bytes) -> None:
     member = tarfile.TarInfo(name)
     member.size = len(content)
     shard.addfile(member, io.BytesIO(content))

@@ -1,7 +1,7 @@
 """Scenes as data: objects on a plain background, at most one in each cell of a 3 x 3 grid.
 
-A scene is drawn from a seed and a split's name, so that the training, held-out and example scenes
-are different draws and the same on every machine.
+A scene follows from the name of a split and an index. It is the same on every machine, and
+training, test sets and examples have different scenes.
 """
 
 import hashlib
@@ -21,9 +21,9 @@ COLUMNS = ("left", "centre", "right")
 CELLS = 9
 NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
-# Colours that cannot be told from a background, or hardly.
-_UNSEEN = {"black": {"black"}}
-_OBJECTS = (1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4, 5, 5, 6)
+# Colours that can hardly be seen on a background.
+_INVISIBLE = {"black": {"black"}}
+_OBJECT_COUNTS = (1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4, 5, 5, 6)
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,10 @@ class SceneObject:
 
     Attributes:
         kind: A shape, ``word`` or ``digit``.
-        colour, size: From ``COLOURS`` and ``SIZES``.
-        cell: 0 to 8 in raster order.
-        text: What is written, for words and digits.
+        colour: One of ``COLOURS``.
+        size: One of ``SIZES``.
+        cell: 0 to 8, in reading order.
+        text: The word or digit itself; empty for shapes.
     """
 
     kind: str
@@ -55,44 +56,44 @@ class SceneObject:
 
     @property
     def noun(self) -> str:
-        """``circle``, ``word "stop"`` or ``digit 7``."""
+        """For example ``circle``, ``word "stop"`` or ``digit 7``."""
         if self.kind == "word":
             return f'word "{self.text}"'
         return f"digit {self.text}" if self.kind == "digit" else self.kind
 
     @property
     def place(self) -> str:
-        """The cell as the answers' canonical form has it: ``top left``, ``middle``."""
+        """The name of the cell, such as ``top left`` or ``middle``."""
         return cell_name(self.cell)
 
 
 @dataclass(frozen=True)
 class Scene:
-    """A background and its objects, in raster order of their cells."""
+    """A background and its objects, in reading order of their cells."""
 
     background: str
     objects: tuple[SceneObject, ...]
 
     @property
     def written(self) -> SceneObject | None:
-        """The one word or digit, if any."""
+        """The first word or digit, if there is one."""
         return next((item for item in self.objects if item.text), None)
 
     def count(self, kind: str | None = None, colour: str | None = None) -> int:
-        """How many objects are of this kind and colour."""
+        """Return how many objects have this kind and colour; None means any."""
         return sum(
             kind in (None, item.kind) and colour in (None, item.colour) for item in self.objects
         )
 
-    def named(self, item: SceneObject) -> str:
-        """The shortest unique name of an object (``circle``, else ``red circle``), or an empty string."""
+    def name_object(self, item: SceneObject) -> str:
+        """Return the shortest unique name (``circle``, else ``red circle``), or an empty string."""
         if item.text or self.count(item.kind) == 1:
             return item.noun
         return f"{item.colour} {item.noun}" if self.count(item.kind, item.colour) == 1 else ""
 
 
 def cell_name(cell: int) -> str:
-    """``top left``, ``top``, ``left``, ``middle`` and so on."""
+    """Return ``top left``, ``top``, ``left``, ``middle`` and so on."""
     row, column = ROWS[cell // 3], COLUMNS[cell % 3]
     if column == "centre":
         return row
@@ -100,23 +101,23 @@ def cell_name(cell: int) -> str:
 
 
 def rng_for(split: str, index: int) -> random.Random:
-    """A generator that depends on the split's name and the index only, on every machine."""
+    """Return a generator whose seed follows from the split's name and the index alone."""
     digest = hashlib.sha256(f"{split}/{index}".encode()).digest()
     return random.Random(int.from_bytes(digest[:8], "big"))  # noqa: S311 - reproducible, not secret
 
 
 def draw_scene(rng: random.Random, crowded: bool = False) -> Scene:
-    """Draw a scene: repeated shapes and colours more often than by chance.
+    """Draw a scene. Shapes and colours repeat more often than by chance.
 
     Args:
-        crowded: Four to nine objects instead of one to six: more to learn from in one picture.
+        crowded: Four to nine objects instead of one to six, to learn more from one picture.
     """
     background = rng.choices(BACKGROUNDS, (5, 2, 1, 2))[0]
-    colours = [name for name in COLOURS if name not in _UNSEEN.get(background, ())]
-    number = rng.randint(4, CELLS) if crowded else rng.choice(_OBJECTS)
+    colours = [name for name in COLOURS if name not in _INVISIBLE.get(background, ())]
+    number = rng.randint(4, CELLS) if crowded else rng.choice(_OBJECT_COUNTS)
     cells = sorted(rng.sample(range(CELLS), number))
     objects: list[SceneObject] = []
-    # Few different shapes and colours in a scene make counting and comparing worth it.
+    # With few different shapes and colours in a scene, there is something to count and to compare.
     shapes = rng.sample(SHAPES, rng.choice((2, 3, 4, 8)))
     palette = rng.sample(colours, min(rng.choice((2, 3, 4, 7)), len(colours)))
     with_text = rng.randrange(number) if rng.random() < (0.75 if crowded else 0.35) else -1
@@ -130,8 +131,8 @@ def draw_scene(rng: random.Random, crowded: bool = False) -> Scene:
     return Scene(background, tuple(objects))
 
 
-def with_texts(scene: Scene, rng: random.Random, share: float) -> Scene:
-    """The same scene with this share of its objects turned into words and digits: something to read."""
+def replace_with_texts(scene: Scene, rng: random.Random, share: float) -> Scene:
+    """Return the scene with this share of its objects replaced by words and digits."""
     objects = []
     for item in scene.objects:
         if rng.random() < share:

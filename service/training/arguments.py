@@ -41,8 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         required=True,
         metavar="WHERE[=RATIO]",
-        help="data set: a .jsonl, a folder, or shards such as laion/{00000..10488}.tar. With several data "
-        "sets each needs a ratio, which says how often a batch comes from it: "
+        help="data set: a .jsonl, a folder, or shards such as laion/{00000..10488}.tar. With "
+        "several data sets each needs a ratio, which says how often a batch comes from it: "
         f"{_RELEASED_RATIOS} for LAION and for CC and SBU in the released configuration",
     )
     parser.add_argument(
@@ -150,8 +150,9 @@ def parse_data_sets(given: list[str]) -> tuple[list[str], list[float]]:
     pairs = [_parse_data_set(text) for text in given]
     if len(pairs) > 1 and (without := [where for where, ratio in pairs if ratio is None]):
         raise DatasetError(
-            f"With several data sets each needs a ratio: {without[0]}=RATIO says how often a batch comes "
-            f"from it ({_RELEASED_RATIOS} for LAION and for CC and SBU in the released configuration)."
+            f"With several data sets each needs a ratio: {without[0]}=RATIO says how often a batch "
+            f"comes from it ({_RELEASED_RATIOS} for LAION and for CC and SBU in the released "
+            "configuration)."
         )
     return [where for where, _ in pairs], [ratio or 1.0 for _, ratio in pairs]
 

@@ -1,4 +1,4 @@
-"""Sources to batches of decoded pixels, in worker processes. Bad samples are passed on, not hidden."""
+"""Sources to batches of decoded pixels, in worker processes. Bad samples are reported."""
 
 import random
 from collections.abc import Callable, Iterator, Sequence
@@ -28,14 +28,14 @@ class Batch:
     """The samples of one step.
 
     Attributes:
-        pixels: ``[samples, image_size, image_size, 3]`` uint8. An array instead of a tensor: a worker
-            process sends tensors through ``/dev/shm``, which has 64 MB in a container, and a batch that
-            does not fit is lost silently.
+        pixels: ``[samples, image_size, image_size, 3]`` uint8. An array instead of a tensor: a
+            worker process sends tensors through ``/dev/shm``, which has 64 MB in a container, and a
+            batch that does not fit is lost silently.
         texts: Captions or answers.
         skipped: Bad samples that came while the batch was filled.
         worker: Number of the worker that made the batch.
-        taken: For each source, how many samples that worker has taken since the run's first step, good
-            or bad.
+        taken: For each source, how many samples that worker has taken since the run's first step,
+            good or bad.
     """
 
     pixels: NDArray[np.uint8]
@@ -89,8 +89,9 @@ class Batches(IterableDataset[Batch | DatasetError]):
     def __iter__(self) -> Iterator[Batch | DatasetError]:
         info = get_worker_info()
         identity, workers = (info.id, info.num_workers) if info else (0, 1)
-        # PyTorch takes batches from the workers in turn, starting with worker 0. Our own number is the step
-        # that a worker makes next, so that it continues what the worker of that number did before.
+        # PyTorch takes batches from the workers in turn, starting with worker 0. Our own number is
+        # the step that a worker makes next, so that it continues what the worker of that number did
+        # before.
         number = (self.first_step + identity) % workers
         try:
             yield from self._make_batches(number, workers)
@@ -108,7 +109,8 @@ class Batches(IterableDataset[Batch | DatasetError]):
             for source, skip in zip(self.sources, taken, strict=True)
         ]
         for chosen in order:
-            # The crops' seed follows from what was taken, so that a resumed run makes the same crops.
+            # The crops' seed follows from what was taken, so that a resumed run makes the same
+            # crops.
             crop = self._make_crop(f"{self.seed}/{part.index}/{chosen}/{taken[chosen]}")
             pixels, texts, skipped = self._fill(streams[chosen], crop)
             taken[chosen] += len(texts) + len(skipped)

@@ -86,8 +86,9 @@ def save_checkpoint(folder: Path, progress: Progress) -> None:
         replace_file(folder / HISTORY, lines.encode())
     except OSError as error:
         raise AlignmentError(
-            f"The checkpoint of step {progress.step} cannot be saved in {folder}: {error.strerror}. "
-            f"An earlier checkpoint, if there is one, is intact; run again to resume from it."
+            f"The checkpoint of step {progress.step} cannot be saved in {folder}: "
+            f"{error.strerror}. An earlier checkpoint, if there is one, is intact; run again to "
+            "resume from it."
         ) from error
 
 

@@ -33,8 +33,8 @@ def run(arguments: argparse.Namespace) -> None:
     except KeyboardInterrupt:
         if os.environ.get("RANK", "0") == "0":
             print(
-                f"Interrupted. The last checkpoint, if there was one yet, is in {arguments.out}: run again "
-                "to resume from it.",
+                f"Interrupted. The last checkpoint, if there was one yet, is in {arguments.out}: "
+                "run again to resume from it.",
                 file=sys.stderr,
             )
         sys.exit(130)

@@ -16,10 +16,11 @@ def random_crop(width: int, height: int, smallest: float, rng: random.Random) ->
     Args:
         width: Of the image, in pixels.
         height: Of the image, in pixels.
-        smallest: Smallest share of the area, in (0, 1]. The aspect ratio lies between 3:4 and 4:3; its
-            logarithm is uniform.
+        smallest: Smallest share of the area, in (0, 1]. The aspect ratio lies between 3:4 and 4:3;
+            its logarithm is uniform.
 
-    Source: ``blip2_image_train`` of the original before November 2023, with a share of 0.5. Since then
+    Source: ``blip2_image_train`` of the original before November 2023, with a share of 0.5. Since
+        then
     the original keeps the whole image.
     """
     for _ in range(_TRIES):

@@ -20,9 +20,9 @@ def divergence_error(out: Path, rate: float, highest: float) -> AlignmentError:
     """
     return AlignmentError(
         f"The loss or its gradient is not a number any more (learning rate {rate:.3g}). The last "
-        f"checkpoint in {out}, if there is one yet, is intact. A lower rate may help. It makes another "
-        f"run: give a lower --learning-rate than {highest:g} and another --out. To start that run from "
-        f"this one's checkpoint, add --projection {out / PROJECTION}."
+        f"checkpoint in {out}, if there is one yet, is intact. A lower rate may help. It makes "
+        f"another run: give a lower --learning-rate than {highest:g} and another --out. To start "
+        f"that run from this one's checkpoint, add --projection {out / PROJECTION}."
     )
 
 
@@ -50,7 +50,7 @@ def translate_worker_death() -> Iterator[None]:
         if not str(error).startswith("DataLoader worker"):
             raise
         raise AlignmentError(
-            "A process that decodes images was killed, perhaps because memory ran out; fewer --workers "
-            "need less memory. The last checkpoint is intact: run again, with fewer workers if you like, "
-            "to resume from it."
+            "A process that decodes images was killed, perhaps because memory ran out; fewer "
+            "--workers need less memory. The last checkpoint is intact: run again, with fewer "
+            "workers if you like, to resume from it."
         ) from error

@@ -1,4 +1,4 @@
-"""A cache for the features of images: the frozen encoder encodes each image of a small data set once."""
+"""A cache for image features: each image of a small data set is encoded once."""
 
 import hashlib
 from collections.abc import Callable
@@ -10,10 +10,12 @@ from torch import Tensor
 class FeatureCache:
     """The features of an encoder, kept in memory by the pixels of the image.
 
-    A full cache keeps its oldest entries: a data set is read in rounds, so the oldest image comes next.
+    A full cache keeps its oldest entries: a data set is read in rounds, so the oldest image comes
+    next.
 
     Args:
-        encode: A frozen encoder: ``[images, side, side, 3]`` pixels to ``[images, visual_tokens, width]``.
+        encode: A frozen encoder: ``[images, side, side, 3]`` pixels to ``[images, visual_tokens,
+            width]``.
         max_bytes: Most bytes of features to keep. Images beyond that are encoded each time.
     """
 

@@ -1,4 +1,4 @@
-"""Write the finished model folder: the folder that training started from, with the trained tensors."""
+"""The finished model folder: the one that training started from, with the trained tensors."""
 
 import shutil
 from collections.abc import Mapping
@@ -32,8 +32,8 @@ def write_finished_folder(
     """Write a complete model folder.
 
     Args:
-        folder: The folder that training started from. Frozen tensors are copied from it in their stored
-            format, whatever format they had in training.
+        folder: The folder that training started from. Frozen tensors are copied from it in their
+            stored format, whatever format they had in training.
         config: The shape of the trained encoder.
         trained: The trained tensors by their names in the encoder.
         target: The folder to write.
@@ -91,7 +91,7 @@ def _select_tensor(
 
 
 def _list_sources(folder: ModelFolder, target: Path) -> dict[str, dict[str, str]]:
-    """List where the parts come from: the folder that training started from, and its own sources."""
+    """List the parts' origins: the folder that training started from, and its own sources."""
     before = folder.index.provenance or Provenance(made_by="")
     origin = {
         "name": "/".join(folder.root.parts[-2:]),

@@ -1,7 +1,7 @@
 """Samples to token ids, in the published format of each stage.
 
-As in the original, the text before the image, the text after it, and the target are tokenized one by
-one, so that each of the three has its own dummy-prefix space.
+As in the original, the text before the image, the text after it, and the target are tokenized one
+by one, so that each of the three has its own dummy-prefix space.
 """
 
 import re
@@ -41,14 +41,14 @@ class TokenizedSample:
 
 
 def normalise_caption(caption: str) -> str:
-    """Lower the case, turn most punctuation and runs of white space into one space, keep 50 words."""
+    """Lower the case, make most punctuation and white space one space, keep 50 words."""
     spaced = re.sub(r"[.!\"()*#:;~]", " ", caption.lower())
     words = re.sub(r"\s{2,}", " ", spaced).rstrip("\n").strip(" ").split(" ")
     return " ".join(words[:LONGEST_CAPTION])
 
 
 def make_stage2_prompt(family: Family, instruction: str) -> str:
-    """Make ``###Human: <Img><ImageHere></Img> {instruction} ###Assistant: ``, or the family's form of it."""
+    """Make ``###Human: <Img><ImageHere></Img> {instruction} ###Assistant: ``, by family."""
     before, after, _ = _TURNS[family.name]
     return f"{before}<Img>{IMAGE_TOKEN}</Img> {instruction}{after}"
 
@@ -56,7 +56,7 @@ def make_stage2_prompt(family: Family, instruction: str) -> str:
 def tokenize_sample(
     tokenizer: Tokenizer, family: Family, stage: Stage, text: str, instruction: str
 ) -> TokenizedSample:
-    """Tokenize a caption (stage 1) or an answer (stage 2). The ids have no position for the image."""
+    """Tokenize a caption (stage 1) or an answer (stage 2) and the text around the image."""
     start = _find_start_token(tokenizer)
     if stage.name == "stage1":
         target = _encode(tokenizer, normalise_caption(text) + "\n")

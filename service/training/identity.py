@@ -28,8 +28,8 @@ def identify_stage(stage: Stage) -> dict[str, str]:
 def identify_folder(folder: ModelFolder) -> dict[str, str]:
     """Return digests of a model folder's parts, which stay the same when the folder is moved.
 
-    All weights are read, because two models of one architecture differ in nothing else. A language model
-    on the hub is identified by its id.
+    All weights are read, because two models of one architecture differ in nothing else. A language
+    model on the hub is identified by its id.
     """
     language_model = folder.language_model
     if folder.language_model_is_local:

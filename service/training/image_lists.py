@@ -1,4 +1,4 @@
-"""Data sets that list image files with texts: a JSONL beside a folder of images, or ``cc_sbu_align``."""
+"""Data sets that list image files with texts: a JSONL beside images, or ``cc_sbu_align``."""
 
 import random
 from collections.abc import Iterator, Sequence
@@ -48,7 +48,8 @@ class ImageListSource:
     def stream(self, part: Part, seed: int, skip: int = 0) -> Iterator[RawSample | BadSample]:
         """See :class:`~service.training.samples.Source`.
 
-        A resumed stream continues at the very next sample. The images of skipped samples are not read.
+        A resumed stream continues at the very next sample. The images of skipped samples are not
+        read.
         """
         failed: set[int] = set()
         is_readable = False
@@ -75,7 +76,8 @@ class ImageListSource:
 class JsonlSource(ImageListSource):
     """A folder with images and a JSONL file of ``{"image": "a.jpg", "caption": "..."}`` lines.
 
-    A line with ``"keep": false`` is left out, so that a person can strike lines that ``curate`` wrote.
+    A line with ``"keep": false`` is left out, so that a person can strike lines that ``curate``
+    wrote.
     """
 
     def __init__(self, index: Path, images: Path | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Which projection a run of ``align`` starts from. Options that would have no effect are refused."""
+"""Which projection a run of ``align`` starts from; options without effect are refused."""
 
 import argparse
 
@@ -9,7 +9,7 @@ from service.training.variants import needs_new_projection
 
 
 def starts_from_new_projection(arguments: argparse.Namespace) -> bool:
-    """Return whether the run starts from a new random projection, unless ``--projection`` is given."""
+    """Return whether a run without ``--projection`` starts from a new random projection."""
     if PRESETS[arguments.preset].name == "stage1":
         return not arguments.keep_projection
     return bool(arguments.new_projection)
@@ -57,8 +57,8 @@ def check_folder_options(arguments: argparse.Namespace, folder: ModelFolder) -> 
     ):
         raise AlignmentError(
             f"The projection of {arguments.model} does not have the form that --variant "
-            f"{arguments.variant} trains, so it would be dropped for a random one. Train that form in "
-            "stage 1 first, give a --projection of that form, or ask for a random one "
+            f"{arguments.variant} trains, so it would be dropped for a random one. Train that form "
+            "in stage 1 first, give a --projection of that form, or ask for a random one "
             + (
                 "with --new-projection."
                 if not arguments.keep_projection
@@ -67,6 +67,6 @@ def check_folder_options(arguments: argparse.Namespace, folder: ModelFolder) -> 
         )
     if arguments.copy_language_model and not folder.language_model_is_local:
         raise AlignmentError(
-            f"--copy-language-model: {folder.language_model} is not a folder on this disk. Leave the "
-            "option out, or make the model folder with `import --llm-files copy`."
+            f"--copy-language-model: {folder.language_model} is not a folder on this disk. Leave "
+            "the option out, or make the model folder with `import --llm-files copy`."
         )

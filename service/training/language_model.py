@@ -21,8 +21,8 @@ def load_language_model(
     """Load a language model from a folder or a hub id, frozen.
 
     Raises:
-        AlignmentError: it cannot be loaded, is quantised, or lacks a tensor, for which transformers would
-            use random numbers.
+        AlignmentError: it cannot be loaded, is quantised, or lacks a tensor, for which transformers
+            would use random numbers.
         torch.OutOfMemoryError: the device has too little memory.
     """
     try:
@@ -37,8 +37,9 @@ def load_language_model(
         raise AlignmentError(f"The language model {reference} cannot be loaded: {error}") from error
     if quantised is not None:
         raise AlignmentError(
-            f"The language model {reference} is quantised (quantization_config in its config.json). "
-            "Training needs its weights in 16 or 32 bits: give the model that it was made from."
+            f"The language model {reference} is quantised (quantization_config in its "
+            "config.json). Training needs its weights in 16 or 32 bits: give the model that it "
+            "was made from."
         )
     model, found = loaded
     _check_complete(reference, found)
@@ -56,6 +57,6 @@ def _check_complete(reference: str, found: dict[str, Any]) -> None:
         if names:
             more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
             raise AlignmentError(
-                f"The language model {reference} {fault} {', '.join(names[:_NAMED])}{more}. Copy or "
-                "download it again."
+                f"The language model {reference} {fault} {', '.join(names[:_NAMED])}{more}. Copy "
+                "or download it again."
             )

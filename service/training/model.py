@@ -1,4 +1,4 @@
-"""The model in training: a frozen encoder, a frozen language model, and the projection that learns."""
+"""The model in training: a frozen encoder and language model, and the projection that learns."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -66,7 +66,8 @@ class AlignmentModel:
         """Load a model folder for training.
 
         Args:
-            variant: The parts that learn. A variant whose form is not the folder's gets a new projection.
+            variant: The parts that learn. A variant whose form is not the folder's gets a new
+                projection.
             fresh: Start from a new random projection, as stage 1 does.
             initial_scale: Factor on the random start of a new projection's last layer.
             seed: Of a new projection.

@@ -1,4 +1,4 @@
-"""The number format of training: bfloat16 on a GPU, the faster one of bfloat16 and float32 on a CPU."""
+"""The number format of training: bfloat16 on a GPU, the faster format on a CPU."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,8 +1,8 @@
 """The training settings of each stage as data: those released with MiniGPT-4, and the demo model's.
 
-Source: the training configurations in the authors' repository (``train_configs/``). The paper (Zhu et
-al. 2023, section 3) differs in places: it gives stage 2 400 steps, and its batch of 256 in stage 1 is
-the released 64 on each of four GPUs.
+Source: the training configurations in the authors' repository (``train_configs/``). The paper (Zhu
+et al. 2023, section 3) differs in places: it gives stage 2 400 steps, and its batch of 256 in stage
+1 is the released 64 on each of four GPUs.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,8 @@ class Stage:
     """One stage of the alignment.
 
     Attributes:
-        name: ``stage1`` (captions, no tags) or ``stage2`` (instruction format): the format of samples.
+        name: ``stage1`` (captions, no tags) or ``stage2`` (instruction format): the format of
+            samples.
         batch: Samples of one step on one device.
         epochs: Number of epochs; a checkpoint ends each.
         steps_per_epoch: Steps of one epoch.
@@ -28,10 +29,10 @@ class Stage:
         warmup_learning_rate: Rate of the first step.
         weight_decay: AdamW's; biases have none.
         target_tokens: Longest target in tokens; the rest is cut.
-        initial_scale: Factor on the random start of a new projection's last layer. Directions that no
-            caption corrects keep the length that they start with.
-        crop_scale: Smallest share of an image's area that a sample shows. Each time the sample comes, it
-            is cropped anew; 1 keeps the whole image.
+        initial_scale: Factor on the random start of a new projection's last layer. Directions that
+            no caption corrects keep the length that they start with.
+        crop_scale: Smallest share of an image's area that a sample shows. Each time the sample
+            comes, it is cropped anew; 1 keeps the whole image.
     """
 
     name: StageName

@@ -84,8 +84,8 @@ def join_processes(device: str) -> Iterator[Processes]:
     """Join the processes that ``torchrun`` started; without it, this process is the only one.
 
     Args:
-        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``. With several processes, ``cuda`` is the GPU of
-            the process's local rank.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``. With several processes, ``cuda`` is the
+            GPU of the process's local rank.
 
     Raises:
         AlignmentError: the device does not exist.
@@ -115,6 +115,7 @@ def _find_device(name: str) -> torch.device:
     number = int(name.partition(":")[2] or 0)
     if name != "cpu" and number >= torch.cuda.device_count():
         raise AlignmentError(
-            f"The device {name} does not exist: PyTorch finds {torch.cuda.device_count()} CUDA GPUs."
+            f"The device {name} does not exist: PyTorch finds {torch.cuda.device_count()} CUDA "
+            "GPUs."
         )
     return torch.device(name) if name == "cpu" else torch.device("cuda", number)

@@ -1,4 +1,4 @@
-"""The progress of a run on standard error: a line that a terminal rewrites, or a log line now and then."""
+"""The progress of a run: one line that is rewritten on a terminal, or a log line now and then."""
 
 import sys
 import time

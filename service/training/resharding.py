@@ -9,9 +9,10 @@ Taken = dict[int, list[int]]
 def reshard_taken(taken: Sequence[Mapping[int, list[int]]], before: int, now: int) -> list[Taken]:
     """Return for each process how many samples each of ``now`` workers has to skip.
 
-    Each part of a source is every n-th sample of one endless order. Together, the samples that ``before``
-    workers took are the start of that order, apart from the few by which one worker was ahead of another.
-    Each new worker skips its share of that start, so no sample is left out for more than a round.
+    Each part of a source is every n-th sample of one endless order. Together, the samples that
+    ``before`` workers took are the start of that order, apart from the few by which one worker was
+    ahead of another. Each new worker skips its share of that start, so no sample is left out for
+    more than a round.
 
     Args:
         taken: For each process, what its workers took.

@@ -12,7 +12,8 @@ class RunSettings:
         out: Folder of checkpoints, curves and the finished model folder.
         seed: Of the data's order and the instructions.
         workers: Processes that read and decode images; 0 does it in the training process.
-        checkpoint_steps: Steps between checkpoints, at least 1. The end of each epoch has one as well.
+        checkpoint_steps: Steps between checkpoints, at least 1. The end of each epoch has one as
+            well.
         strict: Fail at the first bad sample.
         copy_language_model: Copy the language model into the finished folder.
         notes: Lines for the finished folder's provenance.

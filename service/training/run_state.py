@@ -51,7 +51,8 @@ class RunState:
             The first step to do.
 
         Raises:
-            AlignmentError: the checkpoint is damaged, or of another run, or not the same for all processes.
+            AlignmentError: the checkpoint is damaged, or of another run, or not the same for all
+                processes.
         """
         progress = load_checkpoint(self._settings.out, self._identity)
         self._check_same_step(progress.step if progress else 0)
@@ -77,8 +78,8 @@ class RunState:
         )
         if workers != progress.workers:
             self._processes.say(
-                f"{workers} workers instead of {progress.workers} now divide the data, which changes its "
-                "order: near this step a few samples may come twice or a round later."
+                f"{workers} workers instead of {progress.workers} now divide the data, which "
+                "changes its order: near this step a few samples may come twice or a round later."
             )
 
     def _check_same_step(self, step: int) -> None:
@@ -87,8 +88,8 @@ class RunState:
         if len(set(steps)) > 1:
             found = ", ".join(f"process {rank}: step {step}" for rank, step in enumerate(steps))
             raise AlignmentError(
-                f"The processes find different checkpoints in {self._settings.out} ({found}). --out must "
-                "be one folder that the processes of all machines share."
+                f"The processes find different checkpoints in {self._settings.out} ({found}). "
+                "--out must be one folder that the processes of all machines share."
             )
 
     def save(self, step: int) -> None:

@@ -1,4 +1,4 @@
-"""Samples of a data set, still encoded as bytes, and the part of a data set that one reader takes."""
+"""Samples of a data set as encoded bytes, and the part of a data set that one reader takes."""
 
 import codecs
 import hashlib
@@ -53,7 +53,7 @@ class BadSample:
 
 @dataclass(frozen=True)
 class Part:
-    """The part of a data set that one reader takes: every ``count``-th sample, starting at ``index``."""
+    """The part of a data set that a reader takes: every ``count``-th sample from ``index`` on."""
 
     index: int = 0
     count: int = 1
@@ -63,7 +63,8 @@ class Source(Protocol):
     """A data set that training reads.
 
     Attributes:
-        name: Differs from the names of other data sets, so that a run resumes only with the same data.
+        name: Differs from the names of other data sets, so that a run resumes only with the same
+            data.
     """
 
     name: str
@@ -74,7 +75,7 @@ class Source(Protocol):
         ...
 
     def stream(self, part: Part, seed: int, skip: int = 0) -> Iterator[RawSample | BadSample]:
-        """Yield a part's samples endlessly in a seeded order, after the first ``skip``, good or bad."""
+        """Yield a part's samples endlessly in a seeded order, without the first ``skip``."""
         ...
 
 

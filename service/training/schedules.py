@@ -1,7 +1,7 @@
 """Learning rates by step: a linear warm-up, then a cosine.
 
-The two schedules differ in where the cosine starts. Both are kept to the last bit, because the weights
-of the default model follow from them.
+The two schedules differ in where the cosine starts. Both are kept to the last bit, because the
+weights of the default model follow from them.
 """
 
 import math
@@ -26,8 +26,8 @@ def cosine_over_whole_run(
 ) -> float:
     """Return a rate of the published schedule.
 
-    The cosine counts from the first step of the run, not from the end of the warm-up, as in the released
-    code. After a long warm-up it therefore starts below the highest rate.
+    The cosine counts from the first step of the run, not from the end of the warm-up, as in the
+    released code. After a long warm-up it therefore starts below the highest rate.
     """
     if step < warmup_steps:
         return warmup_rate + (highest - warmup_rate) * (step / max(warmup_steps, 1))

@@ -24,10 +24,10 @@ _IMAGE_SUFFIXES = ("jpg", "jpeg", "png", "webp")
 
 
 class ShardSource:
-    """WebDataset shards as img2dataset writes them: ``NAME.jpg`` beside ``NAME.json`` or ``NAME.txt``.
+    """WebDataset shards with ``NAME.jpg`` beside ``NAME.json`` or ``NAME.txt``.
 
-    Shards are drawn with replacement and read from front to back through a shuffle buffer. A resumed
-    stream draws new shards, with a seed that depends on where it resumes.
+    Shards are drawn with replacement and read from front to back through a shuffle buffer. A
+    resumed stream draws new shards, with a seed that depends on where it resumes.
     """
 
     def __init__(self, shards: Sequence[Path]) -> None:
@@ -36,7 +36,8 @@ class ShardSource:
         self.shards = list(shards)
         self.bad: list[BadSample] = []
         first, last = self.shards[0].resolve(), self.shards[-1].resolve()
-        # Reading terabytes for a digest takes too long; a changed shard nearly always has another size.
+        # Reading terabytes for a digest takes too long; a changed shard nearly always has another
+        # size.
         sizes = "".join(f"{shard.name} {_size_of(shard)}\n" for shard in self.shards)
         digest = digest_text(sizes.encode())
         self.name = f"{len(self.shards)} shards, {first} to {last} ({digest})"
@@ -67,7 +68,7 @@ class ShardSource:
 
 
 class _CheckedHeader(tarfile.TarInfo):
-    """A header that raises an error if it is damaged; tarfile would take it for the archive's end."""
+    """A header that raises if it is damaged; tarfile would take it for the archive's end."""
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_CheckedHeader":
@@ -80,7 +81,7 @@ class _CheckedHeader(tarfile.TarInfo):
 
 
 def read_shard(file: Path) -> Iterator[RawSample | BadSample]:
-    """Yield the samples of a tar file in its order. If the rest is damaged, it is one bad sample."""
+    """Yield the samples of a tar file in its order; a damaged rest is one bad sample."""
     group: dict[str, bytes] = {}
     key = ""
     try:

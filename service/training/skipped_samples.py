@@ -40,7 +40,7 @@ class SkippedSamples:
                 )
 
     def add_listed(self, samples: Iterable[BadSample]) -> None:
-        """Count samples that a data set's list shows to be bad; all processes read the same list."""
+        """Count samples that a data set's list shows to be bad; every process reads that list."""
         if self._processes.is_first or self._strict:
             self.add(samples)
 

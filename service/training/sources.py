@@ -1,8 +1,8 @@
 """Open a data set by its location.
 
-A data set yields an endless, shuffled stream of samples that are still encoded as bytes. A sample that
-cannot be read is yielded as a :class:`~service.training.samples.BadSample` that says where it is. Only a
-data set without any usable sample is an error.
+A data set yields an endless, shuffled stream of samples that are still encoded as bytes. A sample
+that cannot be read is yielded as a :class:`~service.training.samples.BadSample` that says where it
+is. Only a data set without any usable sample is an error.
 """
 
 from pathlib import Path
@@ -16,8 +16,8 @@ from service.training.shards import ShardSource, expand_shards
 def open_data_set(location: str) -> Source:
     """Open the data set at ``location``; its form decides which kind it is.
 
-    A ``.jsonl`` file, a folder with ``filter_cap.json`` or one ``.jsonl``, a ``.tar`` file, a folder of
-    ``.tar`` files, or a pattern such as ``cc/{00000..01255}.tar`` or ``cc/*.tar``.
+    A ``.jsonl`` file, a folder with ``filter_cap.json`` or one ``.jsonl``, a ``.tar`` file, a
+    folder of ``.tar`` files, or a pattern such as ``cc/{00000..01255}.tar`` or ``cc/*.tar``.
 
     Raises:
         DatasetError: there is no data set, or it has no usable sample.

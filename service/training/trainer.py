@@ -78,7 +78,8 @@ class Trainer:
             The model folder.
 
         Raises:
-            AlignmentError: nothing can be saved, the loss is not finite, or the data set is unusable.
+            AlignmentError: nothing can be saved, the loss is not finite, or the data set is
+                unusable.
         """
         first = self.state.resume(self.sources)
         self.processes.broadcast(self.model.trained.values())
@@ -148,7 +149,8 @@ class Trainer:
         """Average the gradients over all processes and check that they are finite."""
         self.processes.average_gradients(self.model.trained.values())
         gradients = [p.grad for p in self.model.trained.values() if p.grad is not None]
-        # The loss can be finite while its gradients overflow; the step would turn every weight into NaN.
+        # The loss can be finite while its gradients overflow; the step would turn every weight into
+        # NaN.
         norm = float(nn.utils.get_total_norm(gradients))
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise divergence_error(self.settings.out, rate, self.stage.learning_rate)

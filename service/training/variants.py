@@ -1,4 +1,4 @@
-"""The parts that learn: the published projection, or one of the paper's three variants (section 4.3)."""
+"""The parts that learn: as published, or in one of the paper's variants (section 4.3)."""
 
 from typing import Literal
 
@@ -12,7 +12,7 @@ from service.vision.model import VisionEncoder
 from service.vision.weights import load_vision_encoder
 
 Variant = Literal["published", "no-qformer", "three-layers", "train-qformer"]
-"""One linear layer as published, without a Q-Former, three layers, or a Q-Former that learns as well."""
+"""One linear layer; no Q-Former; three layers; or a Q-Former that learns as well."""
 
 
 def needs_new_projection(folder: ModelFolder, variant: Variant) -> bool:

@@ -3,7 +3,7 @@
 import pytest
 
 from service.evaluation.description_check import check_description, count_objects
-from service.scenes.conversations.descriptions import description
+from service.scenes.conversations.descriptions import make_description
 from service.scenes.scene import Scene, SceneObject, draw_scene, rng_for
 
 SCENE = Scene(
@@ -28,7 +28,7 @@ def test_a_true_description_has_no_fault() -> None:
     for index in range(100):
         rng = rng_for("judge/description", index)
         scene = draw_scene(rng)
-        text = description(scene, rng)
+        text = make_description(scene, rng)
         verdict = check_description(scene, text, truncated=False)
         assert not verdict.failed, text
         assert (verdict.hallucinated, verdict.missed) == (0, 0), text

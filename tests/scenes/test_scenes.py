@@ -1,4 +1,4 @@
-"""Scenes and pictures: reproducible, true to what they are said to show, different between splits."""
+"""Scenes and pictures are reproducible, match their labels, and differ between splits."""
 
 import io
 from collections import Counter
@@ -15,7 +15,8 @@ from service.scenes.datasets import (
     write_descriptions,
     write_examples,
 )
-from service.scenes.render import SHIFTED_STYLE, SIDE, render, render_labelled
+from service.scenes.render import render, render_labelled
+from service.scenes.render_settings import SHIFTED_STYLE, SIDE
 from service.scenes.scene import BACKGROUNDS, CELLS, Scene, cell_name, draw_scene, rng_for
 from service.training.samples import Part, RawSample
 from service.training.sources import open_data_set
@@ -23,17 +24,17 @@ from service.training.sources import open_data_set
 CELL = SIDE / 3
 
 
-def drawn(split: str, number: int) -> list[Scene]:
+def draw_scenes(split: str, number: int) -> list[Scene]:
     return [draw_scene(rng_for(split, index)) for index in range(number)]
 
 
-def test_scenes_depend_on_split_and_index_only() -> None:
-    assert drawn("a", 20) == drawn("a", 20)
-    assert drawn("a", 20) != drawn("b", 20)
+def test_scenes_follow_from_split_and_index_alone() -> None:
+    assert draw_scenes("a", 20) == draw_scenes("a", 20)
+    assert draw_scenes("a", 20) != draw_scenes("b", 20)
 
 
-def test_scenes_are_varied_and_hold_one_object_a_cell() -> None:
-    scenes = drawn("varied", 400)
+def test_scenes_vary_and_have_at_most_one_object_in_a_cell() -> None:
+    scenes = draw_scenes("varied", 400)
     assert {len(scene.objects) for scene in scenes} == set(range(1, 7))
     assert {scene.background for scene in scenes} == set(BACKGROUNDS)
     for scene in scenes:
@@ -47,7 +48,7 @@ def test_scenes_are_varied_and_hold_one_object_a_cell() -> None:
     assert min(len(scene.objects) for scene in crowded) >= 4
 
 
-def test_cells_have_nine_names() -> None:
+def test_the_nine_cells_have_names() -> None:
     assert [cell_name(cell) for cell in range(CELLS)] == [
         "top left",
         "top",
@@ -80,7 +81,7 @@ def test_pictures_are_reproducible_and_objects_lie_in_their_cells(index: int) ->
         assert middle.any() == any(item.cell == cell for item in scene.objects)
 
 
-def test_objects_are_seen_against_their_background() -> None:
+def test_objects_contrast_with_their_background() -> None:
     for index in range(40):
         rng = rng_for("contrast", index)
         scene = draw_scene(rng)
@@ -91,7 +92,7 @@ def test_objects_are_seen_against_their_background() -> None:
         assert np.abs(pixels[covered] - behind).sum(1).mean() > 60
 
 
-def test_data_sets_are_in_the_layouts_that_the_trainer_reads(tmp_path: Path) -> None:
+def test_the_trainer_can_read_the_data_sets(tmp_path: Path) -> None:
     write_captions(tmp_path / "captions", 5)
     write_descriptions(tmp_path / "descriptions", 3)
     for name, number in (("captions", 5), ("descriptions", 3)):
@@ -101,7 +102,7 @@ def test_data_sets_are_in_the_layouts_that_the_trainer_reads(tmp_path: Path) -> 
         assert {Image.open(io.BytesIO(sample.image)).size for sample in samples} == {(224, 224)}
 
 
-def test_examples_say_what_they_show(tmp_path: Path) -> None:
+def test_examples_are_listed_with_their_content(tmp_path: Path) -> None:
     write_examples(tmp_path)
     expected = [draw_scene(rng_for("examples", index)) for index in EXAMPLES.values()]
     assert list(read_examples(tmp_path).values()) == expected

@@ -154,8 +154,8 @@ def test_ctrl_c_prints_how_to_resume_and_exits_with_130(
         main(["align", *given, "--device", "cpu"])
     assert stopped.value.code == 130
     assert capsys.readouterr().err == (
-        f"Interrupted. The last checkpoint, if there was one yet, is in {tmp_path / 'run'}: run again to "
-        "resume from it.\n"
+        f"Interrupted. The last checkpoint, if there was one yet, is in {tmp_path / 'run'}: run "
+        "again to resume from it.\n"
     )
 
 

@@ -1,4 +1,4 @@
-"""Data sets that list image files: what they yield, what they skip with its place, and their errors."""
+"""Data sets that list image files: their samples, their bad samples, and their errors."""
 
 import json
 from collections import Counter

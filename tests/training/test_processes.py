@@ -26,7 +26,7 @@ WORLD, STEPS = 2, 4
 
 
 def run_in_two_processes(work: Callable[..., None], *arguments: object) -> None:
-    """Run ``work(rank, *arguments)`` in two processes that find each other as those of torchrun do."""
+    """Run ``work(rank, *arguments)`` in two processes that find each other like torchrun's."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -1,4 +1,4 @@
-"""WebDataset shards: what they yield, what they skip with its place, and their errors."""
+"""WebDataset shards: their samples, their bad samples, and their errors."""
 
 from pathlib import Path
 

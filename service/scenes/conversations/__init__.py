@@ -1,9 +1,9 @@
-"""What is said about scenes: questions with their true answers, captions, descriptions, small talk.
+"""Conversations about scenes: questions with true answers, captions, descriptions, small talk.
 
-Every turn carries the canonical answer, which the evaluation compares with; wording varies, facts do
-not.
+Every turn has its canonical answer, which an evaluation compares with. The wording varies, the
+facts do not.
 
-Answers are made for a language model of two million parameters: each word follows from one look at the
-picture or from the few words before it. Whoever lists objects says the place first, in reading order, so that
-one look finds the next object; what has to be reasoned out comes last, after ``, so``.
+Answers are made for a language model of two million parameters: each word follows from one look at
+the picture, or from the few words before it. A list of objects gives the place of each first, in
+reading order, so that one look finds the next object. A conclusion comes last, after ``, so``.
 """

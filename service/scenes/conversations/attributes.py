@@ -1,22 +1,22 @@
-"""Colour, shape and size of one object, what is written, and the background."""
+"""Questions about the colour, shape and size of an object, the written text, and the background."""
 
 import random
 
-from service.scenes.conversations.wording import Turn, place_phrase
+from service.scenes.conversations.wording import Turn, describe_place
 from service.scenes.scene import Scene, SceneObject
 
 
-def colour_of(scene: Scene, rng: random.Random) -> Turn:
-    """The colour of an object, by its name where only one has it, else by its place."""
+def ask_colour(scene: Scene, rng: random.Random) -> Turn:
+    """Ask for the colour of an object, by its name if it is unique, else by its place."""
     item = rng.choice(scene.objects)
     if item.text:
         name = item.noun if rng.random() < 0.5 else item.kind
     elif scene.count(item.kind) == 1:
         name = item.noun
     else:
-        return _colour_at(item, rng)
+        return _ask_colour_at(item, rng)
     if rng.random() < 0.25:
-        return _colour_at(item, rng)
+        return _ask_colour_at(item, rng)
     word = rng.choice(("colour", "colour", "color"))
     question = rng.choice(
         (
@@ -31,8 +31,8 @@ def colour_of(scene: Scene, rng: random.Random) -> Turn:
     return Turn("colour", question, f"The {name} is {item.colour}.", item.colour)
 
 
-def _colour_at(item: SceneObject, rng: random.Random) -> Turn:
-    where = place_phrase(item.cell)
+def _ask_colour_at(item: SceneObject, rng: random.Random) -> Turn:
+    where = describe_place(item.cell)
     word = rng.choice(("colour", "colour", "color"))
     question = rng.choice(
         (
@@ -44,8 +44,8 @@ def _colour_at(item: SceneObject, rng: random.Random) -> Turn:
     return Turn("colour", question, f"The object {where} is {item.colour}.", item.colour)
 
 
-def shape_of(scene: Scene, rng: random.Random) -> Turn | None:
-    """The shape of an object, by its colour or its place; none of what is written."""
+def ask_shape(scene: Scene, rng: random.Random) -> Turn | None:
+    """Ask for the shape of an object, by its colour or its place; None for a text."""
     item = rng.choice(scene.objects)
     if item.text:
         return None
@@ -61,7 +61,7 @@ def shape_of(scene: Scene, rng: random.Random) -> Turn | None:
             )
         )
         return Turn("shape", question, f"The {item.colour} object is a {item.kind}.", item.kind)
-    where = place_phrase(item.cell)
+    where = describe_place(item.cell)
     question = rng.choice(
         (
             f"What shape is {where}?",
@@ -73,10 +73,10 @@ def shape_of(scene: Scene, rng: random.Random) -> Turn | None:
     return Turn("shape", question, f"The object {where} is a {item.kind}.", item.kind)
 
 
-def size_of(scene: Scene, rng: random.Random) -> Turn | None:
-    """Whether an object is small or large."""
+def ask_size(scene: Scene, rng: random.Random) -> Turn | None:
+    """Ask whether an object is small or large; None if it has no unique name."""
     item = rng.choice(scene.objects)
-    name = scene.named(item)
+    name = scene.name_object(item)
     if not name:
         return None
     question = rng.choice(
@@ -91,8 +91,8 @@ def size_of(scene: Scene, rng: random.Random) -> Turn | None:
     return Turn("size", question, f"The {name} is {item.size}.", item.size)
 
 
-def written(scene: Scene, rng: random.Random) -> Turn:
-    """The word or digit in the picture, or that there is none."""
+def ask_written(scene: Scene, rng: random.Random) -> Turn:
+    """Ask for the word or digit in the picture; there may be none."""
     question = rng.choice(
         (
             "What is written in the picture?",
@@ -111,8 +111,8 @@ def written(scene: Scene, rng: random.Random) -> Turn:
     return Turn("written", question, f"It is the {item.noun}.", item.text)
 
 
-def background(scene: Scene, rng: random.Random) -> Turn:
-    """The colour of the background."""
+def ask_background(scene: Scene, rng: random.Random) -> Turn:
+    """Ask for the colour of the background."""
     word = rng.choice(("colour", "colour", "color"))
     question = rng.choice(
         (

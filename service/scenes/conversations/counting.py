@@ -1,21 +1,21 @@
-"""How many, and is there any: answers that go from object to object."""
+"""Questions about number and existence, whose answers go from object to object."""
 
 import random
 
 from service.scenes.conversations.wording import (
     PLURALS,
     Turn,
-    article,
-    capital,
-    fits,
-    number_of_objects,
-    seen_at,
+    add_article,
+    capitalise,
+    count_objects,
+    describe_at_place,
+    matches,
 )
 from service.scenes.scene import COLOURS, NUMBERS, SHAPES, Scene
 
 
-def count_all(scene: Scene, rng: random.Random) -> Turn:
-    """How many objects there are."""
+def ask_total(scene: Scene, rng: random.Random) -> Turn:
+    """Ask how many objects there are."""
     question = rng.choice(
         (
             "How many objects are there?",
@@ -29,11 +29,11 @@ def count_all(scene: Scene, rng: random.Random) -> Turn:
     )
     number = len(scene.objects)
     verb = "is" if number == 1 else "are"
-    return Turn("count", question, f"There {verb} {number_of_objects(number)}.", str(number))
+    return Turn("count", question, f"There {verb} {count_objects(number)}.", str(number))
 
 
-def count_some(scene: Scene, rng: random.Random) -> Turn:
-    """How many of a shape, a colour or both, counted along the objects; a fifth are drawn freely."""
+def ask_count(scene: Scene, rng: random.Random) -> Turn:
+    """Ask how many objects have a shape, a colour or both; a fifth of the questions take any."""
     if rng.random() < 0.8:
         item = rng.choice(scene.objects)
         shape, colour = item.kind, item.colour
@@ -61,17 +61,22 @@ def count_some(scene: Scene, rng: random.Random) -> Turn:
     )
     seen, number = [], 0
     for item in scene.objects:
-        number += fits(item, *wanted)
-        seen.append(seen_at(item) + (f" ({NUMBERS[number]})" if fits(item, *wanted) else ""))
+        number += matches(item, *wanted)
+        seen.append(
+            describe_at_place(item) + (f" ({NUMBERS[number]})" if matches(item, *wanted) else "")
+        )
     if number == 1:
         found = f"there is one {one}"
     else:
         found = f"there are {NUMBERS[number] if number else 'no'} {many}"
-    return Turn("count", question, f"{capital(', '.join(seen))}, so {found}.", str(number))
+    return Turn("count", question, f"{capitalise(', '.join(seen))}, so {found}.", str(number))
 
 
-def exists(scene: Scene, rng: random.Random) -> Turn | None:
-    """Is there a ...: half of them true, a third of the others close to what is there."""
+def ask_existence(scene: Scene, rng: random.Random) -> Turn | None:
+    """Ask whether an object exists; None if the drawn question has the wrong answer.
+
+    Half of the answers are yes. A third of the others are close to an object of the scene.
+    """
     wanted = rng.random() < 0.5
     item = rng.choice(scene.objects)
     style = rng.randrange(3)
@@ -80,7 +85,7 @@ def exists(scene: Scene, rng: random.Random) -> Turn | None:
             return None
         shape, colour = item.kind, item.colour
     elif style == 0 and item.kind in SHAPES:
-        # The hard negatives: this shape in another colour, or this colour in another shape.
+        # Hard negatives: this shape in another colour, or this colour in another shape.
         shape, colour = (
             (item.kind, rng.choice(COLOURS))
             if rng.random() < 0.5
@@ -95,9 +100,9 @@ def exists(scene: Scene, rng: random.Random) -> Turn | None:
         name, asked = f"{colour} object", (None, colour)
     else:
         name, asked = f"{colour} {shape}", (shape, colour)
-    if wanted != any(fits(item, *asked) for item in scene.objects):
+    if wanted != any(matches(item, *asked) for item in scene.objects):
         return None
-    named = article(name)
+    named = add_article(name)
     question = rng.choice(
         (
             f"Is there {named}?",
@@ -110,14 +115,14 @@ def exists(scene: Scene, rng: random.Random) -> Turn | None:
         )
     )
     verdict = "yes" if wanted else "no"
-    return Turn("exists", question, f"{_looked_for(scene, *asked)}, so {verdict}.", verdict)
+    return Turn("exists", question, f"{_look_for(scene, *asked)}, so {verdict}.", verdict)
 
 
-def _looked_for(scene: Scene, shape: str | None, colour: str | None) -> str:
-    """One object after the other, up to the first that fits."""
+def _look_for(scene: Scene, shape: str | None, colour: str | None) -> str:
+    """List the objects up to the first that matches."""
     seen = []
     for item in scene.objects:
-        seen.append(seen_at(item))
-        if fits(item, shape, colour):
+        seen.append(describe_at_place(item))
+        if matches(item, shape, colour):
             break
-    return capital(", ".join(seen))
+    return capitalise(", ".join(seen))

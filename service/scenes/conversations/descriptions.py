@@ -1,4 +1,4 @@
-"""A scene as a whole: captions and descriptions (the two alignment stages' targets), poems, JSON."""
+"""Texts about the whole scene: captions (stage 1), descriptions (stage 2), poems, JSON."""
 
 import json
 import random
@@ -6,53 +6,57 @@ import random
 from service.prompt.instructions import STAGE2_INSTRUCTIONS
 from service.scenes.conversations.wording import (
     Turn,
-    capital,
-    enumerated,
-    number_of_objects,
-    phrase,
-    place_phrase,
+    capitalise,
+    count_objects,
+    describe_object,
+    describe_place,
+    join_words,
 )
 from service.scenes.scene import Scene, SceneObject
 
 
-def web_caption(scene: Scene, rng: random.Random) -> str:
-    """A short caption as the web has them: true, but it leaves most things out."""
+def make_web_caption(scene: Scene, rng: random.Random) -> str:
+    """Return a short caption like those of the web: true, but most of the scene is left out."""
     items = list(scene.objects)
     some = sorted(rng.sample(items, min(rng.choice((1, 2, 2, 3)), len(items))), key=_by_cell)
     back = f"on a {scene.background} background"
     style = rng.randrange(7)
     if style == 0:
-        return f"{number_of_objects(len(items))} {back}"
+        return f"{count_objects(len(items))} {back}"
     if style == 6:
         text = f"{scene.written.noun} is written" if scene.written else "nothing is written"
         return f"{text} {back}"
     if style == 1:
-        return f"{phrase(some[0])} {place_phrase(some[0].cell)}"
+        return f"{describe_object(some[0])} {describe_place(some[0].cell)}"
     if style == 2:
-        return f"{enumerated([phrase(item, size=False) for item in some])} {back}"
+        return f"{join_words([describe_object(item, size=False) for item in some])} {back}"
     if style == 3:
-        return enumerated(
-            [f"{phrase(item, size=False)} {place_phrase(item.cell)}" for item in some[:2]]
+        return join_words(
+            [
+                f"{describe_object(item, size=False)} {describe_place(item.cell)}"
+                for item in some[:2]
+            ]
         )
     if style == 4:
-        return f"a picture of {enumerated([phrase(item) for item in some])}"
-    return enumerated([phrase(item, size=False) for item in some])
+        return f"a picture of {join_words([describe_object(item) for item in some])}"
+    return join_words([describe_object(item, size=False) for item in some])
 
 
-def description(scene: Scene, rng: random.Random) -> str:
-    """A detailed description: number, background, every object in raster order, what is written."""
+def make_description(scene: Scene, rng: random.Random) -> str:
+    """Return a detailed description: number, background, the objects in reading order, the text."""
     number, back = len(scene.objects), scene.background
     verb = "is" if number == 1 else "are"
     opening = rng.choice(
         (
-            f"The picture shows {number_of_objects(number)} on a {back} background.",
-            f"There {verb} {number_of_objects(number)} on a {back} background.",
-            f"This image has a {back} background with {number_of_objects(number)}.",
+            f"The picture shows {count_objects(number)} on a {back} background.",
+            f"There {verb} {count_objects(number)} on a {back} background.",
+            f"This image has a {back} background with {count_objects(number)}.",
         )
     )
     text = f"The {scene.written.noun}" if scene.written else "Nothing"
     sentences = [
-        f"{capital(place_phrase(item.cell))}, there is {phrase(item)}." for item in scene.objects
+        f"{capitalise(describe_place(item.cell))}, there is {describe_object(item)}."
+        for item in scene.objects
     ]
     return " ".join([opening, *sentences, f"{text} is written."])
 
@@ -61,8 +65,8 @@ def _by_cell(item: SceneObject) -> int:
     return item.cell
 
 
-def describe(scene: Scene, rng: random.Random) -> Turn:
-    """A detailed description, asked for."""
+def ask_description(scene: Scene, rng: random.Random) -> Turn:
+    """Ask for a detailed description."""
     question = rng.choice(
         (
             *STAGE2_INSTRUCTIONS,
@@ -79,11 +83,11 @@ def describe(scene: Scene, rng: random.Random) -> Turn:
             "What does the image show?",
         )
     )
-    return Turn("describe", question, description(scene, rng))
+    return Turn("describe", question, make_description(scene, rng))
 
 
-def caption(scene: Scene, rng: random.Random) -> Turn:
-    """One sentence with every object."""
+def ask_caption(scene: Scene, rng: random.Random) -> Turn:
+    """Ask for a caption: one sentence with every object."""
     question = rng.choice(
         (
             "Write a short caption.",
@@ -96,13 +100,13 @@ def caption(scene: Scene, rng: random.Random) -> Turn:
             "Summarize the image.",
         )
     )
-    items = [phrase(item, size=False) for item in scene.objects]
-    answer = f"{capital(enumerated(items))} on a {scene.background} background."
+    items = [describe_object(item, size=False) for item in scene.objects]
+    answer = f"{capitalise(join_words(items))} on a {scene.background} background."
     return Turn("caption", question, answer)
 
 
-def poem(scene: Scene, rng: random.Random) -> Turn:
-    """Two or four lines in rhyme about the first and the last object."""
+def ask_poem(scene: Scene, rng: random.Random) -> Turn:
+    """Ask for a poem: four lines in rhyme about the first and the last object."""
     question = rng.choice(
         (
             "Write a poem about this picture.",
@@ -114,11 +118,11 @@ def poem(scene: Scene, rng: random.Random) -> Turn:
         )
     )
     first, last = scene.objects[0], scene.objects[-1]
-    one, other = _poetic(first), _poetic(last)
+    one, other = _name_in_poem(first), _name_in_poem(last)
     back = scene.background
     opening = rng.choice(
         (
-            f"{capital(one)} is here to stay,\nit brightens up a {back} day.",
+            f"{capitalise(one)} is here to stay,\nit brightens up a {back} day.",
             f"I saw {one} shine so bright,\nit filled the {back} page with light.",
             f"Oh look at {one} over there,\nit floats upon the {back} air.",
         )
@@ -140,12 +144,12 @@ def poem(scene: Scene, rng: random.Random) -> Turn:
     return Turn("poem", question, f"{opening}\n{closing}")
 
 
-def _poetic(item: SceneObject) -> str:
+def _name_in_poem(item: SceneObject) -> str:
     return f"the {item.noun} in {item.colour}" if item.text else f"the {item.colour} {item.kind}"
 
 
-def as_json(scene: Scene, rng: random.Random) -> Turn:
-    """Background and objects as JSON."""
+def ask_json(scene: Scene, rng: random.Random) -> Turn:
+    """Ask for the background and the objects as JSON."""
     question = rng.choice(
         (
             "Answer in JSON: what is in the picture?",

@@ -1,4 +1,4 @@
-"""What needs no image, and what no image answers."""
+"""Turns that need no image, and questions that no image answers."""
 
 import random
 
@@ -6,8 +6,8 @@ from service.scenes.conversations.wording import Turn
 from service.scenes.scene import Scene
 
 
-def beyond(scene: Scene, rng: random.Random) -> Turn:
-    """What no picture of this kind answers."""
+def ask_unanswerable(scene: Scene, rng: random.Random) -> Turn:
+    """Ask what no picture of this kind answers."""
     del scene
     question = rng.choice(
         (
@@ -26,7 +26,10 @@ def beyond(scene: Scene, rng: random.Random) -> Turn:
     return Turn("talk", question, answer)
 
 
-_HELP = "I answer questions about simple pictures: shapes, colours, sizes, places, numbers and short words."
+_HELP = (
+    "I answer questions about simple pictures: shapes, colours, sizes, places, numbers and "
+    "short words."
+)
 _TALK: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
     (
         ("Hello!", "Hello.", "Hi!", "Hi there!", "Hey!", "Good morning!", "Hello, how are you?"),
@@ -69,7 +72,7 @@ _TALK: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
 NO_IMAGE = "I do not see a picture. Please send me one."
 
 
-def small_talk(rng: random.Random) -> Turn:
-    """A turn that needs no image."""
+def make_small_talk(rng: random.Random) -> Turn:
+    """Return a turn that needs no image."""
     questions, answers = rng.choice(_TALK)
     return Turn("talk", rng.choice(questions), rng.choice(answers), images=0)

@@ -2,12 +2,12 @@
 
 import random
 
-from service.scenes.conversations.wording import Turn, enumerated, number_of_objects, phrase
+from service.scenes.conversations.wording import Turn, count_objects, describe_object, join_words
 from service.scenes.scene import Scene
 
 
 def compare(first: Scene, second: Scene, rng: random.Random) -> Turn:
-    """A question about two images, in this order: about both, or about one of them."""
+    """Ask about two images: about both, or about the first or the second."""
     style = rng.randrange(5)
     picture = rng.choice(("picture", "image"))
     if style == 0:
@@ -28,7 +28,7 @@ def compare(first: Scene, second: Scene, rng: random.Random) -> Turn:
 
 
 def _summary(scene: Scene) -> str:
-    return f"{number_of_objects(len(scene.objects))} on a {scene.background} background"
+    return f"{count_objects(len(scene.objects))} on a {scene.background} background"
 
 
 def _which_has_more(first: Scene, second: Scene, rng: random.Random, picture: str) -> Turn:
@@ -40,8 +40,8 @@ def _which_has_more(first: Scene, second: Scene, rng: random.Random, picture: st
         )
     )
     shown = (
-        f"The first picture shows {number_of_objects(counts[0])} "
-        f"and the second shows {number_of_objects(counts[1])}"
+        f"The first picture shows {count_objects(counts[0])} "
+        f"and the second shows {count_objects(counts[1])}"
     )
     if counts[0] == counts[1]:
         return Turn("compare", question, f"{shown}, so both have as many.", "both", 2)
@@ -53,13 +53,15 @@ def _about_one(scene: Scene, name: str, rng: random.Random, picture: str, style:
     if style == 1:
         question = f"How many objects are in the {name} {picture}?"
         number = len(scene.objects)
-        answer = f"There {'is' if number == 1 else 'are'} {number_of_objects(number)} in the {name} picture."
+        answer = (
+            f"There {'is' if number == 1 else 'are'} {count_objects(number)} in the {name} picture."
+        )
         return Turn("compare", question, answer, str(number), 2)
     if style == 2:
         question = f"What colour is the background of the {name} {picture}?"
         answer = f"The background of the {name} picture is {scene.background}."
         return Turn("compare", question, answer, scene.background, 2)
     question = rng.choice((f"What is in the {name} {picture}?", f"Describe the {name} {picture}."))
-    items = [phrase(item, size=False) for item in scene.objects]
-    answer = f"The {name} picture shows {enumerated(items)} on a {scene.background} background."
+    items = [describe_object(item, size=False) for item in scene.objects]
+    answer = f"The {name} picture shows {join_words(items)} on a {scene.background} background."
     return Turn("compare", question, answer, "", 2)

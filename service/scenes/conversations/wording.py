@@ -1,4 +1,4 @@
-"""Words that all conversations share: how an object, a place and a number are said."""
+"""Words that all conversations share: how objects, places and numbers are called."""
 
 from dataclasses import dataclass
 
@@ -29,7 +29,7 @@ PLURALS = {"cross": "crosses"} | {name: f"{name}s" for name in SHAPES if name !=
 
 @dataclass(frozen=True)
 class Turn:
-    """A question, a true answer and what an evaluation needs.
+    """A question with its true answer, and what an evaluation needs to know.
 
     Attributes:
         kind: Question kind (``colour``, ``count``, ``describe`` and so on).
@@ -44,49 +44,49 @@ class Turn:
     images: int = 1
 
 
-def article(words: str) -> str:
-    """``an orange star``, ``a red star``."""
+def add_article(words: str) -> str:
+    """Return ``an orange star``, ``a red star``."""
     return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"
 
 
-def phrase(item: SceneObject, *, size: bool = True) -> str:
-    """``a large red circle``, ``the small word "stop" in red``."""
+def describe_object(item: SceneObject, *, size: bool = True) -> str:
+    """Return ``a large red circle``, ``the small word "stop" in red``."""
     if item.text:
         return f"the {item.size + ' ' if size else ''}{item.noun} in {item.colour}"
-    return article(f"{item.size + ' ' if size else ''}{item.colour} {item.noun}")
+    return add_article(f"{item.size + ' ' if size else ''}{item.colour} {item.noun}")
 
 
-def place_phrase(cell: int) -> str:
-    """``in the top left corner``."""
+def describe_place(cell: int) -> str:
+    """Return ``in the top left corner``."""
     return _PLACES[cell]
 
 
-def capital(text: str) -> str:
-    """``In the middle``."""
+def capitalise(text: str) -> str:
+    """Return ``In the middle`` for ``in the middle``."""
     return text[0].upper() + text[1:]
 
 
-def enumerated(parts: list[str]) -> str:
-    """``a star, a ring and a heart``."""
+def join_words(parts: list[str]) -> str:
+    """Return ``a star, a ring and a heart``."""
     return parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + " and " + parts[-1]
 
 
-def number_of_objects(number: int) -> str:
-    """``one object``, ``three objects``."""
+def count_objects(number: int) -> str:
+    """Return ``one object``, ``three objects``."""
     return f"{NUMBERS[number]} object{'' if number == 1 else 's'}"
 
 
-def fits(item: SceneObject, shape: str | None, colour: str | None) -> bool:
-    """Whether it has this shape and colour; None is any."""
+def matches(item: SceneObject, shape: str | None, colour: str | None) -> bool:
+    """Return whether an object has this shape and colour; None means any."""
     return shape in (None, item.kind) and colour in (None, item.colour)
 
 
-def seen_at(item: SceneObject) -> str:
-    """``in the middle a red circle``: an object in a list of what one sees, one after the other."""
-    return f"{place_phrase(item.cell)} {phrase(item, size=False)}"
+def describe_at_place(item: SceneObject) -> str:
+    """Return ``in the middle a red circle``, as lists of objects have it."""
+    return f"{describe_place(item.cell)} {describe_object(item, size=False)}"
 
 
-def vocabulary_words() -> tuple[str, ...]:
-    """Words of the scenes, in the order of their lists."""
+def list_vocabulary() -> tuple[str, ...]:
+    """Return the words of all scenes, in the order of their lists."""
     cells = {word for cell in range(CELLS) for word in cell_name(cell).split()}
     return (*SHAPES, *COLOURS, *SIZES, *BACKGROUNDS, *NUMBERS, *sorted(cells))
