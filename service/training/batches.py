@@ -20,7 +20,7 @@ MAX_PIXELS = 100_000_000
 """Width times height of a training image, at most; larger images are skipped."""
 
 _MAX_BAD = 10_000
-"""Bad samples of one batch that end the run."""
+"""Most bad samples of one batch; more end the run."""
 
 
 @dataclass
