@@ -29,14 +29,14 @@ def format_table(results: Sequence[SceneResults]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
 
 
-def bars(results: Sequence[SceneResults]) -> bytes:
-    """Accuracy by kind and the shares of errors as horizontal bars, grouped by figure; PNG bytes."""
+def draw_report(results: Sequence[SceneResults]) -> bytes:
+    """Draw accuracy by kind and the shares of errors as grouped horizontal bars; PNG bytes."""
     labels = [result.heading for result in results]
-    return draw_bars("Right answers and errors", labels, _plotted(results))
+    return draw_bars("Right answers and errors", labels, _group_shares(results))
 
 
-def _plotted(results: Sequence[SceneResults]) -> dict[str, list[float | None]]:
-    """The plot's groups: a figure's name and each model's share, None where it was not asked."""
+def _group_shares(results: Sequence[SceneResults]) -> dict[str, list[float | None]]:
+    """Return each model's share by the name of the figure; None if it was not asked."""
     groups = {
         kind: [result.accuracy.get(kind) for result in results]
         for kind in KINDS
@@ -52,11 +52,11 @@ def _plotted(results: Sequence[SceneResults]) -> dict[str, list[float | None]]:
 
 
 def write_report(results: Sequence[SceneResults], folder: Path) -> None:
-    """Write ``evaluation-table.md`` and, with matplotlib, ``evaluation.png`` into ``folder`` (created)."""
+    """Write ``evaluation-table.md`` and, with matplotlib, ``evaluation.png``; create the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "evaluation-table.md").write_text(format_table(results))
     if can_draw():
-        (folder / "evaluation.png").write_bytes(bars(results))
+        (folder / "evaluation.png").write_bytes(draw_report(results))
     else:
         print(MISSING, file=sys.stderr)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from service.scenes.conversations.descriptions import make_description, make_web_caption
 from service.scenes.render import render
-from service.scenes.scene import CELLS, Scene, SceneObject, cell_name, draw_scene, rng_for
+from service.scenes.scene import Scene, draw_scene, rng_for
 
 EXAMPLES = {
     "circles-and-a-triangle": 161,
@@ -83,21 +83,6 @@ def write_examples(folder: Path) -> None:
             ],
         }
     (folder / "scenes.json").write_text(json.dumps(contents, indent=2) + "\n")
-
-
-def read_examples(folder: Path) -> dict[str, Scene]:
-    """Read the scenes that :func:`write_examples` wrote, by file name."""
-    cells = {cell_name(cell): cell for cell in range(CELLS)}
-    scenes = {}
-    for name, content in json.loads((folder / "scenes.json").read_text()).items():
-        objects = tuple(
-            SceneObject(
-                item["kind"], item["colour"], item["size"], cells[item["place"]], item["text"]
-            )
-            for item in content["objects"]
-        )
-        scenes[name] = Scene(content["background"], objects)
-    return scenes
 
 
 def _render_jpeg(scene: Scene, rng: random.Random) -> bytes:

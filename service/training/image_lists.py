@@ -42,9 +42,6 @@ class ImageListSource:
             first = f" The first problem: {self.bad[0]}." if self.bad else ""
             raise DatasetError(f"{index} has no usable sample.{first}")
 
-    def __len__(self) -> int:
-        return len(self.entries)
-
     def stream(self, part: Part, seed: int, skip: int = 0) -> Iterator[RawSample | BadSample]:
         """See :class:`~service.training.samples.Source`.
 
@@ -80,8 +77,7 @@ class JsonlSource(ImageListSource):
     wrote.
     """
 
-    def __init__(self, index: Path, images: Path | None = None) -> None:
-        root = images or index.parent
+    def __init__(self, index: Path) -> None:
         entries: list[_Entry | BadSample] = []
         content = _read_list(index)
         # Split at the byte \n alone: JSON strings may hold other line separators of Unicode.
@@ -96,7 +92,7 @@ class JsonlSource(ImageListSource):
                 continue
             if isinstance(record, dict) and record.get("keep") is False:
                 continue
-            entries.append(_make_entry(record, "image", root, "", where))
+            entries.append(_make_entry(record, "image", index.parent, "", where))
         super().__init__(index, content, entries)
 
 

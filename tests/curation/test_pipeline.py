@@ -63,7 +63,7 @@ def test_short_descriptions_are_continued_and_all_are_cleaned_up(
     continued = [messages for messages in asked if len(messages) == 3]
     assert [messages[2]["content"] for messages in continued] == ["Continue", "Continue"]
     # The trainer can read the file.
-    assert len(JsonlSource(out)) == 2
+    assert len(JsonlSource(out).entries) == 2
 
 
 def test_a_second_run_continues_and_bad_lines_are_not_kept(images: Path, tmp_path: Path) -> None:
@@ -294,7 +294,7 @@ def test_other_line_separators_in_an_answer_do_not_end_the_line(
         assert curate(images, out, Endpoint(url), Endpoint(fixer)) == (2, 2)
         assert curate(images, out, Endpoint(url), Endpoint(fixer)) == (0, 0)
     assert read_lines(out)["red.jpg"]["raw"] == odd
-    assert len(JsonlSource(out)) == 2
+    assert len(JsonlSource(out).entries) == 2
 
 
 def test_an_interruption_keeps_what_is_finished(

@@ -11,8 +11,8 @@ from service.demo.recipe import QUICK
 from service.demo.vision_side.labels import QUERIES
 from service.errors import AlignmentError
 from service.model_folder.layout import ModelFolder
-from service.scenes.datasets import read_examples
 from service.vision.weights import load_vision_encoder
+from tests.example_scenes import read_examples
 
 SHIPPED = Path(__file__).parents[2] / "service" / "models" / "demo"
 

@@ -11,8 +11,8 @@ import pytest
 from service.evaluation.asking import ask_all
 from service.evaluation.questions import make_questions
 from service.evaluation.results import SceneResults
-from service.scenes.datasets import read_examples
 from service.serve.builtin_models import DEFAULT, resolve_model
+from tests.example_scenes import read_examples
 from tests.server import ServerProcess
 
 ASKED = 40

@@ -10,7 +10,6 @@ from PIL import Image
 
 from service.scenes.datasets import (
     EXAMPLES,
-    read_examples,
     write_captions,
     write_descriptions,
     write_examples,
@@ -20,6 +19,7 @@ from service.scenes.render_settings import SHIFTED_STYLE, SIDE
 from service.scenes.scene import BACKGROUNDS, CELLS, Scene, cell_name, draw_scene, rng_for
 from service.training.samples import Part, RawSample
 from service.training.sources import open_data_set
+from tests.example_scenes import read_examples
 
 CELL = SIDE / 3
 

@@ -69,9 +69,9 @@ def colours(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def spotted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def flawed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A JSONL of five plain pictures, a line that is not JSON, and two missing images."""
-    folder = tmp_path_factory.mktemp("spotted")
+    folder = tmp_path_factory.mktemp("flawed")
     lines = ["{"]
     for colour in ("red", "blue", "green", "yellow", "black"):
         (folder / f"{colour}.jpg").write_bytes(picture(colour))

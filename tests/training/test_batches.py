@@ -58,9 +58,9 @@ def load_batches(
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_resumed_run_continues_at_the_next_samples(
-    colours: Path, spotted: Path, workers: int
+    colours: Path, flawed: Path, workers: int
 ) -> None:
-    sources = [open_data_set(str(spotted)), open_data_set(str(colours))]
+    sources = [open_data_set(str(flawed)), open_data_set(str(colours))]
     whole = load_batches(sources, 12, workers)
     assert sum(len(batch.skipped) for batch in whole) > 3
     for step in (3, 6):

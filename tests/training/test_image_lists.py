@@ -100,7 +100,7 @@ def test_a_list_without_a_usable_sample_is_an_error_with_its_place(tmp_path: Pat
 def test_each_fault_of_a_line_is_a_bad_sample(tmp_path: Path, line: bytes, kind: str) -> None:
     source = JsonlSource(write_list(tmp_path, GOOD, line))
     index = source.index
-    seen = [*source.bad, *islice(source.stream(Part(), 0), len(source))]
+    seen = [*source.bad, *islice(source.stream(Part(), 0), len(source.entries))]
     assert [s.text for s in seen if isinstance(s, RawSample)] == ["a red square"]
     bad = [s for s in seen if isinstance(s, BadSample)]
     assert [(s.where, s.kind) for s in bad] == [(f"{index}:2", kind)]

@@ -48,14 +48,10 @@ def test_a_projection_of_another_size_is_refused(tiny_folder: Path, tmp_path: Pa
 
 def test_padding_does_not_change_a_samples_loss(tiny_folder: Path) -> None:
     model = AlignmentModel.load(ModelFolder.open(tiny_folder))
-    pixels = torch.randint(0, 256, (2, 224, 224, 3), dtype=torch.uint8)
-    samples = [
-        TokenizedSample([1], [], [300, 301]),
-        TokenizedSample([1, 400], [401, 402, 403], [300, 301, 302, 303]),
-    ]
+    pixels = draw_pixels(2)
     with torch.no_grad():
-        together = model.loss(pixels, samples)
-        alone = [model.loss(pixels[i : i + 1], samples[i : i + 1]) for i in range(2)]
+        together = model.loss(pixels, SAMPLES)
+        alone = [model.loss(pixels[i : i + 1], SAMPLES[i : i + 1]) for i in range(2)]
     torch.testing.assert_close(together, (2 * alone[0] + 4 * alone[1]) / 6)
 
 

@@ -87,9 +87,9 @@ def _dying(compute_loss: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 
 def test_a_killed_run_of_two_processes_resumes_and_counts_bad_samples_once(
-    tiny_folder: Path, spotted: Path, tmp_path: Path
+    tiny_folder: Path, flawed: Path, tmp_path: Path
 ) -> None:
-    given = ["--model", str(tiny_folder), "--preset", "stage1", "--data", str(spotted)]
+    given = ["--model", str(tiny_folder), "--preset", "stage1", "--data", str(flawed)]
     given += ["--batch", "2", "--epochs", "2", "--steps-per-epoch", str(STEPS // 2)]
     given += ["--workers", "0", "--device", "cpu", "--out"]
     killed = tmp_path / "killed"
@@ -97,7 +97,7 @@ def test_a_killed_run_of_two_processes_resumes_and_counts_bad_samples_once(
         run_in_two_processes(_align, [*given, str(killed)], tmp_path, True)
     run_in_two_processes(_align, [*given, str(killed)], tmp_path, False)
     bad = 1 + sum(
-        _count_skipped(spotted, rank) for rank in range(WORLD)
+        _count_skipped(flawed, rank) for rank in range(WORLD)
     )  # plus a line that is not JSON
     printed = (tmp_path / "err0").read_text()
     assert "Resuming from step 2" in printed
@@ -118,9 +118,9 @@ def _align_in_own_folder(rank: int, given: list[str], folder: Path) -> None:
 
 
 def test_processes_with_different_out_folders_are_refused(
-    tiny_folder: Path, spotted: Path, tmp_path: Path
+    tiny_folder: Path, flawed: Path, tmp_path: Path
 ) -> None:
-    given = ["--model", str(tiny_folder), "--preset", "stage1", "--data", str(spotted)]
+    given = ["--model", str(tiny_folder), "--preset", "stage1", "--data", str(flawed)]
     given += ["--batch", "1", "--epochs", "1", "--steps-per-epoch", "2"]
     given += ["--workers", "0", "--device", "cpu", "--out"]
     run_in_two_processes(_align, [*given, str(tmp_path / "node0")], tmp_path, False)

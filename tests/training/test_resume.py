@@ -24,7 +24,7 @@ from tests.training.runs import ALONE, ONE_STEP, STAGE, make_trainer, read_saved
 @pytest.mark.parametrize(("workers", "killed_at", "saved"), [(0, 8, 6), (2, 8, 7)])
 def test_a_killed_run_resumes_and_ends_as_an_uninterrupted_one(
     tiny_folder: Path,
-    spotted: Path,
+    flawed: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     workers: int,
@@ -34,9 +34,9 @@ def test_a_killed_run_resumes_and_ends_as_an_uninterrupted_one(
     # A history line every fourth step, checkpoints at other steps.
     monkeypatch.setattr(loss_history, "LINES", 3)
     settings: dict[str, Any] = {"workers": workers, "checkpoint_steps": 7 if workers else 3}
-    whole = make_trainer(tiny_folder, spotted, tmp_path / "whole", **settings)
+    whole = make_trainer(tiny_folder, flawed, tmp_path / "whole", **settings)
     whole.run()
-    killed = make_trainer(tiny_folder, spotted, tmp_path / "killed", **settings)
+    killed = make_trainer(tiny_folder, flawed, tmp_path / "killed", **settings)
     compute_loss = Trainer.compute_loss
 
     def die(self: Trainer, batch: Batch, step: int) -> Tensor:
@@ -49,7 +49,7 @@ def test_a_killed_run_resumes_and_ends_as_an_uninterrupted_one(
         killed.run()
     monkeypatch.setattr(Trainer, "compute_loss", compute_loss)
     assert read_saved_step(killed) == saved
-    resumed = make_trainer(tiny_folder, spotted, tmp_path / "killed", **settings)
+    resumed = make_trainer(tiny_folder, flawed, tmp_path / "killed", **settings)
     resumed.run()
     lines = whole.state.history.lines
     assert [line.step for line in lines] == [4, 8, 12]
@@ -82,12 +82,12 @@ def test_another_model_does_not_resume_but_a_moved_one_does(
 
 
 def test_other_data_ratios_or_start_do_not_resume(
-    tiny_folder: Path, colours: Path, spotted: Path, tmp_path: Path
+    tiny_folder: Path, colours: Path, flawed: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
     make_trainer(tiny_folder, colours, out, ONE_STEP).run()
-    with pytest.raises(AlignmentError, match=r"data was .*colours.* and is .*spotted"):
-        make_trainer(tiny_folder, spotted, out, ONE_STEP).run()
+    with pytest.raises(AlignmentError, match=r"data was .*colours.* and is .*flawed"):
+        make_trainer(tiny_folder, flawed, out, ONE_STEP).run()
     with pytest.raises(AlignmentError, match=r"ratios was 1 and is 115"):
         make_trainer(tiny_folder, colours, out, ONE_STEP, ratio=115.0).run()
     with pytest.raises(AlignmentError, match=r"start was a new .* and is the folder's projection"):
@@ -124,16 +124,16 @@ def test_another_programs_checkpoint_is_named(
 @pytest.mark.parametrize(("before", "now"), [(2, 0), (0, 2)])
 def test_a_run_resumes_with_another_number_of_workers(
     tiny_folder: Path,
-    spotted: Path,
+    flawed: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     before: int,
     now: int,
 ) -> None:
     half = dataclasses.replace(STAGE, epochs=1)
-    whole = make_trainer(tiny_folder, spotted, tmp_path / "run", half, workers=before)
+    whole = make_trainer(tiny_folder, flawed, tmp_path / "run", half, workers=before)
     whole.run()
-    resumed = make_trainer(tiny_folder, spotted, tmp_path / "run", half, workers=now)
+    resumed = make_trainer(tiny_folder, flawed, tmp_path / "run", half, workers=now)
     assert resumed.state.resume(resumed.sources) == 6
     message = f"{max(now, 1)} workers instead of {max(before, 1)} now divide the data"
     assert message in capsys.readouterr().err
