@@ -6,7 +6,7 @@ DEVICE ?= auto
 PYTHON ?= python3
 RUN = .venv/bin/python
 
-.PHONY: help setup setup-dev serve test lint lint-code lint-lists lock upgrade bench figures format clean
+.PHONY: help setup setup-dev serve test lint lint-code lint-lists docs lock upgrade bench figures format clean
 
 help:  ## list these commands
 	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -37,6 +37,9 @@ lint-lists: setup-dev
 format: setup-dev  ## format the code and fix what ruff can fix
 	@$(RUN) -m ruff format .
 	@$(RUN) -m ruff check --fix .
+
+docs: setup-dev  ## write the parts of docs/reference that come from the code
+	@$(RUN) -m docs.generate
 
 lock: setup-dev  ## write requirements/*.txt from pyproject.toml; pins change only where they must
 	@requirements/lock.sh

@@ -1,9 +1,11 @@
-"""Links in the documentation, and files that it names, exist."""
+"""The documentation: its links, the files that it names, the parts that come from the code."""
 
 import re
 from pathlib import Path
 
 import pytest
+
+from docs.generate import find_stale_pages
 
 ROOT = Path(__file__).parents[1]
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
@@ -51,3 +53,8 @@ def test_every_page_is_in_the_index() -> None:
     ]
     absent = [page.name for page in pages if page.name not in index and "images" not in page.parts]
     assert absent in ([], ["evaluation-table.md"])
+
+
+def test_the_generated_parts_of_the_reference_are_not_stale() -> None:
+    stale = [page.name for page, _ in find_stale_pages()]
+    assert stale == [], "run `make docs`"

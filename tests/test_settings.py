@@ -1,4 +1,4 @@
-"""Settings: their precedence, wrong values, and their table in the reference."""
+"""Settings: their precedence, and wrong values."""
 
 from pathlib import Path
 
@@ -6,8 +6,6 @@ import pytest
 
 from service.errors import SettingsError
 from service.settings import Settings, load_settings
-
-PAGE = Path(__file__).parents[1] / "docs" / "reference" / "settings.md"
 
 
 def test_command_line_over_environment_over_file_over_default(
@@ -63,16 +61,5 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", Settings.model_fields)
-def test_every_setting_is_in_the_reference_with_its_default(name: str) -> None:
-    field = Settings.model_fields[name]
-    assert field.description
-    (row,) = [line for line in PAGE.read_text().splitlines() if line.startswith(f"| `{name}` |")]
-    _, _, default, description, _ = row.split("|")
-    assert description.strip() == " ".join(field.description.split())
-    shown = default.strip().strip("`")
-    if isinstance(field.default, Path):
-        assert Path(shown).expanduser() == field.default
-    elif field.default in (None, frozenset()):
-        assert shown in ("none", "[]")
-    else:
-        assert shown == str(field.default).lower()
+def test_every_setting_says_what_it_does(name: str) -> None:
+    assert Settings.model_fields[name].description
