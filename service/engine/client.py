@@ -14,6 +14,7 @@ from service.engine.cpu_process import EXECUTOR, openmp_threads, shares_process
 from service.engine.json_answers import bound_integers, find_control_tokens, forbid_tokens
 from service.engine.leading_space import has_leading_space_stripped, strip_leading_space
 from service.engine.stop_strings import end_naturally, missing_stop, with_stop
+from service.engine.utf8_answers import TokenPair, find_ill_formed_pairs, forbid_pairs
 from service.errors import EngineStartError
 from service.request_context import current_request
 from service.vllm_patches.log_filter import filter_client_errors
@@ -34,6 +35,7 @@ class Engine(AdmittingEngine):
     family_stop: tuple[str, ...] = ()
     isolate_keys: bool = False
     control_tokens: tuple[int, ...] = ()
+    ill_formed_pairs: tuple[TokenPair, ...] = ()
 
     def generate(
         self, prompt: Any, sampling_params: SamplingParams, request_id: str, **options: Any
@@ -41,6 +43,7 @@ class Engine(AdmittingEngine):
         """As AsyncLLM's, which documents the options; refusals are raised at once, not by the first step."""
         check_constraints(self, sampling_params)
         sampling_params = forbid_tokens(bound_integers(sampling_params), self.control_tokens)
+        sampling_params = forbid_pairs(sampling_params, self.ill_formed_pairs, self.get_tokenizer())
         reservation = self.reserve(sampling_params.n)
         stop = missing_stop(sampling_params, self.family_stop)
         if self.isolate_keys:
@@ -84,7 +87,9 @@ def start_engine(arguments: Namespace, stop: tuple[str, ...], isolate_keys: bool
         except Exception as error:
             raise EngineStartError(explain(cause.read_text() or str(error))) from error
     engine.family_stop, engine.isolate_keys = stop, isolate_keys
-    engine.control_tokens = find_control_tokens(engine.get_tokenizer().get_vocab())
+    vocabulary = engine.get_tokenizer().get_vocab()
+    engine.control_tokens = find_control_tokens(vocabulary)
+    engine.ill_formed_pairs = find_ill_formed_pairs(vocabulary)
     filter_client_errors()
     return engine
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import jsonschema
 import pytest
-from openai import OpenAI
+from openai import BadRequestError, OpenAI
+from transformers import AutoTokenizer
 
 from service.families import FAMILIES
 from service.model_folder.layout import ModelFolder
@@ -72,7 +73,8 @@ def ask_responses(client: OpenAI, schema: Schema, stream: bool) -> tuple[str, st
         stream=stream,
     )
     if stream:
-        answer = next(event.response for event in answer if event.type.startswith("response.comp"))
+        with answer as events:
+            answer = next(event.response for event in events if event.type == "response.completed")
     return answer.output_text, "stop" if answer.status == "completed" else "length"
 
 
@@ -114,3 +116,36 @@ def test_the_end_mark_does_not_cut_other_constraints(
     )
     assert answer.choices[0].finish_reason == "stop"
     assert re.fullmatch(valid, answer.choices[0].message.content or "")
+
+
+@pytest.fixture(scope="module")
+def byte_tokens(tiny_model: Callable[[str], ModelFolder]) -> dict[int, int]:
+    """The token of each byte; the tiny models share a vocabulary."""
+    folder = tiny_model("minigpt4-vicuna")
+    vocabulary = AutoTokenizer.from_pretrained(folder.root / "tokenizer").get_vocab()
+    return {byte: vocabulary[f"<0x{byte:02X}>"] for byte in range(256)}
+
+
+@pytest.mark.parametrize(("first", "second"), [(0xED, 0xA0), (0xE0, 0x80), (0xF0, 0x80)])
+@pytest.mark.parametrize("limit", [{"maxLength": 4}, {"pattern": "^.{1,4}$"}], ids=str)
+def test_a_model_that_wants_ill_formed_text_writes_other_text(
+    client: OpenAI, byte_tokens: dict[int, int], limit: Schema, first: int, second: int
+) -> None:
+    schema: Schema = {"type": "string", **limit}
+    answer = client.chat.completions.create(
+        model=client.models.list().data[0].id,
+        messages=[{"role": "user", "content": PROMPT}],
+        response_format={"type": "json_schema", "json_schema": {"name": "a", "schema": schema}},
+        logit_bias={str(byte_tokens[first]): 90, str(byte_tokens[second]): 100},
+        max_tokens=MAX_TOKENS,
+    )
+    assert answer.choices[0].finish_reason == "stop"
+    text = answer.choices[0].message.content or ""
+    assert "\N{REPLACEMENT CHARACTER}" not in text
+    jsonschema.validate(json.loads(text), schema)
+
+
+def test_a_schema_that_only_ill_formed_text_fits_is_refused(client: OpenAI) -> None:
+    with pytest.raises(BadRequestError, match="No text fits"):
+        ask_chat(client, {"type": "string", "pattern": "^[\\ud800-\\udfff]$"}, stream=False)
+    assert ask_chat(client, {"const": 1}, stream=False) == ("1", "stop")
