@@ -37,6 +37,7 @@ class ServerProcess:
         self.url = f"http://127.0.0.1:{self.port}"
         self.process: subprocess.Popen[str] | None = None
         self._changed = threading.Condition()
+        self._clients: list[OpenAI] = []
 
     def command(self) -> list[str]:
         """What Python runs."""
@@ -88,7 +89,9 @@ class ServerProcess:
         return self.process.wait(seconds)
 
     def stop(self) -> None:
-        """End it, whatever its state; engine processes included."""
+        """End it, whatever its state; engine processes included. Closes its clients."""
+        while self._clients:
+            self._clients.pop().close()
         if self.process is None:
             return
         if self.process.poll() is None:
@@ -101,9 +104,11 @@ class ServerProcess:
         self._reader.join()
 
     def openai(self, **options: Any) -> OpenAI:
-        """An OpenAI client that does not hide errors by retrying."""
+        """An OpenAI client that does not hide errors by retrying; :meth:`stop` closes it."""
         defaults: dict[str, Any] = {"api_key": "unused", "max_retries": 0, "timeout": 120}
-        return OpenAI(base_url=f"{self.url}/v1", **{**defaults, **options})
+        client = OpenAI(base_url=f"{self.url}/v1", **{**defaults, **options})
+        self._clients.append(client)
+        return client
 
     def metric(self, name: str, **labels: str) -> float:
         """Sum of a Prometheus series over the samples that carry ``labels``."""

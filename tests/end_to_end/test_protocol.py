@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import anthropic
@@ -120,9 +121,14 @@ def test_the_responses_route_sees_the_image(client: OpenAI) -> None:
     assert respond("red") == expected.choices[0].message.content
 
 
-def test_anthropics_messages_see_the_image(server: ServerProcess, client: OpenAI) -> None:
-    claude = anthropic.Anthropic(base_url=server.url, api_key="unused", max_retries=0)
+@pytest.fixture
+def claude(server: ServerProcess) -> Iterator[anthropic.Anthropic]:
+    """Anthropic's client."""
+    with anthropic.Anthropic(base_url=server.url, api_key="unused", max_retries=0) as client:
+        yield client
 
+
+def test_anthropics_messages_see_the_image(claude: anthropic.Anthropic, client: OpenAI) -> None:
     def respond(colour: str) -> str:
         data = picture_uri(colour).partition(",")[2]
         source = {"type": "base64", "media_type": "image/png", "data": data}
@@ -144,14 +150,16 @@ def test_anthropics_messages_see_the_image(server: ServerProcess, client: OpenAI
 
 
 def test_langchain(server: ServerProcess) -> None:
-    model = ChatOpenAI(
-        model=MODEL,
-        base_url=f"{server.url}/v1",
-        api_key=SecretStr("unused"),
-        max_completion_tokens=8,
-        temperature=0,
-    )
-    answer = model.invoke([HumanMessage(content=question()[0]["content"])])
+    with httpx.Client() as connections:
+        model = ChatOpenAI(
+            model=MODEL,
+            base_url=f"{server.url}/v1",
+            api_key=SecretStr("unused"),
+            max_completion_tokens=8,
+            temperature=0,
+            http_client=connections,
+        )
+        answer = model.invoke([HumanMessage(content=question()[0]["content"])])
     assert answer.usage_metadata is not None
     assert answer.usage_metadata["input_tokens"] > VISUAL_TOKENS
     assert answer.content
