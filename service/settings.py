@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, PositiveInt, ValidationError
+from pydantic import Field, PositiveInt, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -25,6 +25,8 @@ LogFormat = Literal["text", "json"]
 MEBIBYTE = 1 << 20
 
 DEFAULT_USER_AGENT = f"minigpt4-service/{__version__}"
+
+PROXY = re.compile(r"https?://([^/@\s]+@)?[^/@:\s]+(:\d{1,5})?/?")
 
 # Kubernetes sets these variables in every container if a Service is named minigpt4 or minigpt4-*.
 SERVICE_LINK = re.compile(
@@ -88,6 +90,11 @@ class Settings(BaseSettings):
 
     image_user_agent: str = DEFAULT_USER_AGENT
     """`User-Agent` header of requests for images; a server's operator can tell by it who fetches."""
+
+    image_proxy: SecretStr | None = None
+    """HTTP proxy for requests for images (`http://host:port`, with `user:password@` where it asks for them). The
+    service still looks up and checks the address of each host, and gives the proxy that address. The proxy
+    variables of the environment are not used."""
 
     image_orientation: Literal["stored", "exif"] = "stored"
     """`stored` shows images to the model as they are stored, like the original; `exif` turns them upright first. A
@@ -155,6 +162,13 @@ class Settings(BaseSettings):
 
     page: bool = True
     """Whether `/` serves a page to try the service in a browser."""
+
+    @field_validator("image_proxy")
+    @classmethod
+    def _check_proxy(cls, proxy: SecretStr | None) -> SecretStr | None:
+        if proxy is not None and not PROXY.fullmatch(proxy.get_secret_value()):
+            raise ValueError("a proxy is http://host:port or https://host:port")
+        return proxy
 
     @classmethod
     def settings_customise_sources(

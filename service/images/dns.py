@@ -16,6 +16,7 @@ from typing import Any
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
 
 from service.images.addresses import check_address
 from service.images.fair_semaphore import FairSemaphore
@@ -85,6 +86,18 @@ class CheckedResolver(AbstractResolver):
 
     async def close(self) -> None:
         """Do nothing: the resolver holds no resources."""
+
+
+def unchecked_resolver() -> AbstractResolver:
+    """A resolver for names that the operator has chosen."""
+    return aiohttp.ThreadedResolver(LOOKUP_POOL)  # type: ignore[arg-type]
+
+
+async def resolve_checked(target: URL, policy: FetchPolicy) -> str:
+    """An address of the URL's host to connect to, IPv4 where there is one; as :class:`CheckedResolver`."""
+    assert target.raw_host
+    results = await CheckedResolver(policy).resolve(target.raw_host, target.port or 0)
+    return min(results, key=lambda result: result["family"] != socket.AF_INET)["host"]
 
 
 def _domain_of(host: str) -> str:

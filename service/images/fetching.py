@@ -3,13 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import aiohttp
 from yarl import URL
 
 from service.errors import FetchingOverloadedError, ImageFetchError, ImageTooLargeError
 from service.images.addresses import check_url
-from service.images.dns import CheckedResolver
+from service.images.dns import CheckedResolver, resolve_checked, unchecked_resolver
 from service.images.fair_semaphore import FairSemaphore
 from service.images.fetch_policy import FetchPolicy
 
@@ -59,7 +60,9 @@ async def fetch_image(
 
 
 async def _follow_redirects(target: URL, policy: FetchPolicy) -> bytes:
-    connector = aiohttp.TCPConnector(resolver=CheckedResolver(policy), use_dns_cache=False)
+    # With a proxy, the connector only looks up the proxy itself, which is at a private address as a rule.
+    resolver = unchecked_resolver() if policy.proxy else CheckedResolver(policy)
+    connector = aiohttp.TCPConnector(resolver=resolver, use_dns_cache=False)
     # No proxies from the environment, no cookies, no credentials. Each fetch opens its own
     # connection, so that the resolver checks every address right before the connection is made.
     async with aiohttp.ClientSession(
@@ -69,7 +72,7 @@ async def _follow_redirects(target: URL, policy: FetchPolicy) -> bytes:
         headers={"User-Agent": policy.user_agent},
     ) as session:
         for _ in range(MAX_REDIRECTS + 1):
-            async with _get(session, target) as response:
+            async with _get(session, target, policy) as response:
                 if response.status not in REDIRECTS:
                     return await _read_body(response, policy.max_bytes)
                 location = response.headers.get("Location", "")
@@ -79,19 +82,35 @@ async def _follow_redirects(target: URL, policy: FetchPolicy) -> bytes:
 
 @asynccontextmanager
 async def _get(
-    session: aiohttp.ClientSession, target: URL
+    session: aiohttp.ClientSession, target: URL, policy: FetchPolicy
 ) -> AsyncIterator[aiohttp.ClientResponse]:
     """The response to a GET request, with a second try after a gateway's passing failure.
 
     aiohttp itself tries again once where the connection was lost.
     """
-    response = await session.get(target, allow_redirects=False)
+    address, options = await _route(target, policy)
+    response = await session.get(address, allow_redirects=False, **options)
     if response.status in PASSING_FAILURES:
         response.close()
         await asyncio.sleep(RETRY_PAUSE)
-        response = await session.get(target, allow_redirects=False)
+        response = await session.get(address, allow_redirects=False, **options)
     async with response:
         yield response
+
+
+async def _route(target: URL, policy: FetchPolicy) -> tuple[URL, dict[str, Any]]:
+    """What to ask for, and aiohttp's options.
+
+    A proxy gets the checked address instead of the name: it would look the name up again, and a hostile name
+    server could give it another address.
+    """
+    if policy.proxy is None:
+        return target, {}
+    host = target.host_port_subcomponent
+    options: dict[str, Any] = {"proxy": policy.proxy, "headers": {"Host": host}}
+    if target.scheme == "https":
+        options["server_hostname"] = target.raw_host
+    return target.with_host(await resolve_checked(target, policy)), options
 
 
 async def _read_body(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
