@@ -91,6 +91,11 @@ class Settings(BaseSettings):
     image_user_agent: str = DEFAULT_USER_AGENT
     """`User-Agent` header of requests for images; a server's operator can tell by it who fetches."""
 
+    image_url_cache_seconds: float = Field(0.0, ge=0)
+    """Seconds for which the service remembers which image a URL led to. Within them it asks the URL's server only
+    whether the image has changed (`If-None-Match`, `If-Modified-Since`), and uses the cached embeddings if it has
+    not. 0 downloads the image for every request."""
+
     image_proxy: SecretStr | None = None
     """HTTP proxy for requests for images (`http://host:port`, with `user:password@` where it asks for them). The
     service still looks up and checks the address of each host, and gives the proxy that address. The proxy

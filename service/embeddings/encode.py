@@ -1,18 +1,22 @@
 """Turn an image's source into its projected embeddings: read, decode, encode."""
 
 import asyncio
+from collections.abc import Mapping
 from hashlib import blake2b
 
+from service.embeddings.url_memory import Key, url_memory
 from service.embeddings.wire import NO_EMBEDDINGS, embeddings_digest, from_uri, is_embeddings_uri
 from service.errors import ImageEmbeddingsError
 from service.files.record import FILE_PREFIX
 from service.files.store import FileStore, StoreLimits
 from service.images.decoding import decode_pixels
 from service.images.fetch_policy import FetchPolicy
-from service.images.sources import read_source
+from service.images.fetching import Fetched
+from service.images.sources import read_if_changed
 from service.observability.tracing import span
 from service.request_context import current_request
 from service.settings import Settings
+from service.vision import metrics
 from service.vision.encoded_image import EncodedImage
 from service.vision.shared import shared_runtime, shared_settings
 
@@ -34,23 +38,35 @@ async def encode_source(url: str, orientation: str | None = None) -> EncodedImag
     salt = current_request().tenant if settings.isolate_keys else ""
     if is_embeddings_uri(url):
         return _read_embeddings(url, settings, salt)
-    with span("image.fetch"):
-        data = await _read_image(url, settings)
     runtime = shared_runtime()
-    size, max_pixels = runtime.config.image_size, settings.image_max_pixels
     upright = (orientation or settings.image_orientation) == "exif"
-    digest = content_digest(data, f"{salt} upright" if upright else salt)
+    key = Key(url, f"{salt} upright" if upright else salt)
+    memory = url_memory(settings.image_url_cache_seconds)
+    known, conditions = memory.recall(key, runtime.find_cached)
+    with span("image.fetch"):
+        fetched = await _read_image(url, settings, conditions)
+    if fetched is None:
+        assert known is not None
+        metrics.IMAGES.labels("cached").inc()
+        return known
+    data, size, max_pixels = fetched.data, runtime.config.image_size, settings.image_max_pixels
+    digest = content_digest(data, key.salt)
     with span("image.encode"):
-        return await runtime.encode(
+        image = await runtime.encode(
             digest, lambda: decode_pixels(data, size, max_pixels, upright=upright)
         )
+    memory.remember(key, digest, fetched.conditions)
+    return image
 
 
-async def _read_image(url: str, settings: Settings) -> bytes:
+async def _read_image(
+    url: str, settings: Settings, conditions: Mapping[str, str]
+) -> Fetched | None:
+    tenant = current_request().tenant
     if url.startswith(FILE_PREFIX):
         store = FileStore(settings.files_root, StoreLimits.from_settings(settings))
-        return await asyncio.to_thread(store.read, current_request().tenant, url)
-    return await read_source(url, FetchPolicy.from_settings(settings), current_request().tenant)
+        return Fetched(await asyncio.to_thread(store.read, tenant, url))
+    return await read_if_changed(url, FetchPolicy.from_settings(settings), conditions, tenant)
 
 
 def _read_embeddings(url: str, settings: Settings, salt: str) -> EncodedImage:

@@ -1,8 +1,9 @@
 """Fetch an image over http(s), from checked addresses only. Everything runs on the event loop."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
@@ -32,10 +33,47 @@ MAX_FETCHES_PER_KEY = 16
 FETCH_SLOTS = FairSemaphore(MAX_FETCHES, MAX_FETCHES_PER_KEY)
 
 
+VALIDATORS = {"ETag": "If-None-Match", "Last-Modified": "If-Modified-Since"}
+"""Header of a response that names a version, and the request's header that asks for a newer one (RFC 9110, 13.1)."""
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """An image file.
+
+    Attributes:
+        data: Its bytes.
+        conditions: Headers with which a later request asks for it only if it has changed. Empty where the server
+            names no version.
+    """
+
+    data: bytes
+    conditions: Mapping[str, str] = field(default_factory=dict)
+
+
 async def fetch_image(
     url: str, policy: FetchPolicy, slots: FairSemaphore = FETCH_SLOTS, tenant: str = ""
 ) -> bytes:
-    """Return the body behind an http(s) URL; ``policy.timeout`` includes the wait for a slot.
+    """Return the body behind an http(s) URL; raises as :func:`fetch_if_changed`."""
+    fetched = await fetch_if_changed(url, policy, {}, slots, tenant)
+    assert fetched is not None
+    return fetched.data
+
+
+async def fetch_if_changed(
+    url: str,
+    policy: FetchPolicy,
+    conditions: Mapping[str, str],
+    slots: FairSemaphore = FETCH_SLOTS,
+    tenant: str = "",
+) -> Fetched | None:
+    """Fetch the image behind an http(s) URL; ``policy.timeout`` includes the wait for a slot.
+
+    Args:
+        conditions: Those of an earlier fetch of the URL, or none.
+
+    Returns:
+        None if the image has not changed since that fetch.
 
     Raises:
         ImageSourceError: the URL is malformed or not allowed.
@@ -48,7 +86,7 @@ async def fetch_image(
     try:
         async with asyncio.timeout(policy.timeout), slots.hold(tenant):
             started = True
-            return await _follow_redirects(target, policy)
+            return await _follow_redirects(target, policy, conditions)
     except TimeoutError:
         if not started:
             raise FetchingOverloadedError(
@@ -59,7 +97,9 @@ async def fetch_image(
         raise ImageFetchError("The image's server could not be reached.") from None
 
 
-async def _follow_redirects(target: URL, policy: FetchPolicy) -> bytes:
+async def _follow_redirects(
+    target: URL, policy: FetchPolicy, conditions: Mapping[str, str]
+) -> Fetched | None:
     # With a proxy, the connector only looks up the proxy itself, which is at a private address as a rule.
     resolver = unchecked_resolver() if policy.proxy else CheckedResolver(policy)
     connector = aiohttp.TCPConnector(resolver=resolver, use_dns_cache=False)
@@ -69,12 +109,15 @@ async def _follow_redirects(target: URL, policy: FetchPolicy) -> bytes:
         connector=connector,
         trust_env=False,
         cookie_jar=aiohttp.DummyCookieJar(),
-        headers={"User-Agent": policy.user_agent},
+        headers={"User-Agent": policy.user_agent, **conditions},
     ) as session:
         for _ in range(MAX_REDIRECTS + 1):
             async with _get(session, target, policy) as response:
                 if response.status not in REDIRECTS:
-                    return await _read_body(response, policy.max_bytes)
+                    if conditions and response.status == 304:
+                        return None
+                    data = await _read_body(response, policy.max_bytes)
+                    return Fetched(data, _conditions_of(response))
                 location = response.headers.get("Location", "")
                 target = check_url(str(target.join(URL(location))), policy)
         raise ImageFetchError(f"The image URL redirects more than {MAX_REDIRECTS} times.")
@@ -111,6 +154,14 @@ async def _route(target: URL, policy: FetchPolicy) -> tuple[URL, dict[str, Any]]
     if target.scheme == "https":
         options["server_hostname"] = target.raw_host
     return target.with_host(await resolve_checked(target, policy)), options
+
+
+def _conditions_of(response: aiohttp.ClientResponse) -> dict[str, str]:
+    return {
+        request: response.headers[header]
+        for header, request in VALIDATORS.items()
+        if header in response.headers
+    }
 
 
 async def _read_body(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:

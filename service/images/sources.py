@@ -1,12 +1,13 @@
 """Read an image's bytes from its source: a base64 data URI or an http(s) URL."""
 
 import re
+from collections.abc import Mapping
 
 import pybase64
 
 from service.errors import ImageFormatError, ImageSourceError, ImageTooLargeError
 from service.images.fetch_policy import FetchPolicy
-from service.images.fetching import fetch_image
+from service.images.fetching import Fetched, fetch_if_changed
 
 BARE_BASE64 = re.compile(r"[A-Za-z0-9+/_-]{64}")
 """How base64 without ``data:`` begins; nothing shorter is an image, and no URL looks like it."""
@@ -18,10 +19,23 @@ ESCAPES = {"%2B": "+", "%2b": "+", "%2F": "/", "%2f": "/", "%3D": "=", "%3d": "=
 
 
 async def read_source(url: str, policy: FetchPolicy, tenant: str = "") -> bytes:
-    """Return the bytes behind ``url``.
+    """Return the bytes behind ``url``; as :func:`read_if_changed`."""
+    read = await read_if_changed(url, policy, {}, tenant)
+    assert read is not None
+    return read.data
+
+
+async def read_if_changed(
+    url: str, policy: FetchPolicy, conditions: Mapping[str, str], tenant: str = ""
+) -> Fetched | None:
+    """Read the image behind ``url``.
 
     Args:
+        conditions: Those of an earlier read of an http(s) URL, or none.
         tenant: Name of the request's API key; limits how many fetches the key may run at once.
+
+    Returns:
+        None if the image has not changed since that read.
 
     Raises:
         ImageSourceError, ImageFormatError, ImageTooLargeError, ImageFetchError,
@@ -29,12 +43,12 @@ async def read_source(url: str, policy: FetchPolicy, tenant: str = "") -> bytes:
     """
     scheme, colon, _ = url[:16].partition(":")
     if scheme.lower() == "data":
-        return decode_data_uri(url, policy.max_bytes)
+        return Fetched(decode_data_uri(url, policy.max_bytes))
     if not colon and BARE_BASE64.match(url):
-        return decode_base64(url, policy.max_bytes)
+        return Fetched(decode_base64(url, policy.max_bytes))
     if scheme.lower() not in ("http", "https"):
         raise ImageSourceError("An image must be a data: URI or an http(s) URL.")
-    return await fetch_image(url, policy, tenant=tenant)
+    return await fetch_if_changed(url, policy, conditions, tenant=tenant)
 
 
 def decode_data_uri(url: str, max_bytes: int) -> bytes:

@@ -94,6 +94,11 @@ class ImageQueue:
             self._count_queued(+1)
             return waiter, job
 
+    def find_cached(self, digest: str) -> EncodedImage | None:
+        """The cached embeddings of an image."""
+        with self._changed:
+            return self._cache.get(digest)
+
     def add_pixels(self, job: Job, pixels: Tensor) -> None:
         """Add the decoded image, so that the job can join a batch."""
         with self._changed:

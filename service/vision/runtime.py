@@ -86,6 +86,10 @@ class EncodingRuntime:
         """
         return await asyncio.wrap_future(self.submit(digest, load_pixels))
 
+    def find_cached(self, digest: str) -> EncodedImage | None:
+        """The cached embeddings of an image, from any thread."""
+        return self._queue.find_cached(digest)
+
     def submit(self, digest: str, load_pixels: LoadPixels) -> "Future[EncodedImage]":
         """Do the same as :meth:`encode` from any thread; cancel the future to stop waiting."""
         decoding = self._get_decoding_threads()
