@@ -14,7 +14,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
-OURS = {"service", "loadtests", "deploy", "tests"}
+OURS = {"service", "loadtests", "deploy", "tests", "docs"}
 
 NOT_IMPORTED = {
     "httptools": "uvicorn's HTTP parser, which service/serve/http_protocol.py extends",
