@@ -45,7 +45,8 @@ class Settings(BaseSettings):
     """Model folder, or the name of a model that comes with the service."""
 
     cache_dir: Path = Path("~/.cache/minigpt4-service").expanduser()
-    """Folder in which the service stores the models that it makes itself (`tiny`)."""
+    """Folder in which the service stores the models that it makes itself (`tiny`), uploaded files, and on
+    a GPU the compiled kernels."""
 
     log_format: LogFormat = "text"
     """`text` for people, `json` for log collectors. vLLM's lines have the same format."""
@@ -134,9 +135,10 @@ class Settings(BaseSettings):
     """Mebibytes of cached embeddings, for images that are sent again. With a 7B model, an image
     takes 0.5 (float32)."""
 
-    decode_threads: PositiveInt = 2
-    """Images that are decoded at once, including uploads. Each may take `image_max_pixels` times 16
-    bytes (WebP; 4 to 10 bytes in other formats)."""
+    decode_threads: int = Field(0, ge=0)
+    """Images that each API process decodes at once, including uploads. Each may take `image_max_pixels`
+    times 16 bytes (WebP; 4 to 10 bytes in other formats). 0 means a quarter of the cores over all API
+    processes, and at least 2 in each."""
 
     files_dir: Path | None = None
     """Folder of the uploaded files. Without it, they are in `files` below `cache_dir`. Mount a
@@ -164,6 +166,11 @@ class Settings(BaseSettings):
     """Whether the service refuses a request for more tokens than fit into the context. Off by default,
     because many clients ask for 4,096 tokens with every model: the service then generates as many as
     fit."""
+
+    warm_up: Literal["auto", "on", "off"] = "auto"
+    """Whether the service answers a few requests of its own before `/ready` is 200, so that no client waits
+    for a compiler. `auto` does so where kernels are compiled at first use: on a GPU, and on a CPU with
+    `--no-enforce-eager`."""
 
     page: bool = True
     """Whether `/` serves a page to try the service in a browser."""

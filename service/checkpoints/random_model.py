@@ -10,6 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import torch
+from safetensors.torch import save_file
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
 
 from service import __version__
@@ -61,24 +62,55 @@ def init_model(folder: Path, family_name: str, size: str, seed: int = 0) -> None
     Raises:
         ModelFolderError: the folder exists and is not empty.
     """
+    family = FAMILIES[family_name]
+    write_model(
+        folder,
+        family,
+        make_vision_config(family, size),
+        SIZES[size],
+        torch.float32 if size == "tiny" else torch.bfloat16,
+        seed,
+        note=f"Random weights, seed {seed}, size {size}: its answers mean nothing.",
+    )
+
+
+def write_model(
+    folder: Path,
+    family: Family,
+    config: VisionConfig,
+    llama: LlamaShape,
+    dtype: torch.dtype,
+    seed: int = 0,
+    note: str = "Random weights: its answers mean nothing.",
+    language_model_weights: bool = True,
+) -> None:
+    """Write a model folder of any sizes with random weights.
+
+    Args:
+        language_model_weights: Without them the folder takes seconds to write, and vLLM needs
+            ``--load-format dummy``.
+        note: Says in the index what the weights are.
+
+    Raises:
+        ModelFolderError: the folder exists and is not empty.
+    """
     if folder.exists() and any(folder.iterdir()):
         raise ModelFolderError(f"{folder} is not empty; give a new folder.")
-    family, llama = FAMILIES[family_name], SIZES[size]
-    dtype = torch.float32 if size == "tiny" else torch.bfloat16
-    config = make_vision_config(family, size)
     generator = torch.Generator().manual_seed(seed)
     folder.mkdir(parents=True, exist_ok=True)
     _write_vision(config, folder / "vision", dtype, generator)
     corpus = files("service.prompt").joinpath("tiny_corpus.txt").read_text("utf-8").splitlines()
     write_tokenizer(train_tokenizer(corpus, TINY_VOCABULARY), family, folder / "tokenizer")
-    _write_language_model(llama, folder / "language_model", dtype, generator)
+    _write_language_model(
+        llama, folder / "language_model", dtype, generator if language_model_weights else None
+    )
     index = ModelIndex(
         family=family.name,
         image_size=config.image_size,
         visual_tokens=config.visual_tokens,
         provenance=Provenance(
             made_by=f"init-model {__version__}",
-            notes=[f"Random weights, seed {seed}, size {size}: its answers mean nothing."],
+            notes=[note],
         ),
     )
     write_index(folder, index)
@@ -107,7 +139,7 @@ def _write_vision(
 
 
 def _write_language_model(
-    shape: LlamaShape, folder: Path, dtype: torch.dtype, generator: torch.Generator
+    shape: LlamaShape, folder: Path, dtype: torch.dtype, generator: torch.Generator | None
 ) -> None:
     config = LlamaConfig(
         vocab_size=shape.vocabulary,
@@ -128,6 +160,9 @@ def _write_language_model(
     folder.mkdir()
     config.save_pretrained(folder)
     GenerationConfig(bos_token_id=1, eos_token_id=2).save_pretrained(folder)
+    if generator is None:
+        save_file({"lm_head.weight": torch.zeros(1)}, folder / "model.safetensors")
+        return
     # One tensor at a time, because a 13B model is larger than most machines' memory.
     write_shards(
         folder,

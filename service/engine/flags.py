@@ -21,6 +21,15 @@ CPU_FLAGS = [
     "32",
 ]
 
+GRAPH_SIZES = (1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 160, 192, 256, 320, 384, 512)
+"""Batch sizes for which CUDA graphs are captured. vLLM's own list has a graph for every eighth size: three times
+as many, each of which takes time at the start and memory."""
+
+GPU_FLAGS = ["--cudagraph-capture-sizes", *map(str, GRAPH_SIZES)]
+
+OTHER_GRAPH_FLAGS = ("max-cudagraph-capture-size", "compilation-config", "cc", "O", "enforce-eager")
+"""Flags of the user with which ours about graphs would clash."""
+
 
 def vllm_flags(
     folder: ModelFolder, settings: Settings, name: str, user_flags: Sequence[str], cpu: bool
@@ -49,9 +58,15 @@ def vllm_flags(
         "--disable-access-log-for-endpoints": "/health,/ready,/metrics",
     }
     switches = ["--enable-prompt-tokens-details", "--no-use-tqdm-on-load"]
-    platform = CPU_FLAGS if cpu else []
+    platform = CPU_FLAGS if cpu else _gpu_flags(user_flags)
     ours = [*_flatten(flags), *switches, *platform, *vllm_logging_flags(settings.log_format)]
     return [*_without(ours, user_flags), *_merge_overrides(folder, user_flags)]
+
+
+def _gpu_flags(user_flags: Sequence[str]) -> list[str]:
+    chosen = {_switch(flag).lstrip("-").partition(".")[0] for flag in user_flags if flag[0] == "-"}
+    chosen |= {"O" for flag in user_flags if flag.startswith("-O")}
+    return [] if chosen & set(OTHER_GRAPH_FLAGS) else GPU_FLAGS
 
 
 def with_config_file(flags: Sequence[str], load: Callable[[str], list[str]]) -> list[str]:

@@ -17,7 +17,12 @@ from service.observability.logs import configure_logs
 from service.observability.output import capture_output
 from service.serve.banner import say
 from service.serve.builtin_models import resolve_model
-from service.serve.environment import disable_compilation, set_environment
+from service.serve.environment import (
+    disable_compilation,
+    keep_kernels,
+    limit_threads,
+    set_environment,
+)
 from service.serve.listener import bind
 from service.serve.vllm_arguments import parse_vllm_flags
 from service.settings import Settings, load_settings
@@ -52,7 +57,7 @@ def run(arguments: argparse.Namespace) -> None:
     vllm_arguments = parse_vllm_flags(folder, settings, arguments.vllm_flags)
     if warning := disable_compilation(vllm_arguments):
         say(warning)
-    _require_libnuma()
+    _prepare_platform(settings)
     if settings.encoder_dtype == "auto" and vllm_arguments.dtype in ("float32", "float"):
         # Exact arithmetic is asked for: the encoder's as well.
         settings = settings.model_copy(update={"encoder_dtype": "float32"})
@@ -74,12 +79,19 @@ def given_settings(arguments: argparse.Namespace) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _require_libnuma() -> None:
-    """Check for a library without which vLLM's CPU kernels are silently absent."""
+def _prepare_platform(settings: Settings) -> None:
     from vllm.platforms import current_platform
 
-    if not current_platform.is_cpu():
-        return
+    on_gpu = not current_platform.is_cpu()
+    limit_threads(on_gpu)
+    if on_gpu:
+        keep_kernels(settings.cache_dir)
+    else:
+        _require_libnuma()
+
+
+def _require_libnuma() -> None:
+    """Check for a library without which vLLM's CPU kernels are silently absent."""
     try:
         ctypes.CDLL("libnuma.so.1")
     except OSError:

@@ -4,6 +4,9 @@ import argparse
 import logging
 import os
 import warnings
+from pathlib import Path
+
+import torch
 
 from service.model_folder.layout import ModelFolder
 from service.plugin.names import CONNECTOR
@@ -42,6 +45,30 @@ def set_environment(folder: ModelFolder) -> None:
         logging.getLogger("torch").setLevel(
             logging.ERROR
         )  # torch has read TORCH_LOGS at its import
+
+
+def limit_threads(on_gpu: bool) -> None:
+    """Let torch use one thread in this process, and on a GPU in those it spawns.
+
+    Torch would wake a thread for each core at every copy or cast of an image's size, and such threads spin for
+    a while when they are done. On a CPU the engine and the encoder set the number of their own threads.
+    """
+    torch.set_num_threads(1)
+    if on_gpu:
+        for library in ("OMP", "MKL", "OPENBLAS"):
+            os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+
+
+def keep_kernels(cache: Path) -> None:
+    """Keep what vLLM and Triton compile in ``cache``, so that only the first start waits for compilers."""
+    kernels = cache / "kernels"
+    os.environ.setdefault("VLLM_CACHE_ROOT", str(kernels / "vllm"))
+    os.environ.setdefault("TRITON_CACHE_DIR", str(kernels / "triton"))
+
+
+def compiles_at_first_use() -> bool:
+    """Whether kernels are compiled when the first request needs them: unless :data:`DYNAMO_SWITCH` is set."""
+    return os.environ.get(DYNAMO_SWITCH) != "1"
 
 
 def disable_compilation(arguments: argparse.Namespace) -> str | None:

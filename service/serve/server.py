@@ -15,6 +15,7 @@ from contextlib import AsyncExitStack
 from time import monotonic
 from typing import ParamSpec, TypeVar
 
+from starlette.types import ASGIApp
 from vllm.entrypoints.launchers.launcher import NoSignalServer
 from vllm.envs import enable_envs_cache
 
@@ -28,9 +29,11 @@ from service.errors import ServiceError
 from service.model_folder.layout import ModelFolder
 from service.observability.output import restore_output
 from service.serve.banner import banner, say
+from service.serve.environment import compiles_at_first_use
 from service.serve.heartbeat import HangLimits, Heartbeat, Pings
 from service.serve.startup_report import capacity
 from service.serve.uvicorn_config import cors_options, given_keys, uvicorn_config
+from service.serve.warm_up import warm_up, warm_up_bodies
 from service.settings import Settings
 from service.vision import shared
 from service.vision.runtime import EncodingRuntime
@@ -118,6 +121,10 @@ class Server:
         app = await create_app(engine, self._arguments, self._settings, self._folder)
         app.state.server = http  # vLLM's error handlers look for it there
         await stack.enter_async_context(app.router.lifespan_context(app))
+        if self._settings.warm_up == "on" or (
+            self._settings.warm_up == "auto" and compiles_at_first_use()
+        ):
+            await self._warm_up(app)
         enable_envs_cache()  # otherwise vLLM reads the environment several times for each token
         limits = HangLimits.from_settings(self._settings)
         pings = Pings(engine.is_sleeping)  # the cheapest question that the engine's loop answers
@@ -146,6 +153,13 @@ class Server:
         say(capacity(self._folder, self._settings, engine.vllm_config))
         say(banner(self._arguments, self._settings.page))
         return engine
+
+    async def _warm_up(self, app: ASGIApp) -> None:
+        start = monotonic()
+        say("  warm-up: a few requests of our own, for which kernels are compiled ...")
+        for refusal in await warm_up(app, warm_up_bodies()):
+            say(f"  warm-up: not possible with these flags: {refusal[:200]}")
+        say(f"  warm-up ready after {monotonic() - start:.0f} s")
 
     async def _load_parts(self, stack: AsyncExitStack) -> tuple[Engine, EncodingRuntime]:
         """Load encoder and engine at the same time; ``stack`` shuts them down."""

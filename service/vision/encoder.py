@@ -55,7 +55,7 @@ class TorchEncoder:
         Args:
             folder: ``vision/`` of a model folder.
             batch_sizes: Batch sizes to capture on a GPU, ascending.
-            threads: CPU threads of one encoding; 0 means half of the cores on a CPU.
+            threads: CPU threads of one encoding; 0 means half of the cores on a CPU, one on a GPU.
         """
         self.config = config
         self._folder = folder
@@ -86,10 +86,13 @@ class TorchEncoder:
         return self._model(pixels.to(self._device)).cpu()
 
     def _set_threads(self) -> None:
+        """Set the threads of the calling thread, which is the only one that encodes."""
         if self._threads:
             torch.set_num_threads(self._threads)
-        elif self._device.type == "cpu":
-            torch.set_num_threads(_count_half_the_cores())
+        else:
+            # On a GPU the CPU only copies; threads that are woken for that spin afterwards.
+            on_cpu = self._device.type == "cpu"
+            torch.set_num_threads(_count_half_the_cores() if on_cpu else 1)
 
     def _capture_graphs(self, model: VisionEncoder) -> None:
         # Largest first, so that the smaller graphs reuse its memory pool.

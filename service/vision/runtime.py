@@ -9,6 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from time import monotonic
 
+import torch
 from torch import Tensor
 
 from service.errors import EncoderNotReadyError
@@ -66,6 +67,8 @@ class EncodingRuntime:
     def startup(self) -> None:
         """Load and warm up the encoder, then accept images; raise the encoder's exception."""
         self._encoding.startup()
+        # The encoding thread keeps the threads that it has set. All others share this number.
+        torch.set_num_threads(1)
         self._decoding = ThreadPoolExecutor(self._limits.decode_threads, "image-decoding")
 
     def shutdown(self) -> None:

@@ -5,6 +5,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import torch
 from torch import Tensor
 
 from service.errors import EncoderNotReadyError, ImageFormatError
@@ -127,3 +128,28 @@ def test_a_runtime_has_not_failed_after_shutdown(start_runtime: StartRuntime) ->
     runtime = start_runtime()
     runtime.shutdown()
     assert not runtime.failed
+
+
+def test_only_the_encoding_thread_has_several_threads_of_torch(
+    start_runtime: StartRuntime, encoder: FakeEncoder
+) -> None:
+    seen: list[int] = []
+
+    def startup() -> None:
+        torch.set_num_threads(3)
+        torch.zeros(1 << 20).add_(1)  # the warm-up: torch binds the number to the thread
+
+    def encode(pixels: Tensor) -> Tensor:
+        seen.append(torch.get_num_threads())
+        return FakeEncoder.encode(encoder, pixels)
+
+    encoder.startup, encoder.encode = startup, encode
+    before = torch.get_num_threads()
+    try:
+        runtime = start_runtime()
+        assert value_of(submit(runtime, 1)) == 1
+        assert seen == [3]
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(torch.get_num_threads).result() == 1
+    finally:
+        torch.set_num_threads(before)
