@@ -1,7 +1,8 @@
 """``python -m loadtests.compare --baseline DIR``: this checkout beside another commit's, in turns.
 
-``DIR`` is a checkout of the other commit (``git worktree add DIR COMMIT``); both run in this environment. One
-service runs at a time. Each round starts both, the order alternating, and measures every level after a warm-up.
+``DIR`` is a checkout of the other commit (``git worktree add DIR COMMIT``); both run in this environment. Both
+services are up, and take turns of a few seconds in an alternating order. A service that waits for its turn uses
+no processor time, so other work on the machine affects both alike.
 """
 
 import argparse
@@ -12,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -27,14 +28,14 @@ from loadtests.traffic import WORKLOADS
 LEVELS = (("unique", 1), ("unique", 8), ("unique", 32), ("seen", 8), ("text", 8))
 """Workload and number of requests at the same time."""
 
-WARM_UP_SECONDS = 2.0
+WARM_UP_SECONDS = 0.5
 SEEDS = count(step=100_000)
 """No two measurements share an image."""
 
 
 @dataclass(frozen=True)
 class Level:
-    """What one service did at one level in one round."""
+    """What one service did in one turn."""
 
     requests_per_second: float
     tokens_per_second: float
@@ -55,31 +56,40 @@ FIGURES = {
 
 
 def main() -> None:
-    """Measure and print a Markdown table of medians and ratios."""
+    """Measure and print a Markdown table."""
     parser = argparse.ArgumentParser(prog="python -m loadtests.compare", description=__doc__)
     parser.add_argument("--baseline", type=Path, required=True, help="checkout of another commit")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=6, help="length of one measurement")
+    parser.add_argument("--turns", type=int, default=12, help="turns of each service at a level")
+    parser.add_argument("--seconds", type=float, default=2.5, help="length of a turn")
     parser.add_argument("--out", type=Path, default=Path("results/compare"))
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
-    checkouts = {
-        "baseline": install(asked.baseline.resolve(), asked.out / "packages-baseline"),
-        "this": install(Path.cwd(), asked.out / "packages-this"),
-    }
-    measured: dict[str, list[dict[tuple[str, int], Level]]] = {name: [] for name in checkouts}
-    starts: dict[str, list[float]] = {name: [] for name in checkouts}
-    for number in range(asked.rounds):
-        for name in sorted(checkouts, reverse=number % 2 == 1):
+    checkouts = {"baseline": asked.baseline.resolve(), "this": Path.cwd()}
+    with ExitStack() as stack:
+        services = {}
+        starts = {}
+        for name, checkout in checkouts.items():
+            packages = install(checkout, asked.out / f"packages-{name}")
             begin = time.monotonic()
-            with serve(checkouts[name], asked.out / f"{name}.log") as service:
-                starts[name].append(time.monotonic() - begin)
-                measured[name].append(
-                    {level: measure(service, *level, asked.seconds) for level in LEVELS}
-                )
-            print(f"round {number + 1}: {name} done", file=sys.stderr)
-    print(f"start-up: {starts}", file=sys.stderr)
-    print("\n".join(table(measured, starts)))
+            services[name] = stack.enter_context(serve(packages, asked.out / f"{name}.log"))
+            starts[name] = [time.monotonic() - begin]
+        print(_row("start-up", "seconds", starts["baseline"], starts["this"]), file=sys.stderr)
+        print("| level | figure | baseline | this | median ratio | quartiles of the ratios |")
+        print("| --- | --- | ---: | ---: | ---: | --- |")
+        for level in LEVELS:
+            turns = take_turns(services, level, asked.turns, asked.seconds)
+            print("\n".join(table(level, turns)), flush=True)
+
+
+def take_turns(
+    services: dict[str, Started], level: tuple[str, int], turns: int, seconds: float
+) -> dict[str, list[Level]]:
+    """The figures of each turn of each service, at one level."""
+    figures: dict[str, list[Level]] = {name: [] for name in services}
+    for number in range(turns):
+        for name in sorted(services, reverse=number % 2 == 1):
+            figures[name].append(measure(services[name], *level, seconds))
+    return figures
 
 
 def install(checkout: Path, packages: Path) -> Path:
@@ -101,7 +111,7 @@ def serve(packages: Path, log: Path) -> Iterator[Started]:
 
 
 def measure(service: Started, workload: str, concurrency: int, seconds: float) -> Level:
-    """One level after a warm-up of its own."""
+    """One turn at a level, after a short warm-up."""
     client = Client(service.url, service.model)
     requests = WORKLOADS[workload](next(SEEDS))
     asyncio.run(client.closed(requests, concurrency, WARM_UP_SECONDS))
@@ -134,26 +144,24 @@ def summarise(run: Run, api_seconds: float, engine_seconds: float) -> Level:
     )
 
 
-def table(
-    measured: dict[str, list[dict[tuple[str, int], Level]]], starts: dict[str, list[float]]
-) -> Iterator[str]:
-    """Medians over the rounds, the ratio of this to the baseline, and the ratios of single rounds."""
-    yield "| level | figure | baseline | this | ratio | ratios by round |"
-    yield "| --- | --- | ---: | ---: | ---: | --- |"
-    yield _row("start-up", "seconds", starts["baseline"], starts["this"])
-    for level in LEVELS:
-        for name, title in FIGURES.items():
-            values = {
-                system: [getattr(turn[level], name) for turn in rounds]
-                for system, rounds in measured.items()
-            }
-            yield _row(f"{level[0]}, {level[1]} at a time", title, *values.values())
+def table(level: tuple[str, int], turns: dict[str, list[Level]]) -> Iterator[str]:
+    """One row for each figure: both medians, and the ratios of this service's turns to the baseline's."""
+    for name, title in FIGURES.items():
+        values = [
+            [getattr(turn, name) for turn in turns[system]] for system in ("baseline", "this")
+        ]
+        yield _row(f"{level[0]}, {level[1]} at a time", title, *values)
 
 
 def _row(level: str, title: str, baseline: list[float], this: list[float]) -> str:
-    ratios = " ".join(f"{new / old:.2f}" for old, new in zip(baseline, this, strict=True))
-    old, new = statistics.median(baseline), statistics.median(this)
-    return f"| {level} | {title} | {old:.1f} | {new:.1f} | {new / old:.2f} | {ratios} |"
+    ratios = [new / old for old, new in zip(baseline, this, strict=True)]
+    quartiles = (
+        statistics.quantiles(ratios, n=4, method="inclusive") if len(ratios) > 1 else ratios * 3
+    )
+    return (
+        f"| {level} | {title} | {statistics.median(baseline):.1f} | {statistics.median(this):.1f} "
+        f"| {quartiles[1]:.2f} | {quartiles[0]:.2f} to {quartiles[2]:.2f} |"
+    )
 
 
 if __name__ == "__main__":
