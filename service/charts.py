@@ -31,9 +31,17 @@ def can_draw() -> bool:
 
 
 def draw_curve(
-    title: str, x_label: str, y_label: str, points: Sequence[tuple[float, float]]
+    title: str,
+    x_label: str,
+    y_label: str,
+    points: Sequence[tuple[float, float]],
+    others: Mapping[str, Sequence[tuple[float, float]]] | None = None,
 ) -> bytes:
-    """Draw a curve twice: faint as measured, and bold as its moving mean."""
+    """Draw a curve twice: faint as measured, and bold as its moving mean.
+
+    Args:
+        others: Short curves beside it, by their names; each is drawn with its points.
+    """
     figure = _new_figure(7.6, 4.2)
     axis = figure.subplots()
     x, y = np.array(points, dtype=float).reshape(-1, 2).T
@@ -42,6 +50,8 @@ def draw_curve(
     window = max(len(x) // _SMOOTHED_SHARE, 1)
     if window > 1:
         axis.plot(x, _moving_mean(y, window), color="C0", linewidth=2, label="smoothed")
+    for number, (name, curve) in enumerate((others or {}).items(), start=1):
+        axis.plot(*np.array(curve, dtype=float).T, color=f"C{number}", marker="o", label=name)
     axis.set(title=title, xlabel=x_label, ylabel=y_label, ylim=(0, None), xlim=(0, None))
     axis.grid(color="#dddddd")
     axis.legend()

@@ -13,6 +13,7 @@ from service.demo.recipe import FULL, Recipe
 from service.errors import AlignmentError
 from service.model_folder.layout import ModelFolder, write_index
 from service.scenes.datasets import write_captions, write_descriptions, write_examples
+from service.training.feature_cache import FeatureCache
 from service.training.model import AlignmentModel
 from service.training.processes import Processes
 from service.training.run_settings import RunSettings
@@ -100,7 +101,7 @@ def _align(name: str, folder: Path, work: Path, recipe: Recipe, variant: Variant
         fresh=name == "stage1",
         initial_scale=stage.initial_scale,
     )
-    model.cache_features(_CACHED_FEATURES)
+    model.cache_features(FeatureCache(_CACHED_FEATURES))
     sources: list[Source] = [open_data_set(str(data))]
     alone = Processes(0, 1, torch.device("cpu"))
     return Trainer(model, stage, sources, [1.0], settings, alone, variant).run()

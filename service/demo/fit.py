@@ -115,9 +115,9 @@ class _Fitting:
         self._started = time.monotonic()
         return self._first
 
-    def compute_loss(self, batch: Any, step: int) -> Tensor:
+    def compute_loss(self, batch: Any, number: int) -> Tensor:
         """Return the loss of a batch."""
-        del step
+        del number
         loss, self._figures = self._loss_of(batch)
         return loss
 

@@ -8,6 +8,9 @@ from typing import get_args
 
 from service.errors import AlignmentError, DatasetError
 from service.training.initial_projection import check_start_options
+from service.training.language_model import Bits, check_bits
+from service.training.lora import check_lora
+from service.training.model import VisionDtype
 from service.training.presets import LAION_TO_CC_SBU, PRESETS, Stage
 from service.training.trainer import FINISHED
 from service.training.variants import Variant
@@ -24,11 +27,17 @@ _OVERRIDES = {
     "weight_decay": float,
     "initial_scale": float,
     "crop_scale": float,
+    "accumulate": int,
+    "target_tokens": int,
+    "lora_rank": int,
+    "lora_alpha": float,
+    "lora_dropout": float,
 }
 """Settings of a preset that an option replaces."""
 
 _AT_LEAST = {"batch": 1, "epochs": 1, "steps_per_epoch": 1, "checkpoint_steps": 1}
-_BELOW = {"seed": 2**32}
+_AT_LEAST |= {"accumulate": 1, "target_tokens": 1}
+_BELOW = {"seed": 2**32, "lora_dropout": 1}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,7 +55,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         f"{_RELEASED_RATIOS} for LAION and for CC and SBU in the released configuration",
     )
     parser.add_argument(
+        "--images", type=Path, metavar="FOLDER", help="where the image paths of lists start"
+    )
+    validation = parser.add_mutually_exclusive_group()
+    validation.add_argument(
+        "--validation",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="share of the images that is not trained on; its loss is measured at each checkpoint",
+    )
+    validation.add_argument(
+        "--validation-data", metavar="WHERE", help="a list of other samples to measure the loss on"
+    )
+    parser.add_argument(
         "--out", type=Path, required=True, help="folder of the run; run again to resume"
+    )
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="print how much memory the run will need, and load nothing",
     )
     parser.add_argument(
         "--variant",
@@ -74,13 +102,38 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=int, default=2, help="processes that decode images")
     parser.add_argument(
         "--keep-features",
-        type=float,
+        type=_parse_keep_features,
         default=0.0,
-        metavar="GB",
-        help="memory for the frozen encoder's features of images that come again (small data sets)",
+        metavar="GB|FOLDER",
+        help="keep the frozen encoder's features of images that come again: so much in memory, or "
+        "in a folder, which later runs read too",
     )
     parser.add_argument(
         "--checkpoint-steps", type=int, default=500, help="steps between two checkpoints"
+    )
+    parser.add_argument(
+        "--keep-every",
+        type=int,
+        default=0,
+        metavar="STEPS",
+        help="steps between the numbered checkpoints, which are kept; default: an epoch's",
+    )
+    parser.add_argument(
+        "--language-model-bits",
+        type=int,
+        choices=get_args(Bits),
+        help="quantise the frozen language model in memory, with bitsandbytes",
+    )
+    parser.add_argument(
+        "--vision-dtype",
+        choices=get_args(VisionDtype),
+        default="auto",
+        help="float16 keeps the ViT as the original does",
+    )
+    parser.add_argument(
+        "--checkpoint-gradients",
+        action="store_true",
+        help="compute the language model's layers twice to save memory",
     )
     parser.add_argument("--strict", action="store_true", help="fail at the first bad sample")
     parser.add_argument(
@@ -96,11 +149,24 @@ def check_arguments(arguments: argparse.Namespace) -> None:
     Raises:
         AlignmentError: a number is out of its range, or a path cannot be used.
     """
-    for name in (*_OVERRIDES, "seed", "workers", "checkpoint_steps", "keep_features"):
+    for name in (*_OVERRIDES, "seed", "workers", "checkpoint_steps", "keep_every", "validation"):
         _check_range(name, getattr(arguments, name))
+    if not isinstance(arguments.keep_features, Path):
+        _check_range("keep_features", arguments.keep_features)
+    if arguments.validation >= 1:
+        raise AlignmentError(
+            f"--validation is {arguments.validation}; it is a share of the images and below 1."
+        )
+    check_bits(arguments.language_model_bits)
+    if select_stage(arguments).lora_rank:
+        check_lora()
     if arguments.crop_scale is not None and not 0 < arguments.crop_scale <= 1:
         raise AlignmentError(
             f"--crop-scale is {arguments.crop_scale}; it must be above 0 and at most 1."
+        )
+    if arguments.keep_features and arguments.variant == "train-qformer":
+        raise AlignmentError(
+            "--keep-features: with --variant train-qformer the features change at every step."
         )
     if arguments.keep_features and select_stage(arguments).crop_scale < 1:
         raise AlignmentError(
@@ -112,12 +178,21 @@ def check_arguments(arguments: argparse.Namespace) -> None:
         raise AlignmentError(f"{arguments.model} would be overwritten; give another --out.")
     if arguments.projection and not arguments.projection.is_file():
         raise AlignmentError(f"{arguments.projection} does not exist.")
+    if arguments.dry_run:
+        return
     try:
         arguments.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise AlignmentError(
             f"{arguments.out} cannot be the run's folder: {error.strerror}."
         ) from error
+
+
+def _parse_keep_features(text: str) -> float | Path:
+    try:
+        return float(text)
+    except ValueError:
+        return Path(text)
 
 
 def _check_range(name: str, value: float | None) -> None:

@@ -14,7 +14,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 from service.errors import DatasetError, ImageError
 from service.images.decoding import decode_pixels
 from service.training.crops import Box, random_crop
-from service.training.samples import BadSample, Part, RawSample, Source
+from service.training.samples import BadSample, Part, RawSample, Source, Turn
 
 MAX_PIXELS = 100_000_000
 """Width times height of a training image, at most; larger images are skipped."""
@@ -28,10 +28,10 @@ class Batch:
     """The samples of one step.
 
     Attributes:
-        pixels: ``[samples, image_size, image_size, 3]`` uint8. An array instead of a tensor: a
+        pixels: ``[images, image_size, image_size, 3]`` uint8, in the order of the conversations. An array instead of a tensor: a
             worker process sends tensors through ``/dev/shm``, which has 64 MB in a container, and a
             batch that does not fit is lost silently.
-        texts: Captions or answers.
+        conversations: The turns of each sample.
         skipped: Bad samples that came while the batch was filled.
         worker: Number of the worker that made the batch.
         taken: For each source, how many samples that worker has taken since the run's first step,
@@ -39,10 +39,15 @@ class Batch:
     """
 
     pixels: NDArray[np.uint8]
-    texts: list[str]
+    conversations: list[tuple[Turn, ...]]
     skipped: list[BadSample]
     worker: int
     taken: list[int]
+
+    @property
+    def texts(self) -> list[str]:
+        """The caption or first answer of each sample."""
+        return [turns[0].answer for turns in self.conversations]
 
 
 class Batches(IterableDataset[Batch | DatasetError]):
@@ -112,9 +117,9 @@ class Batches(IterableDataset[Batch | DatasetError]):
             # The crops' seed follows from what was taken, so that a resumed run makes the same
             # crops.
             crop = self._make_crop(f"{self.seed}/{part.index}/{chosen}/{taken[chosen]}")
-            pixels, texts, skipped = self._fill(streams[chosen], crop)
-            taken[chosen] += len(texts) + len(skipped)
-            yield Batch(pixels, texts, skipped, worker, list(taken))
+            pixels, conversations, skipped = self._fill(streams[chosen], crop)
+            taken[chosen] += len(conversations) + len(skipped)
+            yield Batch(pixels, conversations, skipped, worker, list(taken))
 
     def _make_crop(self, seed: str) -> Callable[[int, int], Box] | None:
         if self.crop_scale == 1:
@@ -126,16 +131,16 @@ class Batches(IterableDataset[Batch | DatasetError]):
         self,
         stream: Iterator[RawSample | BadSample],
         crop: Callable[[int, int], Box] | None,
-    ) -> tuple[NDArray[np.uint8], list[str], list[BadSample]]:
+    ) -> tuple[NDArray[np.uint8], list[tuple[Turn, ...]], list[BadSample]]:
         pixels: list[Tensor] = []
-        texts: list[str] = []
+        conversations: list[tuple[Turn, ...]] = []
         skipped: list[BadSample] = []
-        while len(pixels) < self.samples:
+        while len(conversations) < self.samples:
             sample = next(stream)
             if isinstance(sample, RawSample):
                 try:
-                    pixels.append(decode_pixels(sample.image, self.image_size, MAX_PIXELS, crop))
-                    texts.append(sample.text)
+                    pixels += decode_images(sample, self.image_size, crop)
+                    conversations.append(sample.turns)
                     continue
                 except ImageError as error:
                     sample = BadSample(sample.where, "an unusable image", str(error))
@@ -144,7 +149,21 @@ class Batches(IterableDataset[Batch | DatasetError]):
                 raise DatasetError(
                     f"{len(skipped)} samples of a batch cannot be used; the last: {sample}"
                 )
-        return torch.stack(pixels).numpy(), texts, skipped
+        return stack_pixels(pixels, self.image_size), conversations, skipped
+
+
+def decode_images(
+    sample: RawSample, image_size: int, crop: Callable[[int, int], Box] | None = None
+) -> list[Tensor]:
+    """Decode the images of a sample; raises :class:`~service.errors.ImageError`."""
+    return [decode_pixels(image, image_size, MAX_PIXELS, crop) for image in sample.images]
+
+
+def stack_pixels(pixels: Sequence[Tensor], image_size: int) -> NDArray[np.uint8]:
+    """Stack images, of which there may be none."""
+    if not pixels:
+        return np.zeros((0, image_size, image_size, 3), np.uint8)
+    return torch.stack(list(pixels)).numpy()
 
 
 def _draw_sources(ratios: Sequence[float], seed: int, part: Part) -> Iterator[int]:

@@ -13,6 +13,12 @@ from service.training.state_file import damaged_file_error, read_state, replace_
 
 CHECKPOINT = "checkpoint.pt"
 PROJECTION = "projection.safetensors"
+BEST = "best.safetensors"
+"""The trained tensors with the lowest validation loss."""
+
+NUMBERED = "checkpoints"
+"""Sub-folder of the trained tensors of earlier steps, ``step-000400.safetensors``."""
+
 HISTORY = "history.jsonl"
 
 
@@ -47,6 +53,7 @@ class Progress:
         taken: For each process and each of its workers, how many samples it took from each source.
         workers: Workers of each process; a process that reads its data itself counts as one.
         losses: For each process, its losses since the last line of the history.
+        validations: Steps and validation losses so far.
     """
 
     step: int
@@ -58,10 +65,20 @@ class Progress:
     taken: list[dict[int, list[int]]] = field(default_factory=list)
     workers: int = 1
     losses: list[list[float]] = field(default_factory=list)
+    validations: list[tuple[int, float]] = field(default_factory=list)
+
+    @property
+    def is_best(self) -> bool:
+        """Whether this step's validation loss is the lowest so far."""
+        steps = dict(self.validations)
+        return self.step in steps and steps[self.step] == min(steps.values())
 
 
-def save_checkpoint(folder: Path, progress: Progress) -> None:
+def save_checkpoint(folder: Path, progress: Progress, *, numbered: bool = False) -> None:
     """Write checkpoint, projection and history into ``folder``, which is created.
+
+    Args:
+        numbered: Also keep the trained tensors under the step's number.
 
     Raises:
         AlignmentError: they cannot be written; the earlier checkpoint is untouched.
@@ -78,11 +95,19 @@ def save_checkpoint(folder: Path, progress: Progress) -> None:
         "taken": progress.taken,
         "workers": progress.workers,
         "losses": progress.losses,
+        "validations": progress.validations,
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        trained = save(progress.trained)
+        # Before the state: a run that ends in between writes the same files again.
+        if progress.is_best:
+            replace_file(folder / BEST, trained)
+        if numbered:
+            (folder / NUMBERED).mkdir(exist_ok=True)
+            replace_file(folder / NUMBERED / f"step-{progress.step:06}.safetensors", trained)
         write_state(folder / CHECKPOINT, state)
-        replace_file(folder / PROJECTION, save(progress.trained))
+        replace_file(folder / PROJECTION, trained)
         replace_file(folder / HISTORY, lines.encode())
     except OSError as error:
         raise AlignmentError(

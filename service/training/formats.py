@@ -4,40 +4,74 @@ As in the original, the text before the image, the text after it, and the target
 by one, so that each of the three has its own dummy-prefix space.
 """
 
+import random
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from tokenizers import Tokenizer
 
 from service.errors import AlignmentError
 from service.families import IMAGE_TOKEN, Family
+from service.prompt.instructions import STAGE2_INSTRUCTIONS
 from service.training.presets import Stage
+from service.training.samples import Turn
 
 LONGEST_CAPTION = 50
 """Most words of a stage-1 caption; the rest is cut."""
 
-# Training has a space before the answer's tag; the original's demo asks without it.
-_TURNS = {
-    "minigpt4-vicuna": ("###Human: ", " ###Assistant: ", "###"),
-    "minigpt4-llama2": ("[INST] ", " [/INST] ", "</s>"),
-    "minigpt-v2": ("[INST] ", " [/INST]", "</s>"),
+IMAGE: Final = -1
+"""Stands in a sample's ids for the embeddings of one image."""
+
+IGNORED: Final = -100
+"""Label of a position that does not count in the loss; PyTorch's default."""
+
+
+@dataclass(frozen=True)
+class _TurnFormat:
+    """The text around a question and an answer.
+
+    Attributes:
+        first: Before the first question.
+        later: Before each later question, in the place of the end mark of the answer before.
+        answer: After the question. Training has a space before the answer's tag in Vicuna's format;
+            the original's demo asks without it.
+        end: End mark of the answer, which the model learns to say.
+        said: The first sign of ``later``, which stands in the end mark's place.
+    """
+
+    first: str
+    later: str
+    answer: str
+    end: str
+    said: str
+
+
+_FORMATS = {
+    "minigpt4-vicuna": _TurnFormat("###Human: ", "###Human: ", " ###Assistant: ", "###", "###"),
+    # In a prompt nothing closes an earlier answer, and every later question begins with <s>.
+    "minigpt4-llama2": _TurnFormat("[INST] ", "<s>[INST] ", " [/INST] ", "</s>", "<s>"),
+    "minigpt-v2": _TurnFormat("[INST] ", "<s>[INST] ", " [/INST]", "</s>", "<s>"),
 }
-"""For each family: before the image, after the instruction, and the end mark of the answer."""
 
 
 @dataclass(frozen=True)
 class TokenizedSample:
-    """Token ids around an image.
+    """Token ids, and what the model learns to say at each place.
 
     Attributes:
-        before: ``<s>`` and, in stage 2, the text before the image.
-        after: The text between the image and the target; empty in stage 1.
-        target: What the model learns to say, with its end mark unless it was cut.
+        ids: Of the inputs; :data:`IMAGE` stands for an image's embeddings.
+        labels: For each id the token that should stand there, or :data:`IGNORED`.
+        images: Images of the sample. The last ones are not in ``ids`` where a long conversation was
+            cut.
+        is_cut: Whether the sample was longer than the stage allows.
     """
 
-    before: list[int]
-    after: list[int]
-    target: list[int]
+    ids: list[int]
+    labels: list[int]
+    images: int
+    is_cut: bool = False
 
 
 def normalise_caption(caption: str) -> str:
@@ -47,26 +81,80 @@ def normalise_caption(caption: str) -> str:
     return " ".join(words[:LONGEST_CAPTION])
 
 
-def make_stage2_prompt(family: Family, instruction: str) -> str:
-    """Make ``###Human: <Img><ImageHere></Img> {instruction} ###Assistant: ``, by family."""
-    before, after, _ = _TURNS[family.name]
-    return f"{before}<Img>{IMAGE_TOKEN}</Img> {instruction}{after}"
+def write_question(question: Sequence[str]) -> str:
+    """Write a question as the service's prompts do: ``<Img><ImageHere></Img> {text}``."""
+    parts = [question[0]]
+    for text in question[1:]:
+        parts += [f"<Img>{IMAGE_TOKEN}</Img>", text]
+    return " ".join(part for part in parts if part)
 
 
 def tokenize_sample(
-    tokenizer: Tokenizer, family: Family, stage: Stage, text: str, instruction: str
+    tokenizer: Tokenizer,
+    family: Family,
+    stage: Stage,
+    turns: Sequence[Turn],
+    rng: random.Random,
 ) -> TokenizedSample:
-    """Tokenize a caption (stage 1) or an answer (stage 2) and the text around the image."""
+    """Tokenize a caption (stage 1) or a conversation (stage 2).
+
+    Each text between images and each answer is tokenized on its own, as in the original. At most
+    ``stage.target_tokens`` places are kept after the first question.
+
+    Args:
+        rng: Draws the instruction of a caption in stage 2.
+    """
     start = _find_start_token(tokenizer)
     if stage.name == "stage1":
-        target = _encode(tokenizer, normalise_caption(text) + "\n")
-        return TokenizedSample([start], [], target[: stage.target_tokens])
-    before, after = make_stage2_prompt(family, instruction).split(IMAGE_TOKEN)
-    target = _encode(tokenizer, text + _TURNS[family.name][2])
+        target = _encode(tokenizer, normalise_caption(turns[0].answer) + "\n")
+        return _cut([start, IMAGE], [(target, target)], stage.target_tokens, 1)
+    form = _FORMATS[family.name]
+    prompts = [
+        _encode_prompt(tokenizer, _write_prompt(form, number, turn, rng))
+        for number, turn in enumerate(turns)
+    ]
+    said = _encode(tokenizer, form.said)
+    rest: list[tuple[list[int], list[int]]] = []
+    for turn, later in zip(turns, [*prompts[1:], None], strict=True):
+        answer = _encode(tokenizer, turn.answer + form.end)
+        if later is None:
+            rest.append((answer, answer))
+            continue
+        # The end mark is learnt in the place of the sign that begins the next question, so that the
+        # model sees in training what it will see in a prompt.
+        shown = answer if form.said == form.end else [*answer[:-1], *said]
+        question = later[len(said) :]
+        rest += [(shown, answer), (question, [IGNORED] * len(question))]
+    images = sum(turn.images for turn in turns)
+    return _cut([start, *prompts[0]], rest, stage.target_tokens, images)
+
+
+def _write_prompt(form: _TurnFormat, number: int, turn: Turn, rng: random.Random) -> str:
+    question = turn.question
+    if question is None:
+        question = ("", rng.choice(STAGE2_INSTRUCTIONS))
+    return (form.later if number else form.first) + write_question(question) + form.answer
+
+
+def _encode_prompt(tokenizer: Tokenizer, prompt: str) -> list[int]:
+    first, *rest = prompt.split(IMAGE_TOKEN)
+    ids = _encode(tokenizer, first)
+    for segment in rest:
+        ids += [IMAGE, *_encode(tokenizer, segment)]
+    return ids
+
+
+def _cut(
+    first: list[int], rest: Sequence[tuple[list[int], list[int]]], longest: int, images: int
+) -> TokenizedSample:
+    """Join the first question and pairs of ids and labels, ``longest`` places of them at most."""
+    ids = [token for shown, _ in rest for token in shown]
+    labels = [label for _, learnt in rest for label in learnt]
     return TokenizedSample(
-        [start, *_encode(tokenizer, before)],
-        _encode(tokenizer, after),
-        target[: stage.target_tokens],
+        [*first, *ids[:longest]],
+        [IGNORED] * len(first) + labels[:longest],
+        images,
+        len(ids) > longest,
     )
 
 

@@ -1,28 +1,36 @@
-"""Data sets that list image files with texts: a JSONL beside images, or ``cc_sbu_align``."""
+"""Data sets that list image files with texts: JSONL or JSON beside images, or ``cc_sbu_align``."""
 
 import random
 from collections.abc import Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass
 from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
 from service.errors import DatasetError
+from service.training.records import (
+    LIST_FIELDS,
+    BadRecordError,
+    list_images,
+    parse_turns,
+    refuse_unknown_fields,
+)
 from service.training.samples import (
     BadSample,
     InvalidJsonError,
     Part,
     RawSample,
+    Turn,
     digest_text,
-    find_caption_problem,
     parse_json,
 )
 
 
 @dataclass(frozen=True)
 class _Entry:
-    image: Path
-    text: str
+    images: tuple[Path, ...]
+    turns: tuple[Turn, ...]
     where: str
 
 
@@ -41,6 +49,40 @@ class ImageListSource:
         if not self.entries:
             first = f" The first problem: {self.bad[0]}." if self.bad else ""
             raise DatasetError(f"{index} has no usable sample.{first}")
+
+    @property
+    def has_questions(self) -> bool:
+        """Whether a sample has a question of its own, so that it is no caption."""
+        return any(turn.question is not None for entry in self.entries for turn in entry.turns)
+
+    def split(self, share: float, seed: int) -> tuple["ImageListSource", "ImageListSource"]:
+        """Split into a training part and a validation part; every image is in one of them only.
+
+        Raises:
+            DatasetError: one of the two parts would be empty.
+        """
+        images = sorted({str(path) for entry in self.entries for path in entry.images})
+        rng = random.Random(f"{seed}/validation")  # noqa: S311 - reproducible
+        rng.shuffle(images)
+        held_out = set(images[: round(share * len(images))])
+        parts: tuple[list[_Entry], list[_Entry]] = ([], [])
+        for entry in self.entries:
+            parts[any(str(path) in held_out for path in entry.images)].append(entry)
+        if not all(parts):
+            raise DatasetError(
+                f"{self.index}: a share of {share:g} of {len(images)} images leaves nothing to "
+                f"{'train on' if parts[1] else 'validate'}."
+            )
+        return self._with_entries(parts[0]), self._with_entries(parts[1])
+
+    def _with_entries(self, entries: list[_Entry]) -> "ImageListSource":
+        part = copy(self)
+        part.entries, part.bad = entries, []
+        return part
+
+    def read_all(self) -> Iterator[RawSample | BadSample]:
+        """Yield every sample once, in the order of the list."""
+        return map(_read, self.entries)
 
     def stream(self, part: Part, seed: int, skip: int = 0) -> Iterator[RawSample | BadSample]:
         """See :class:`~service.training.samples.Source`.
@@ -71,15 +113,16 @@ class ImageListSource:
 
 
 class JsonlSource(ImageListSource):
-    """A folder with images and a JSONL file of ``{"image": "a.jpg", "caption": "..."}`` lines.
+    """A JSONL file whose lines name images and their texts; see :mod:`.records`.
 
     A line with ``"keep": false`` is left out, so that a person can strike lines that ``curate``
     wrote.
     """
 
-    def __init__(self, index: Path) -> None:
+    def __init__(self, index: Path, image_root: Path | None = None) -> None:
         entries: list[_Entry | BadSample] = []
         content = _read_list(index)
+        root = image_root or index.parent
         # Split at the byte \n alone: JSON strings may hold other line separators of Unicode.
         for number, line in enumerate(content.split(b"\n"), start=1):
             if not line.strip():
@@ -92,7 +135,23 @@ class JsonlSource(ImageListSource):
                 continue
             if isinstance(record, dict) and record.get("keep") is False:
                 continue
-            entries.append(_make_entry(record, "image", index.parent, "", where))
+            entries.append(_make_entry(record, root, where))
+        super().__init__(index, content, entries)
+
+
+class JsonListSource(ImageListSource):
+    """A JSON file with one list of records, as LLaVA's instruction files are."""
+
+    def __init__(self, index: Path, image_root: Path | None = None) -> None:
+        content = _read_list(index)
+        records = _parse_index(index, content)
+        if not isinstance(records, list):
+            raise DatasetError(f"{index} holds no list of records.")
+        root = image_root or index.parent
+        entries = [
+            _make_entry(record, root, f"{index}: [{number}]")
+            for number, record in enumerate(records)
+        ]
         super().__init__(index, content, entries)
 
 
@@ -102,44 +161,60 @@ class CcSbuAlignSource(ImageListSource):
     def __init__(self, folder: Path) -> None:
         index = folder / "filter_cap.json"
         content = _read_list(index)
-        try:
-            parsed = parse_json(content)
-        except InvalidJsonError as error:
-            raise DatasetError(f"{index}:{error.line}: invalid JSON: {error}.") from error
+        parsed = _parse_index(index, content)
         annotations = parsed.get("annotations") if isinstance(parsed, dict) else None
         if not isinstance(annotations, list):
             raise DatasetError(f'{index} has no list "annotations".')
         entries = [
-            _make_entry(
-                record, "image_id", folder / "image", ".jpg", f"{index}: annotations[{number}]"
-            )
+            _make_annotation(record, folder / "image", f"{index}: annotations[{number}]")
             for number, record in enumerate(annotations)
         ]
         super().__init__(index, content, entries)
 
 
-def _make_entry(record: Any, field: str, root: Path, suffix: str, where: str) -> _Entry | BadSample:
+def _make_entry(record: Any, root: Path, where: str) -> _Entry | BadSample:
     if not isinstance(record, dict):
         return BadSample(where, "no caption")
-    problem = find_caption_problem(record.get("caption"))
-    if problem:
-        return BadSample(where, problem)
-    image = record.get(field)
-    if not isinstance(image, str | int) or image == "":
-        return BadSample(where, "no image", f'no "{field}"')
-    return _Entry(root / f"{image}{suffix}", record["caption"], where)
+    refuse_unknown_fields(record, LIST_FIELDS, where)
+    return _parse_entry(record, root, "", where)
+
+
+def _make_annotation(record: Any, root: Path, where: str) -> _Entry | BadSample:
+    if not isinstance(record, dict):
+        return BadSample(where, "no caption")
+    refuse_unknown_fields(record, ("image_id", "caption"), where)
+    image = {"image": record["image_id"]} if "image_id" in record else {}
+    return _parse_entry({**image, "caption": record.get("caption")}, root, ".jpg", where)
+
+
+def _parse_entry(record: dict[str, Any], root: Path, suffix: str, where: str) -> _Entry | BadSample:
+    try:
+        names = list_images(record)
+        turns = parse_turns(record, len(names))
+    except BadRecordError as error:
+        return BadSample(where, error.kind, error.detail)
+    return _Entry(tuple(root / f"{name}{suffix}" for name in names), turns, where)
+
+
+def _parse_index(index: Path, content: bytes) -> Any:
+    try:
+        return parse_json(content)
+    except InvalidJsonError as error:
+        raise DatasetError(f"{index}:{error.line}: invalid JSON: {error}.") from error
 
 
 def _read(entry: _Entry) -> RawSample | BadSample:
-    try:
-        return RawSample(entry.image.read_bytes(), entry.text, entry.where)
-    except FileNotFoundError:
-        return BadSample(entry.where, "a missing image", str(entry.image))
-    except OSError as error:
-        return BadSample(entry.where, "an unusable image", f"{entry.image}: {error.strerror}")
-    except ValueError:  # the name holds a zero byte or half of a surrogate pair
-        detail = f"{str(entry.image)!a} is not a file name"
-        return BadSample(entry.where, "a missing image", detail)
+    images = []
+    for image in entry.images:
+        try:
+            images.append(image.read_bytes())
+        except FileNotFoundError:
+            return BadSample(entry.where, "a missing image", str(image))
+        except OSError as error:
+            return BadSample(entry.where, "an unusable image", f"{image}: {error.strerror}")
+        except ValueError:  # the name holds a zero byte or half of a surrogate pair
+            return BadSample(entry.where, "a missing image", f"{str(image)!a} is not a file name")
+    return RawSample(tuple(images), entry.turns, entry.where)
 
 
 def _read_list(file: Path) -> bytes:

@@ -15,8 +15,8 @@ BatchT = TypeVar("BatchT", contravariant=True)
 class Task(Protocol[BatchT]):
     """What differs between two kinds of training."""
 
-    def compute_loss(self, batch: BatchT, step: int) -> Tensor:
-        """Return the loss of a batch, a scalar with gradients."""
+    def compute_loss(self, batch: BatchT, number: int) -> Tensor:
+        """Return the loss of a batch, a scalar with gradients; ``number`` counts the batches."""
         ...
 
     def prepare_gradients(self, loss: float, rate: float) -> None:
@@ -35,27 +35,30 @@ def run_steps(
     optimiser: torch.optim.Optimizer,
     first: int,
     device: str,
+    accumulate: int = 1,
 ) -> None:
     """Train from step ``first`` to the last step of the schedule.
 
     Args:
-        batches: One for each step from ``first`` on; may be endless.
+        batches: ``accumulate`` of them for each step from ``first`` on; may be endless.
         device: A ``torch.device``'s type.
+        accumulate: Batches of one step. The step's loss is the mean of their losses.
     """
-    for step, batch in enumerate(batches, start=first):
+    source = iter(batches)
+    for step in range(first, schedule.steps):
         rate = schedule.rate(step)
         for group in optimiser.param_groups:
             group["lr"] = rate
-        with fast_arithmetic(device):
-            loss = task.compute_loss(batch, step)
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        value = float(loss.detach())
+        value = 0.0
+        for number in range(step * accumulate, (step + 1) * accumulate):
+            with fast_arithmetic(device):
+                loss = task.compute_loss(next(source), number) / accumulate
+            loss.backward()
+            value += float(loss.detach())
         task.prepare_gradients(value, rate)
         optimiser.step()
         task.finish_step(step + 1, value, rate)
-        if step + 1 == schedule.steps:
-            return
 
 
 def group_by_decay(parameters: Iterable[nn.Parameter], decay: float) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""The losses of a run: one line for every few steps."""
+"""The losses of a run: one line for every few steps, and the validation losses."""
 
 from service.training.checkpoint import HistoryLine
 from service.training.processes import Processes
@@ -10,6 +10,9 @@ LINES = 400
 class LossHistory:
     """The lines so far, and the losses of this process since the last line.
 
+    Attributes:
+        validations: Steps and validation losses.
+
     Args:
         steps: Steps of the whole run.
     """
@@ -17,7 +20,13 @@ class LossHistory:
     def __init__(self, steps: int) -> None:
         self.lines: list[HistoryLine] = []
         self.losses: list[float] = []
+        self.validations: list[tuple[int, float]] = []
         self._steps, self._interval = steps, max(steps // LINES, 1)
+
+    @property
+    def best(self) -> tuple[int, float] | None:
+        """Step and loss of the lowest validation loss; None without validation."""
+        return min(self.validations, key=lambda line: line[1], default=None)
 
     def add(self, done: int, loss: float, rate: float, speed: float, processes: Processes) -> None:
         """Add a step's loss; every process must call it, because they average their losses.

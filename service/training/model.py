@@ -1,8 +1,10 @@
 """The model in training: a frozen encoder and language model, and the projection that learns."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from safetensors import SafetensorError
@@ -15,14 +17,51 @@ from transformers import LlamaForCausalLM
 from service.errors import AlignmentError
 from service.model_folder.layout import ModelFolder
 from service.model_folder.validation import validate
+from service.model_folder.vision_config import load_vision_config
 from service.training.feature_cache import FeatureCache
 from service.training.finished_folder import write_finished_folder
 from service.training.formats import TokenizedSample
 from service.training.identity import digest_file
-from service.training.language_model import load_language_model
+from service.training.language_model import (
+    Bits,
+    enable_gradient_checkpointing,
+    load_language_model,
+)
+from service.training.lora import ADAPTER, LoraSettings, add_lora, save_adapter, set_dropout
 from service.training.sequences import IGNORED, build_sequences
-from service.training.variants import Variant, load_encoder
+from service.training.variants import Variant, load_encoder, set_qformer_dropout
 from service.vision.model import VisionEncoder
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+
+VisionDtype = Literal["auto", "float16"]
+
+_LORA = "language_model."
+"""Begins the names of LoRA's tensors among the trained ones."""
+
+
+@dataclass(frozen=True)
+class FrozenSettings:
+    """How the frozen parts are kept in memory.
+
+    Attributes:
+        bits: Quantise the language model's linear layers to this size; None does not.
+        vision_dtype: ``float16`` keeps the ViT as the original does, in float16 with the arithmetic
+            in float16. ``auto`` keeps it as the other frozen parts.
+        checkpoint_gradients: Compute the language model's layers again in the backward pass.
+    """
+
+    bits: Bits | None = None
+    vision_dtype: VisionDtype = "auto"
+    checkpoint_gradients: bool = False
+
+    def identify(self) -> dict[str, str]:
+        """Return the settings that change what is learnt."""
+        return {
+            "language model bits": str(self.bits or "not quantised"),
+            "vision dtype": self.vision_dtype,
+        }
 
 
 @dataclass
@@ -34,9 +73,12 @@ class AlignmentModel:
         encoder: The encoder. Its trained parts are in float32.
         language_model: Frozen. All frozen parts are in bfloat16 on a GPU and in float32 on a CPU.
         tokenizer: Of the language model.
-        trained: The parameters that learn, by their names in the encoder; checkpoints hold them.
+        trained: The parameters that learn, by their names in the encoder, and LoRA's by their names
+            in the language model after ``language_model.``; checkpoints hold them.
         device: Where everything is.
         start: Where the trained tensors came from, as a text.
+        frozen: How the frozen parts are kept.
+        adapter: Owner of the language model's LoRA; None without one.
         features: Computes the projection's input: ``[images, visual_tokens, projection_width]``.
     """
 
@@ -47,10 +89,13 @@ class AlignmentModel:
     trained: dict[str, nn.Parameter]
     device: torch.device
     start: str
+    frozen: FrozenSettings = FrozenSettings()
+    adapter: "PeftModel | None" = None
     features: Callable[[Tensor], Tensor] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.features = self.encoder.visual_features
+        self.features = self._encode
+        self.set_dropout(active=True)
 
     @classmethod
     def load(
@@ -62,6 +107,8 @@ class AlignmentModel:
         initial_scale: float = 1.0,
         seed: int = 0,
         device: torch.device | None = None,
+        lora: LoraSettings | None = None,
+        frozen: FrozenSettings | None = None,
     ) -> "AlignmentModel":
         """Load a model folder for training.
 
@@ -72,39 +119,90 @@ class AlignmentModel:
             initial_scale: Factor on the random start of a new projection's last layer.
             seed: Of a new projection.
             device: The CPU if not given.
+            lora: Train LoRA on the language model beside the projection.
+            frozen: How the frozen parts are kept.
 
         Raises:
-            AlignmentError: the language model cannot be loaded, or the projection does not fit it.
+            AlignmentError: the language model cannot be loaded, or the projection does not fit it;
+                or a package for LoRA or quantised weights is not installed.
             ModelFolderError: the folder is incomplete, or its parts do not fit together.
         """
         validate(folder)
-        device = device or torch.device("cpu")
+        device, frozen = device or torch.device("cpu"), frozen or FrozenSettings()
         encoder, is_new = load_encoder(
             folder, variant, fresh=fresh, seed=seed, initial_scale=initial_scale
         )
-        language_model = _load_language_model(folder, encoder.config.hidden_size, device)
+        language_model = _load_language_model(
+            folder, encoder.config.hidden_size, device, frozen.bits
+        )
+        adapter = add_lora(language_model, lora) if lora else None
+        if frozen.checkpoint_gradients:
+            enable_gradient_checkpointing(language_model)
         tokenizer = Tokenizer.from_file(str(folder.tokenizer / "tokenizer.json"))
         for parameter in encoder.parameters():
             if not parameter.requires_grad:
                 parameter.data = parameter.data.to(_frozen_dtype(device))
+        if frozen.vision_dtype == "float16":
+            encoder.vit.half()
         encoder = encoder.to(device)
         trained = {name: p for name, p in encoder.named_parameters() if p.requires_grad}
+        trained |= {
+            _LORA + name: p for name, p in language_model.named_parameters() if p.requires_grad
+        }
         start = "a new projection" if is_new else "the folder's projection"
-        return cls(folder, encoder, language_model, tokenizer, trained, device, start)
+        return cls(
+            folder, encoder, language_model, tokenizer, trained, device, start, frozen, adapter
+        )
 
-    def cache_features(self, max_bytes: int) -> None:
+    @property
+    def trains_qformer(self) -> bool:
+        """Whether the Q-Former learns."""
+        return any(name.startswith("qformer.") for name in self.trained)
+
+    def set_dropout(self, *, active: bool) -> None:
+        """Switch the dropout of what learns on or off: LoRA's and the Q-Former's."""
+        if self.adapter is not None:
+            set_dropout(self.language_model, active=active)
+        if self.trains_qformer:
+            set_qformer_dropout(self.encoder, active=active)
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Compute losses without gradients and without dropout."""
+        self.set_dropout(active=False)
+        try:
+            with torch.no_grad():
+                yield
+        finally:
+            self.set_dropout(active=True)
+
+    def cache_features(self, cache: FeatureCache) -> None:
         """Keep the features of images that come again, if everything that makes them is frozen."""
-        if all(name.startswith("projection.") for name in self.trained):
-            self.features = FeatureCache(self.encoder.visual_features, max_bytes)
+        if not self.trains_qformer:
+            cache.encode = self._encode
+            self.features = cache
+
+    def _encode(self, pixels: Tensor) -> Tensor:
+        half = self.frozen.vision_dtype == "float16"
+        with torch.autocast(self.device.type, torch.float16) if half else nullcontext():
+            return self.encoder.visual_features(pixels)
+
+    def _embed(self, pixels: Tensor) -> Tensor:
+        """Return projected embeddings ``[images, visual_tokens, width]`` of any number of images."""
+        if len(pixels):
+            return self.encoder.projection(self.features(pixels.to(self.device)))
+        config = self.encoder.config
+        nothing = torch.zeros(0, config.visual_tokens, config.projection_width, device=self.device)
+        return self.encoder.projection(nothing)
 
     def loss(self, pixels: Tensor, samples: list[TokenizedSample]) -> Tensor:
         """Compute the mean next-token loss over the tokens of the targets.
 
         Args:
-            pixels: ``[samples, image_size, image_size, 3]`` uint8.
-            samples: The text around each image.
+            pixels: ``[images, image_size, image_size, 3]`` uint8, of all samples in their order.
+            samples: The text around the images.
         """
-        embedded = self.encoder.projection(self.features(pixels.to(self.device)))
+        embedded = self._embed(pixels)
         table = self.language_model.get_input_embeddings()
         inputs, labels = build_sequences(table, embedded, samples)
         hidden = self.language_model.model(inputs_embeds=inputs, use_cache=False).last_hidden_state
@@ -124,7 +222,8 @@ class AlignmentModel:
             raise AlignmentError(f"{file} cannot be read as safetensors: {error}") from error
         wanted = {name: tuple(parameter.shape) for name, parameter in self.trained.items()}
         found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-        if wanted != found:
+        # A run with LoRA may start from the projection of a run without.
+        if found != wanted and found != {n: w for n, w in wanted.items() if not _is_lora(n)}:
             raise AlignmentError(
                 f"{file} does not fit {self.folder.root}: it holds {found}, needed is {wanted}."
             )
@@ -138,21 +237,33 @@ class AlignmentModel:
     @torch.no_grad()
     def restore(self, tensors: dict[str, Tensor]) -> None:
         """Load what :meth:`state` returned."""
-        for name, parameter in self.trained.items():
-            parameter.copy_(tensors[name])
+        for name, tensor in tensors.items():
+            self.trained[name].copy_(tensor)
 
     def save_folder(self, target: Path, notes: list[str], *, copy: bool) -> None:
-        """Write a model folder with the trained tensors; see :func:`write_finished_folder`."""
-        write_finished_folder(
-            self.folder, self.encoder.config, self.state(), target, notes, copy=copy
-        )
+        """Write a model folder with the trained tensors; see :func:`write_finished_folder`.
+
+        LoRA is written into its sub-folder ``adapter``.
+        """
+        changed = {name: tensor for name, tensor in self.state().items() if not _is_lora(name)}
+        if self.encoder.config.qformer is None and load_vision_config(self.folder.vision).qformer:
+            # The variant without a Q-Former has reset this norm.
+            norm = self.encoder.ln_vision.state_dict(prefix="ln_vision.")
+            changed |= {name: tensor.float().cpu() for name, tensor in norm.items()}
+        if self.adapter is not None:
+            save_adapter(self.adapter, target / ADAPTER)
+        write_finished_folder(self.folder, self.encoder.config, changed, target, notes, copy=copy)
+
+
+def _is_lora(name: str) -> bool:
+    return name.startswith(_LORA)
 
 
 def _load_language_model(
-    folder: ModelFolder, projection_width: int, device: torch.device
+    folder: ModelFolder, projection_width: int, device: torch.device, bits: Bits | None
 ) -> LlamaForCausalLM:
     try:
-        model = load_language_model(folder.language_model, _frozen_dtype(device), device)
+        model = load_language_model(folder.language_model, _frozen_dtype(device), device, bits)
     except torch.OutOfMemoryError as error:
         raise AlignmentError(
             f"{device} has too little free memory for the language model {folder.language_model}."

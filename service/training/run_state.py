@@ -68,6 +68,7 @@ class RunState:
         self._optimiser.load_state_dict(progress.optimiser)
         self.history.lines = progress.history
         self.history.losses = progress.losses[self._processes.rank]
+        self.history.validations = [(step, loss) for step, loss in progress.validations]
         workers = max(self._settings.workers, 1)
         taken = reshard_taken(progress.taken, progress.workers, workers)
         self.taken = taken[self._processes.rank]
@@ -92,8 +93,11 @@ class RunState:
                 "--out must be one folder that the processes of all machines share."
             )
 
-    def save(self, step: int) -> None:
+    def save(self, step: int, *, numbered: bool = False) -> None:
         """Write a checkpoint; every process must call it.
+
+        Args:
+            numbered: Also keep the trained tensors under the step's number.
 
         Raises:
             AlignmentError: it cannot be written; the earlier checkpoint is untouched.
@@ -111,7 +115,8 @@ class RunState:
                 taken,
                 max(self._settings.workers, 1),
                 losses,
+                self.history.validations,
             )
-            save_checkpoint(self._settings.out, progress)
+            save_checkpoint(self._settings.out, progress, numbered=numbered)
         # No process may get ahead of a checkpoint that cannot be written.
         self._processes.barrier()

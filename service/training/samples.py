@@ -1,4 +1,4 @@
-"""Samples of a data set as encoded bytes, and the part of a data set that one reader takes."""
+"""Samples of a data set as encoded images with their turns, and the part that one reader takes."""
 
 import codecs
 import hashlib
@@ -15,6 +15,11 @@ BadKind = Literal[
     "an empty caption",
     "a caption that is not valid text",
     "a caption with the image tag",
+    "no answer",
+    "an unusable text",
+    "two kinds of text",
+    "turns out of order",
+    "image tags that do not fit the images",
     "no image",
     "a missing image",
     "an unusable image",
@@ -24,12 +29,47 @@ BadKind = Literal[
 
 
 @dataclass(frozen=True)
-class RawSample:
-    """An encoded image with its text, and where it was found."""
+class Turn:
+    """A question and its answer.
 
-    image: bytes
-    text: str
+    Attributes:
+        question: The question's text, with an image between each two pieces. None for a caption of
+            one image: stage 2 draws its instruction.
+        answer: What the model learns to say.
+    """
+
+    question: tuple[str, ...] | None
+    answer: str
+
+    @property
+    def images(self) -> int:
+        """Images of the question."""
+        return 1 if self.question is None else len(self.question) - 1
+
+
+@dataclass(frozen=True)
+class RawSample:
+    """Encoded images with their conversation, and where they were found.
+
+    Attributes:
+        images: In the order of the conversation.
+        turns: At least one.
+        where: File and line, or shard and member.
+    """
+
+    images: tuple[bytes, ...]
+    turns: tuple[Turn, ...]
     where: str
+
+    @classmethod
+    def from_caption(cls, image: bytes, caption: str, where: str) -> "RawSample":
+        """Make a sample of one image and its caption."""
+        return cls((image,), (Turn(None, caption),), where)
+
+    @property
+    def text(self) -> str:
+        """The caption, or the first answer."""
+        return self.turns[0].answer
 
 
 @dataclass(frozen=True)

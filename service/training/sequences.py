@@ -5,39 +5,47 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from service.training.formats import TokenizedSample
+from service.training.formats import IGNORED, IMAGE, TokenizedSample
 
-IGNORED = -100
-"""Label of a position that does not count in the loss; PyTorch's default."""
+__all__ = ["IGNORED", "build_sequences"]
 
 
 def build_sequences(
     table: nn.Module, embedded: Tensor, samples: Sequence[TokenizedSample]
 ) -> tuple[Tensor, Tensor]:
-    """Put each image's embeddings between its sample's text, padded at the right.
+    """Put each image's embeddings in its place in its sample's text, padded at the right.
 
     Attention is causal, so padding at the right changes nothing in a sample.
 
     Args:
         table: The word embeddings of the language model.
-        embedded: Projected embeddings, ``[samples, visual_tokens, width]``.
+        embedded: Projected embeddings of all samples' images, ``[images, visual_tokens, width]``.
 
     Returns:
         Inputs ``[samples, length, width]`` and labels ``[samples, length]``.
     """
     visual = embedded.shape[1]
-    length = max(len(s.before) + visual + len(s.after) + len(s.target) for s in samples)
-    ids = torch.zeros(len(samples), length, dtype=torch.long)
-    labels = torch.full((len(samples), length), IGNORED)
-    places = torch.zeros(len(samples), visual, dtype=torch.long)
-    for row, sample in enumerate(samples):
-        start = len(sample.before)
-        end = start + visual + len(sample.after)
-        ids[row, :start] = torch.tensor(sample.before)
-        ids[row, start + visual : end] = torch.tensor(sample.after, dtype=torch.long)
-        ids[row, end : end + len(sample.target)] = torch.tensor(sample.target)
-        labels[row, end : end + len(sample.target)] = torch.tensor(sample.target)
-        places[row] = torch.arange(start, start + visual)
+    lengths = [len(s.ids) + s.ids.count(IMAGE) * (visual - 1) for s in samples]
+    ids = torch.zeros(len(samples), max(lengths), dtype=torch.long)
+    labels = torch.full((len(samples), max(lengths)), IGNORED)
+    rows: list[int] = []  # of the flattened inputs, one for each visual token
+    shown: list[int] = []  # images that are not cut off
+    image = 0
+    for number, sample in enumerate(samples):
+        place, next_image = 0, image
+        for token, label in zip(sample.ids, sample.labels, strict=True):
+            if token == IMAGE:
+                rows += range(number * max(lengths) + place, number * max(lengths) + place + visual)
+                shown.append(next_image)
+                next_image += 1
+                place += visual
+            else:
+                ids[number, place], labels[number, place] = token, label
+                place += 1
+        image += sample.images
     inputs = table(ids.to(embedded.device))
-    places = places[..., None].expand(-1, -1, inputs.shape[-1]).to(embedded.device)
-    return inputs.scatter(1, places, embedded.to(inputs.dtype)), labels.to(embedded.device)
+    flat = inputs.flatten(0, 1)
+    visible = embedded[torch.tensor(shown, dtype=torch.long, device=embedded.device)]
+    places = torch.tensor(rows, dtype=torch.long, device=embedded.device)
+    flat = flat.index_copy(0, places, visible.flatten(0, 1).to(inputs.dtype))
+    return flat.view_as(inputs), labels.to(embedded.device)

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from service.errors import DatasetError
+from service.training.records import TEXT_FIELDS, BadRecordError, parse_turns
 from service.training.samples import (
     BadSample,
     InvalidJsonError,
     Part,
     RawSample,
     digest_text,
-    find_caption_problem,
     parse_json,
 )
 
@@ -119,11 +119,19 @@ def _make_sample(file: Path, key: str, group: dict[str, bytes]) -> RawSample | B
     if image is None:
         return BadSample(where, "no image")
     try:
-        caption = parse_json(group["json"])["caption"] if "json" in group else group["txt"].decode()
-    except (InvalidJsonError, UnicodeDecodeError, KeyError, TypeError):
+        record = (
+            parse_json(group["json"]) if "json" in group else {"caption": group["txt"].decode()}
+        )
+        # Beside the text, img2dataset writes many fields about the download.
+        texts = {name: value for name, value in record.items() if name in TEXT_FIELDS}
+    except (InvalidJsonError, UnicodeDecodeError, KeyError, AttributeError):
+        texts = {}
+    if not texts:
         return BadSample(where, "no caption", "in a .json or .txt beside the image")
-    problem = find_caption_problem(caption)
-    return BadSample(where, problem) if problem else RawSample(image, caption, where)
+    try:
+        return RawSample((image,), parse_turns(texts, 1), where)
+    except BadRecordError as error:
+        return BadSample(where, error.kind, error.detail)
 
 
 def expand_shards(pattern: str) -> list[Path]:

@@ -8,18 +8,20 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from service.charts import MISSING, can_draw, draw_curve
 from service.errors import AlignmentError, DatasetError
-from service.prompt.instructions import STAGE2_INSTRUCTIONS
 from service.training.batches import Batch, Batches
+from service.training.checkpoint import BEST
 from service.training.failures import (
     divergence_error,
     translate_out_of_memory,
     translate_worker_death,
 )
+from service.training.feature_cache import FeatureCache
 from service.training.formats import TokenizedSample, tokenize_sample
 from service.training.identity import identify_data, identify_folder, identify_stage
 from service.training.loop import group_by_decay, run_steps
@@ -31,6 +33,7 @@ from service.training.run_settings import RunSettings
 from service.training.run_state import RunState
 from service.training.samples import Part, Source
 from service.training.state_file import replace_file
+from service.training.validation import Validation
 from service.training.variants import Variant
 
 LOSS_PLOT = "loss.png"
@@ -50,13 +53,17 @@ class Trainer:
         settings: RunSettings,
         processes: Processes,
         variant: Variant = "published",
+        validation: Validation | None = None,
     ) -> None:
         self.model, self.stage, self.settings, self.processes = model, stage, settings, processes
-        self.sources, self.ratios = sources, ratios
+        self.sources, self.ratios, self.validation = sources, ratios, validation
+        self.cut = 0
         self.identity = {
             **identify_stage(stage),
             **identify_folder(model.folder),
             **identify_data(sources, ratios),
+            **model.frozen.identify(),
+            "validation": validation.name if validation else "none",
             "start": model.start,
             "variant": variant,
             "seed": str(settings.seed),
@@ -96,19 +103,36 @@ class Trainer:
             self.state.skipped.report(skipped)
             if not can_draw():
                 self.processes.say(MISSING)
-            if self.state.history.lines:
-                last = self.state.history.lines[-1]
-                self.processes.say(
-                    f"Done: loss {last.loss:.4f}, {last.samples_per_second:.1f} samples/s."
-                )
+            self._report_end()
         self.processes.barrier()
         return finished
+
+    def _report_end(self) -> None:
+        if self.cut:
+            self.processes.say(
+                f"{self.cut} samples were longer than {self.stage.target_tokens} tokens after the "
+                "first question, and the rest was cut; --target-tokens keeps more."
+            )
+        if isinstance(self.model.features, FeatureCache):
+            self.processes.say(self.model.features.describe())
+        if self.state.history.lines:
+            last = self.state.history.lines[-1]
+            self.processes.say(
+                f"Done: loss {last.loss:.4f}, {last.samples_per_second:.1f} samples/s."
+            )
+        if best := self.state.history.best:
+            self.processes.say(
+                f"Lowest validation loss: {best[1]:.4f} at step {best[0]}; the model folder holds "
+                "that step's weights."
+            )
 
     def _train(self, first: int) -> None:
         self._first, self._started = first, time.monotonic()
         self._bar = ProgressBar(self.stage.steps, first, shown=self.processes.is_first)
         device = self.processes.device.type
-        run_steps(self, self._read_batches(first), self.stage, self.optimiser, first, device)
+        accumulate = self.stage.accumulate
+        batches = self._read_batches(first * accumulate)
+        run_steps(self, batches, self.stage, self.optimiser, first, device, accumulate)
 
     def _read_batches(self, first: int) -> Iterator[Batch]:
         batches = Batches(
@@ -127,22 +151,21 @@ class Trainer:
                 raise item
             yield item
 
-    def compute_loss(self, batch: Batch, step: int) -> Tensor:
+    def compute_loss(self, batch: Batch, number: int) -> Tensor:
         """Return the loss of a batch; see :class:`~service.training.loop.Task`."""
         self.state.skipped.add(batch.skipped)
         self.state.taken[batch.worker] = batch.taken
-        samples = self._tokenize(batch, step * self.processes.world + self.processes.rank)
+        samples = self._tokenize(batch, number * self.processes.world + self.processes.rank)
+        self.cut += sum(sample.is_cut for sample in samples)
         return self.model.loss(torch.from_numpy(batch.pixels), samples)
 
     def _tokenize(self, batch: Batch, number: int) -> list[TokenizedSample]:
         """Tokenize a batch; ``number`` counts the batches of all processes."""
         rng = random.Random(f"{self.settings.seed}/{number}")  # noqa: S311 - reproducible
-        # One instruction for a whole batch, as in the original.
-        instruction = rng.choice(STAGE2_INSTRUCTIONS)
         model = self.model
         return [
-            tokenize_sample(model.tokenizer, model.folder.family, self.stage, text, instruction)
-            for text in batch.texts
+            tokenize_sample(model.tokenizer, model.folder.family, self.stage, turns, rng)
+            for turns in batch.conversations
         ]
 
     def prepare_gradients(self, loss: float, rate: float) -> None:
@@ -158,22 +181,33 @@ class Trainer:
     def finish_step(self, done: int, loss: float, rate: float) -> None:
         """Report the step, and save a checkpoint if one is due."""
         seconds = max(time.monotonic() - self._started, 1e-9)
-        speed = self.stage.batch * self.processes.world * (done - self._first) / seconds
+        samples = self.stage.samples_per_step * self.processes.world
+        speed = samples * (done - self._first) / seconds
         self.state.history.add(done, loss, rate, speed, self.processes)
         self._bar.show(done, loss, rate, speed, force=done == self.stage.steps)
-        if self._is_checkpoint_due(done):
-            self.state.save(done)
+        numbered = done % (self.settings.keep_every or self.stage.steps_per_epoch) == 0
+        if numbered or self._is_checkpoint_due(done):
+            self._validate(done)
+            self.state.save(done, numbered=numbered)
             if self.processes.is_first and can_draw():
                 self._plot()
 
     def _is_checkpoint_due(self, done: int) -> bool:
         return done % self.settings.checkpoint_steps == 0 or done % self.stage.steps_per_epoch == 0
 
+    def _validate(self, done: int) -> None:
+        if self.validation is not None:
+            loss = self.validation.measure(self.model)
+            self.state.history.validations.append((done, loss))
+            self.processes.say(f"Step {done}: validation loss {loss:.4f}.")
+
     def _plot(self) -> None:
-        points = [(line.step, line.loss) for line in self.state.history.lines]
+        history = self.state.history
+        points = [(line.step, line.loss) for line in history.lines]
+        others = {"validation": history.validations} if history.validations else {}
         try:
             chart = draw_curve(
-                f"Loss of {self.stage.name} on target tokens", "step", "loss", points
+                f"Loss of {self.stage.name} on target tokens", "step", "loss", points, others
             )
             replace_file(self.settings.out / LOSS_PLOT, chart)
         except OSError as error:
@@ -182,10 +216,14 @@ class Trainer:
     def _write_model(self, finished: Path) -> None:
         stage, lines = self.stage, self.state.history.lines
         notes = [
-            f"{stage.name}: {stage.steps} steps of {stage.batch} x {self.processes.world} samples"
+            f"{stage.name}: {stage.steps} steps of {stage.samples_per_step} x "
+            f"{self.processes.world} samples"
             + (f", last loss {lines[-1].loss:.4f}." if lines else "."),
             *self.settings.notes,
         ]
+        if best := self.state.history.best:
+            notes.insert(1, f"The weights of step {best[0]}: lowest validation loss {best[1]:.4f}.")
+            self.model.restore(load_file(self.settings.out / BEST))
         try:
             self.model.save_folder(finished, notes, copy=self.settings.copy_language_model)
         except (OSError, SafetensorError) as error:

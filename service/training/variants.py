@@ -14,11 +14,14 @@ from service.vision.weights import load_vision_encoder
 Variant = Literal["published", "no-qformer", "three-layers", "train-qformer"]
 """One linear layer; no Q-Former; three layers; or a Q-Former that learns as well."""
 
+_QFORMER_DROPOUT = 0.1
+"""Of hidden states and attention, in the original's BERT configuration."""
+
 
 def needs_new_projection(folder: ModelFolder, variant: Variant) -> bool:
     """Return whether the variant's projection has another form than the folder's."""
     config = load_vision_config(folder.vision)
-    return _config_of(variant, config) != config
+    return configure_variant(variant, config) != config
 
 
 def load_encoder(
@@ -38,7 +41,7 @@ def load_encoder(
         AlignmentError: the folder has no Q-Former that could learn.
     """
     stored = load_vision_encoder(folder.vision)
-    config = _config_of(variant, stored.config)
+    config = configure_variant(variant, stored.config)
     is_new = fresh or config != stored.config
     encoder = _with_new_projection(stored, config, seed, initial_scale) if is_new else stored
     encoder.projection.requires_grad_(True)
@@ -48,6 +51,16 @@ def load_encoder(
         encoder.qformer.requires_grad_(True)
         encoder.query_tokens.requires_grad_(True)
     return encoder, is_new
+
+
+def set_qformer_dropout(encoder: VisionEncoder, *, active: bool) -> None:
+    """Switch the dropout of a Q-Former that learns on or off, as BERT and the original have it."""
+    for module in encoder.qformer.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = _QFORMER_DROPOUT
+        if hasattr(module, "attention_dropout"):
+            module.attention_dropout = _QFORMER_DROPOUT  # type: ignore[assignment] # a plain number
+    encoder.qformer.train(active)
 
 
 def _with_new_projection(
@@ -62,6 +75,9 @@ def _with_new_projection(
         if not name.startswith("projection.") and name in encoder.state_dict()
     }
     encoder.load_state_dict(frozen, strict=False)
+    if config.qformer is None and stored.config.qformer is not None:
+        # The original loads ln_vision with the Q-Former only, and applies it in any case.
+        encoder.ln_vision.reset_parameters()
     encoder.requires_grad_(False)
     last = [layer for layer in encoder.projection.modules() if isinstance(layer, nn.Linear)][-1]
     last.weight.mul_(initial_scale)
@@ -69,7 +85,8 @@ def _with_new_projection(
     return encoder
 
 
-def _config_of(variant: Variant, config: VisionConfig) -> VisionConfig:
+def configure_variant(variant: Variant, config: VisionConfig) -> VisionConfig:
+    """Return the shape of the encoder that a variant trains."""
     if variant == "no-qformer":
         return config.model_copy(update={"qformer": None})
     if variant == "three-layers":

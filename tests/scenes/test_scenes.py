@@ -99,7 +99,7 @@ def test_the_trainer_can_read_the_data_sets(tmp_path: Path) -> None:
         stream = open_data_set(str(tmp_path / name)).stream(Part(), 0)
         samples = [sample for _ in range(number) if isinstance(sample := next(stream), RawSample)]
         assert len(samples) == number
-        assert {Image.open(io.BytesIO(sample.image)).size for sample in samples} == {(224, 224)}
+        assert {Image.open(io.BytesIO(sample.images[0])).size for sample in samples} == {(224, 224)}
 
 
 def test_examples_are_listed_with_their_content(tmp_path: Path) -> None:

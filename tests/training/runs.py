@@ -8,6 +8,7 @@ import torch
 
 from service.model_folder.layout import ModelFolder
 from service.training.checkpoint import load_checkpoint
+from service.training.formats import IGNORED, IMAGE, TokenizedSample
 from service.training.model import AlignmentModel
 from service.training.presets import PRESETS, Stage
 from service.training.processes import Processes
@@ -37,6 +38,12 @@ def make_trainer(
     model = AlignmentModel.load(ModelFolder.open(folder), variant, fresh=fresh)
     run = RunSettings(out, **{"workers": 0, "checkpoint_steps": 3} | settings)
     return Trainer(model, stage, [open_data_set(str(data))], [ratio], run, ALONE, variant)
+
+
+def around_image(before: list[int], after: list[int], target: list[int]) -> TokenizedSample:
+    """A sample of one image with text before and after it, and what is learnt."""
+    first = [*before, IMAGE, *after]
+    return TokenizedSample([*first, *target], [IGNORED] * len(first) + target, 1)
 
 
 def read_saved_step(trainer: Trainer) -> int:

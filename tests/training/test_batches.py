@@ -26,7 +26,7 @@ class OnePicture:
 
     def stream(self, part: Part, seed: int, skip: int = 0) -> Iterator[RawSample]:
         while True:
-            yield RawSample(self.image, self.name, self.name)
+            yield RawSample.from_caption(self.image, self.name, self.name)
 
 
 def test_batches_come_from_the_data_sets_in_the_released_ratio() -> None:

@@ -145,7 +145,7 @@ def test_the_model_to_start_from_is_not_overwritten(tmp_path: Path) -> None:
 def test_ctrl_c_prints_how_to_resume_and_exits_with_130(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def interrupt(place: str) -> None:
+    def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(command, "open_data_set", interrupt)

@@ -16,13 +16,14 @@ from service.errors import AlignmentError, ModelFolderError
 from service.model_folder.layout import ModelFolder, Provenance, write_index
 from service.tensors.hashing import sha256
 from service.training import model as model_module
-from service.training.formats import TokenizedSample
+from service.training.feature_cache import FeatureCache
 from service.training.model import AlignmentModel
 from service.training.variants import Variant
+from tests.training.runs import around_image
 
 SAMPLES = [
-    TokenizedSample([1], [], [300, 301]),
-    TokenizedSample([1, 400], [401, 402, 403], [300, 301, 302, 303]),
+    around_image([1], [], [300, 301]),
+    around_image([1, 400], [401, 402, 403], [300, 301, 302, 303]),
 ]
 
 
@@ -57,8 +58,8 @@ def test_padding_does_not_change_a_samples_loss(tiny_folder: Path) -> None:
 
 def test_features_are_not_cached_if_the_qformer_learns(tiny_folder: Path) -> None:
     model = AlignmentModel.load(ModelFolder.open(tiny_folder), "train-qformer", fresh=True)
-    model.cache_features(10**9)
-    assert model.features == model.encoder.visual_features
+    model.cache_features(FeatureCache(10**9))
+    assert not isinstance(model.features, FeatureCache)
 
 
 @pytest.mark.parametrize("variant", ["published", "three-layers"])
@@ -81,7 +82,7 @@ def test_the_loss_equals_that_of_transformers_with_labels_on_the_targets(tiny_fo
     before, target = [1, 400], [300, 301, 302]
     after = [401, 402]
     with torch.no_grad():
-        ours = model.loss(pixels, [TokenizedSample(before, after, target)])
+        ours = model.loss(pixels, [around_image(before, after, target)])
         table = model.language_model.get_input_embeddings()
         image = model.encoder(pixels)[0]
         pieces = [table(torch.tensor(ids)) for ids in (before, after, target)]
@@ -145,6 +146,10 @@ def test_frozen_tensors_are_saved_in_their_stored_format(
             assert torch.equal(tensor, model.trained[name].to(kept))
         else:
             assert tensor.dtype == stored[name].dtype
+            if variant == "no-qformer" and name.startswith("ln_vision."):
+                # The original applies this norm at its initial values there.
+                assert set(tensor.tolist()) == {float(name.endswith("weight"))}
+                continue
             assert torch.equal(tensor, stored[name])
 
 

@@ -7,16 +7,15 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from tokenizers import Tokenizer
 from torch import Tensor
 
-from service.families import Family
 from service.model_folder.layout import ModelFolder
 from service.model_folder.validation import validate
-from service.training import trainer as trainer_module
 from service.training.batches import Batch
-from service.training.formats import TokenizedSample
-from service.training.presets import PRESETS, Stage
+from service.training.feature_cache import FeatureCache
+from service.training.formats import IMAGE
+from service.training.presets import PRESETS
+from service.training.samples import Turn
 from service.training.variants import Variant
 from service.vision.weights import load_vision_encoder
 from tests.training.runs import TWO_STEPS, make_trainer
@@ -66,24 +65,25 @@ def test_biases_and_norms_have_no_weight_decay(
     assert len(decaying["params"]) + len(without_decay) == len(names)
 
 
-def test_a_batch_has_one_of_the_four_instructions(
-    tiny_folder: Path, colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_each_sample_has_one_of_the_four_instructions(
+    tiny_folder: Path, colours: Path, tmp_path: Path
 ) -> None:
-    asked: list[list[str]] = []
-
-    def record(
-        tokenizer: Tokenizer, family: Family, stage: Stage, text: str, instruction: str
-    ) -> TokenizedSample:
-        asked[-1].append(instruction)
-        return TokenizedSample([1], [], [1])
-
-    monkeypatch.setattr(trainer_module, "tokenize_sample", record)
     trainer = make_trainer(tiny_folder, colours, tmp_path / "run", PRESETS["stage2"])
-    for number in range(200):
-        asked.append([])
-        trainer._tokenize(Batch(np.zeros(3, np.uint8), ["a", "b", "c"], [], 0, [3]), number)
-    assert all(len(batch) == 3 and len(set(batch)) == 1 for batch in asked)
-    drawn = Counter(batch[0] for batch in asked)
+    tokenizer = trainer.model.tokenizer
+    batches = []
+    for number in range(100):
+        batch = Batch(np.zeros(3, np.uint8), [(Turn(None, "a"),)] * 3, [], 0, [3])
+        samples = trainer._tokenize(batch, number)
+        prompts = [
+            tokenizer.decode(
+                [token for token in s.ids[1:] if token != IMAGE], skip_special_tokens=False
+            )
+            for s in samples
+        ]
+        batches.append([prompt.split("</Img> ")[1].split(" ###")[0] for prompt in prompts])
+    assert any(len(set(batch)) > 1 for batch in batches)
+    assert trainer._tokenize(batch, 99) == samples
+    drawn = Counter(instruction for batch in batches for instruction in batch)
     assert drawn.keys() == {
         "Describe this image in detail.",
         "Take a look at this image and describe what you notice.",
@@ -145,7 +145,7 @@ def test_cached_features_give_the_same_weights_with_less_encoding(
         return encode(pixels)
 
     caching.model.encoder.visual_features = count
-    caching.model.cache_features(max_bytes)
+    caching.model.cache_features(FeatureCache(max_bytes))
     caching.run()
     assert sum(seen) == encoded
     for name, tensor in plain.model.state().items():
