@@ -41,8 +41,11 @@ def check_lora() -> None:
         raise AlignmentError("--lora-rank needs peft: pip install 'minigpt4-service[train]'.")
 
 
-def add_lora(model: LlamaForCausalLM, settings: LoraSettings) -> "PeftModel":
+def add_lora(model: LlamaForCausalLM, settings: LoraSettings, seed: int) -> "PeftModel":
     """Insert an adapter into ``model``, whose own weights stay frozen.
+
+    Args:
+        seed: Of the adapter's random start; its updates start at zero.
 
     Returns:
         The adapter's owner, which saves it. ``model`` itself computes with the adapter.
@@ -76,3 +79,4 @@ def save_adapter(owner: "PeftModel", folder: Path) -> None:
         OSError: they cannot be written.
     """
     owner.save_pretrained(str(folder), save_embedding_layers=False)
+    (folder / "README.md").unlink(missing_ok=True)  # an empty form

@@ -39,8 +39,6 @@ _QUANTISED_BYTES: dict[int, float] = {8: 1.0, 4: 0.516}
 _PROMPT_TOKENS = 32
 """Tokens around the image in a prompt of stage 2, about."""
 
-_GIB = 2**30
-
 
 @dataclass(frozen=True)
 class Sizes:
@@ -139,4 +137,5 @@ def estimate_memory(
 def format_estimate(parts: dict[str, float]) -> Iterator[str]:
     """Write the estimate as lines, with their sum."""
     for name, size in {**parts, "peak": sum(parts.values())}.items():
-        yield f"{name:<36}{size / _GIB:>10.2f} GiB"
+        amount = f"{size / 2**30:.2f} GiB" if size >= 2**30 else f"{size / 2**20:.1f} MiB"
+        yield f"{name:<36}{amount:>12}"

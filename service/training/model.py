@@ -117,7 +117,7 @@ class AlignmentModel:
                 projection.
             fresh: Start from a new random projection, as stage 1 does.
             initial_scale: Factor on the random start of a new projection's last layer.
-            seed: Of a new projection.
+            seed: Of a new projection and of LoRA's start.
             device: The CPU if not given.
             lora: Train LoRA on the language model beside the projection.
             frozen: How the frozen parts are kept.
@@ -135,7 +135,7 @@ class AlignmentModel:
         language_model = _load_language_model(
             folder, encoder.config.hidden_size, device, frozen.bits
         )
-        adapter = add_lora(language_model, lora) if lora else None
+        adapter = add_lora(language_model, lora, seed) if lora else None
         if frozen.checkpoint_gradients:
             enable_gradient_checkpointing(language_model)
         tokenizer = Tokenizer.from_file(str(folder.tokenizer / "tokenizer.json"))
