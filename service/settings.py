@@ -114,7 +114,7 @@ class Settings(BaseSettings):
 
     encoder_dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Number format of the vision encoder's weights. `auto` is float32 with `--dtype float32`.
-    Otherwise it is bfloat16 on a GPU, and on a CPU the faster of bfloat16 and float32."""
+    Otherwise it is bfloat16 on a GPU and on a CPU with AMX, else float32."""
 
     encoder_threads: int = Field(0, ge=0)
     """CPU threads of one encoding. 0 means half of the cores, as the engine needs the others."""

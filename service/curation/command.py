@@ -36,7 +36,9 @@ def run(arguments: argparse.Namespace) -> None:
     fixer = Endpoint(arguments.fixer_url, arguments.fixer_model, fixer_key)
     out, concurrency = arguments.out, max(arguments.concurrency, 1)
     try:
-        written, kept = curate(arguments.images, out, describer, fixer, concurrency=concurrency)
+        written, kept = curate(
+            arguments.images, out, describer, fixer, concurrency=concurrency, show_progress=True
+        )
     except KeyboardInterrupt:
         print(
             f"Interrupted; {out} has the finished images. Run again to continue.", file=sys.stderr

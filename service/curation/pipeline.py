@@ -5,9 +5,12 @@ mark what is still bad. A person then looks through the JSONL.
 """
 
 import asyncio
+import sys
 from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
+
+from tqdm import tqdm
 
 from service.chat_client import Endpoint, Reply, connect
 from service.curation.caption_file import (
@@ -21,6 +24,9 @@ from service.curation.filters import estimate_tokens, find_problems
 from service.curation.refusals import RefusalGuard
 from service.errors import AlignmentError, RemoteError, RequestRefusedError
 
+_LOG_SECONDS = 15.0
+"""Pause between two lines of progress where the output is not a terminal."""
+
 _IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
 
 
@@ -31,6 +37,7 @@ def curate(
     fixer: Endpoint,
     *,
     concurrency: int = 4,
+    show_progress: bool = False,
 ) -> tuple[int, int]:
     """Write a line for every image of a folder that has no line in ``out`` yet.
 
@@ -55,13 +62,19 @@ def curate(
     left = [file for file in files if name_image(file, out) not in done]
     written: list[CuratedCaption] = []
     try:
-        asyncio.run(_curate_all(left, out, describer, fixer, concurrency, written))
+        with _make_bar(len(done), len(left), shown=show_progress) as bar:
+            asyncio.run(_curate_all(left, out, describer, fixer, concurrency, written, bar))
     except RemoteError as error:
         finished = (
             f" Images finished before: {len(written)}; run again to go on." if written else ""
         )
         raise AlignmentError(f"{error}{finished}") from error
     return len(written), sum(line.keep for line in written)
+
+
+def _make_bar(done: int, left: int, *, shown: bool) -> "tqdm[None]":
+    pause = 0.1 if sys.stderr.isatty() else _LOG_SECONDS
+    return tqdm(total=done + left, initial=done, unit="image", mininterval=pause, disable=not shown)
 
 
 async def _curate_all(
@@ -71,6 +84,7 @@ async def _curate_all(
     fixer: Endpoint,
     concurrency: int,
     written: list[CuratedCaption],
+    bar: "tqdm[None]",
 ) -> None:
     left, refused = deque(files), list[CuratedCaption]()
 
@@ -94,6 +108,7 @@ async def _curate_all(
                         refused.append(line)
                     else:
                         write(line)
+                    bar.update()
                 except BaseException:
                     left.clear()  # the other workers finish the images that they have begun
                     raise

@@ -13,6 +13,10 @@ from service.settings import LogFormat
 
 ROOT = "service"
 ACCESS = "service.access"
+TERMINAL = "service.serve.banner"
+"""Logger of the messages of start and stop."""
+
+TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
 
 JSON_FIELDS = "%(asctime)s %(levelname)s %(name)s %(message)s"
 """The same field names as in vLLM's JSON lines."""
@@ -44,12 +48,16 @@ class _Handler(logging.StreamHandler):  # type: ignore[type-arg]
 
 
 class _TextWithFields(logging.Formatter):
-    """Appends a record's ``fields`` to its message, as ``name=value``."""
+    """Puts the time before a message and the record's ``fields`` after it, as ``name=value``.
+
+    The messages of start and stop have no time: a person reads them, and copies commands from them.
+    """
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
         fields: dict[str, Any] = getattr(record, "fields", {})
         words = [f"{name}={value}" for name, value in fields.items() if value not in (None, "")]
-        return " ".join([record.message, *words])
+        time = [] if record.name == TERMINAL else [self.formatTime(record, TIME_FORMAT)]
+        return " ".join([*time, record.message, *words])
 
 
 class _JsonWithFields(JsonFormatter):

@@ -5,7 +5,7 @@ import logging
 import sys
 from contextlib import suppress
 
-from service.observability.logs import ROOT
+from service.observability.logs import ROOT, TERMINAL
 
 # A red disc at the top left and a blue square at the bottom right, 64 x 64.
 EXAMPLE_IMAGE = (
@@ -22,7 +22,7 @@ def say(text: str) -> None:
     A closed terminal must not end the service.
     """
     if logging.getLogger(ROOT).handlers:
-        logging.getLogger("service.serve.banner").info(text)
+        logging.getLogger(TERMINAL).info(text)
         return
     with suppress(OSError):
         print(text, file=sys.stderr, flush=True)

@@ -6,8 +6,6 @@ import os
 import warnings
 from pathlib import Path
 
-import torch
-
 from service.model_folder.layout import ModelFolder
 from service.plugin.names import CONNECTOR
 
@@ -53,6 +51,8 @@ def limit_threads(on_gpu: bool) -> None:
     Torch would wake a thread for each core at every copy or cast of an image's size, and such threads spin for
     a while when they are done. On a CPU the engine and the encoder set the number of their own threads.
     """
+    import torch  # it takes seconds
+
     torch.set_num_threads(1)
     if on_gpu:
         for library in ("OMP", "MKL", "OPENBLAS"):

@@ -1,23 +1,27 @@
-"""The listening socket, bound before the minutes of loading rather than after."""
+"""The listening socket, bound before anything is loaded."""
 
-import argparse
 import resource
 import socket
 
 from service.errors import ServiceError
 
 
-def bind(arguments: argparse.Namespace) -> socket.socket:
-    """Bind ``--host`` and ``--port``; raises :class:`ServiceError` where that is not possible."""
-    from vllm.entrypoints.launchers.launcher import create_server_socket
+def bind(host: str, port: int) -> socket.socket:
+    """Bind an address. It refuses connections until the server listens.
 
+    Raises:
+        ServiceError: the address cannot be used, or another program uses the port.
+    """
     _raise_file_limit()
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        return create_server_socket((arguments.host or "", arguments.port), reuse_port=False)
+        listener.bind((host, port))
     except OSError as error:
-        raise ServiceError(
-            f"Cannot listen on {arguments.host}:{arguments.port}: {error.strerror}."
-        ) from None
+        listener.close()
+        raise ServiceError(f"Cannot listen on {host}:{port}: {error.strerror}.") from None
+    return listener
 
 
 def _raise_file_limit() -> None:

@@ -29,6 +29,7 @@ from service.errors import ServiceError
 from service.model_folder.layout import ModelFolder
 from service.observability.output import restore_output
 from service.serve.banner import banner, say
+from service.serve.child_processes import kill_child_processes
 from service.serve.environment import compiles_at_first_use
 from service.serve.heartbeat import HangLimits, Heartbeat, Pings
 from service.serve.startup_report import capacity
@@ -237,5 +238,6 @@ def _fail(error: BaseException) -> None:
 
 
 def _exit_now() -> None:
-    """Exit at once. Engine processes notice that their parent has ended, and exit as well."""
+    """Exit at once, and leave no process."""
+    kill_child_processes()
     os._exit(1)

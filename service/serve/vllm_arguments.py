@@ -2,11 +2,13 @@
 
 import argparse
 from collections.abc import Sequence
+from typing import NoReturn
 
 from service.engine.flags import default_name, vllm_flags, with_config_file
 from service.errors import SettingsError
 from service.model_folder.layout import ModelFolder
 from service.plugin.names import TOKENIZER_MODE
+from service.serve.arguments import DEFAULT_HOST
 from service.settings import Settings
 
 NOT_SERVED = {
@@ -41,23 +43,31 @@ def parse_vllm_flags(
     """All of vLLM's arguments: our defaults, and the user's flags over them.
 
     Raises:
-        SettingsError: a flag is not served, or flags contradict each other.
+        SettingsError: a flag is unknown or not served, has a wrong value, or contradicts another one.
     """
     from vllm.entrypoints.launchers.cli_args import make_arg_parser, validate_parsed_serve_args
     from vllm.platforms import current_platform
     from vllm.utils.argparse_utils import FlexibleArgumentParser
 
     parser = make_arg_parser(FlexibleArgumentParser(prog="minigpt4-service serve"))
-    parser.set_defaults(host="127.0.0.1")
+    # argparse would print vLLM's usage, hundreds of lines, and exit.
+    parser.error = _refuse  # type: ignore[method-assign]
+    parser.set_defaults(host=DEFAULT_HOST)
     given = with_config_file(flags, parser.load_config_file)
     name, cpu = default_name(folder), current_platform.is_cpu()
     arguments = parser.parse_args(vllm_flags(folder, settings, name, given, cpu))
+    if arguments.model_tag:
+        _refuse(f"{arguments.model_tag!r} does not belong to a flag.")
     try:
         validate_parsed_serve_args(arguments)
     except (ValueError, TypeError) as error:
         raise SettingsError(str(error)) from None
     _check_served(arguments, parser)
     return arguments
+
+
+def _refuse(message: str) -> NoReturn:
+    raise SettingsError(message.removeprefix("argument "))
 
 
 def _check_served(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> None:

@@ -1,4 +1,4 @@
-"""The number format of training: bfloat16 on a GPU, the faster format on a CPU."""
+"""The number format of training: bfloat16 on a GPU and on a CPU with AMX, else float32."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from service.tensors.cpu_dtype import is_bfloat16_faster
+from service.tensors.cpu_dtype import has_fast_bfloat16
 
 
 @contextmanager
@@ -19,7 +19,7 @@ def fast_arithmetic(device: str) -> Iterator[None]:
     if device != "cpu":
         with torch.autocast(device, torch.bfloat16):
             yield
-    elif is_bfloat16_faster():
+    elif has_fast_bfloat16():
         # The fused attention's backward pass is slow in bfloat16 on CPUs.
         with sdpa_kernel(SDPBackend.MATH), torch.autocast(device, torch.bfloat16):
             yield

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from service.model_folder.vision_config import VisionConfig
-from service.tensors.cpu_dtype import is_bfloat16_faster
+from service.tensors.cpu_dtype import has_fast_bfloat16
 from service.vision.cuda_graph import CapturedBatch
 from service.vision.model import VisionEncoder
 from service.vision.weights import load_vision_encoder
@@ -114,12 +114,11 @@ def choose_device(name: str) -> torch.device:
 def choose_dtype(name: str, device: torch.device) -> torch.dtype:
     """Turn the setting into a dtype.
 
-    ``auto`` is bfloat16 on a GPU and on a CPU that multiplies bfloat16 faster than float32, else
-    float32.
+    ``auto`` is bfloat16 on a GPU and on a CPU with AMX, else float32.
     """
     if name != "auto":
         return DTYPES[name]
-    return torch.bfloat16 if device.type == "cuda" or is_bfloat16_faster() else torch.float32
+    return torch.bfloat16 if device.type == "cuda" or has_fast_bfloat16() else torch.float32
 
 
 def _count_half_the_cores() -> int:

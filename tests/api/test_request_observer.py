@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -24,6 +25,7 @@ from service.api.middleware.tracing import Tracing
 from service.observability import logs
 from service.observability.tracing import span
 from service.request_context import current_request
+from service.serve.banner import say
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = f"00-{TRACE}-00f067aa0ba902b7-01"
@@ -204,6 +206,20 @@ def test_probes_are_not_logged(lines: list[logging.LogRecord]) -> None:
     assert not lines
 
 
+def test_files_of_the_page_are_counted_but_not_logged(lines: list[logging.LogRecord]) -> None:
+    async def page(scope: Any, receive: Any, send: Any) -> None:
+        await Response("", 404 if scope["path"].endswith("gone.js") else 200)(scope, receive, send)
+
+    async def nothing(*_: Any) -> None: ...
+
+    before = count("minigpt4_requests_total", route="other", status="200", key="")
+    for path in ("/", "/page/main.js", "/docs/swagger-ui.css", "/page/gone.js", "/docs"):
+        scope: Any = {"type": "http", "method": "GET", "path": path, "headers": []}
+        asyncio.run(RequestObserver(page)(scope, nothing, nothing))  # type: ignore[arg-type]
+    assert count("minigpt4_requests_total", route="other", status="200", key="") == before + 4
+    assert [line.getMessage() for line in lines] == ["GET '/page/gone.js' 404", "GET '/docs' 200"]
+
+
 @pytest.fixture(scope="module")
 def exporter() -> InMemorySpanExporter:
     """The only tracer provider of this process: OpenTelemetry allows it to be set once."""
@@ -226,6 +242,21 @@ def test_spans_continue_the_callers_trace_and_vllm_ours(
     assert inner.parent.span_id == outer.context.span_id
     assert handed_on.split("-")[1:3] == [TRACE, f"{outer.context.span_id:016x}"]
     assert lines[-1].fields["trace_id"] == TRACE  # type: ignore[attr-defined]
+
+
+def test_text_lines_begin_with_the_time_but_not_those_of_the_start(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    try:
+        logs.configure_logs("text")
+        get("/echo/a", {"x-request-id": "mine-2"})
+        say("Ready: http://127.0.0.1:8000")
+        access, ready = capsys.readouterr().err.splitlines()
+    finally:
+        logging.getLogger(logs.ROOT).handlers.clear()
+        logging.getLogger(logs.ROOT).propagate = True
+    assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d GET '/echo/a' 200 seconds=", access)
+    assert ready == "Ready: http://127.0.0.1:8000"
 
 
 def test_json_lines_carry_the_fields(capsys: pytest.CaptureFixture[str]) -> None:

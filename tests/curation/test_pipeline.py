@@ -66,6 +66,18 @@ def test_short_descriptions_are_continued_and_all_are_cleaned_up(
     assert len(JsonlSource(out).entries) == 2
 
 
+def test_progress_counts_the_images_of_earlier_runs(
+    images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "curated.jsonl"
+    out.write_text('{"image": "images/red.jpg", "caption": "x", "keep": true}\n')
+    with fake_openai(lambda body: (LONG, 90, "stop")) as url:
+        curate(images, out, Endpoint(url), Endpoint(url), show_progress=True)
+    shown = capsys.readouterr().err
+    assert "1/2" in shown
+    assert "2/2" in shown
+
+
 def test_a_second_run_continues_and_bad_lines_are_not_kept(images: Path, tmp_path: Path) -> None:
     out = tmp_path / "curated.jsonl"
     fixer_says = ["Cut off in the", LONG]

@@ -19,7 +19,7 @@ from service import __version__
 from service.api.middleware.gate import PROBES
 from service.engine.flags import vllm_flags
 from service.model_folder.layout import ModelFolder
-from service.serve.command import add_arguments, given_settings
+from service.serve.arguments import add_arguments, given_settings, given_vllm_flags
 from service.serve.vllm_arguments import parse_vllm_flags
 from service.settings import load_settings
 from tests.deploy.tools import ROOT, program, run, series
@@ -139,8 +139,10 @@ def flags_of(folder: ModelFolder, container: Object) -> list[str]:
     """vLLM's flags that ``serve`` makes of a container's arguments, which are checked by its parsers."""
     parser = argparse.ArgumentParser(allow_abbrev=False)
     add_arguments(parser)
-    arguments, flags = parser.parse_known_args(container.get("args", []))
+    arguments, unknown = parser.parse_known_args(container.get("args", []))
+    arguments.vllm_flags = unknown
     settings = load_settings(None, **given_settings(arguments))
+    flags = given_vllm_flags(arguments)
     # What the cluster fills in.
     flags = [flag.replace("$(LWS_GROUP_SIZE)", "2") for flag in flags]
     flags = [flag.replace("$(LWS_WORKER_INDEX)", "0") for flag in flags]

@@ -98,6 +98,22 @@ def test_starting_draining_and_the_end(own_server: ServerProcess) -> None:
     assert not any("Traceback" in line for line in own_server.log)
 
 
+def test_nothing_is_left_when_it_is_stopped_while_the_engine_starts(
+    own_server: ServerProcess,
+) -> None:
+    """The engine's process imports its libraries for seconds and does not look for its parent."""
+    own_server.spawn()
+    own_server.wait_for("Loading minigpt4-vicuna", 120)
+    children: list[psutil.Process] = []
+    while not any("spawn_main" in " ".join(child.cmdline()) for child in children):
+        time.sleep(0.05)
+        children = psutil.Process(own_server.pid).children(recursive=True)
+    own_server.signal(signal.SIGTERM)
+    assert own_server.wait(5) == 1
+    _, alive = psutil.wait_procs(children, timeout=2)
+    assert not alive
+
+
 def test_a_dead_engine_ends_the_service(own_server: ServerProcess) -> None:
     own_server.start()
     url = f"{own_server.url}/v1/chat/completions"

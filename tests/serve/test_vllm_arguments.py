@@ -72,3 +72,18 @@ def test_a_config_file_that_cannot_be_used_is_one_line(
         file.write_text(text)
     with pytest.raises(SettingsError, match=words):
         parse_vllm_flags(folder, load_settings(), ["--config", str(file)])
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--max-num-seqs", "many"], "--max-num-seqs: invalid"),
+        (["--load-format"], "--load-format: expected one argument"),
+        (["--enforce-eager", "word"], "'word' does not belong to a flag"),
+    ],
+)
+def test_a_wrong_value_is_one_line(folder: ModelFolder, flags: list[str], message: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        parse_vllm_flags(folder, load_settings(), flags)
+    assert message in str(refused.value)
+    assert "usage:" not in str(refused.value)

@@ -5,33 +5,32 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from service.tensors import cpu_dtype
-from service.tensors.cpu_dtype import is_bfloat16_faster
+from service.tensors.cpu_dtype import has_fast_bfloat16
 
 
 @pytest.fixture(autouse=True)
 def empty_cache() -> Iterator[None]:
-    is_bfloat16_faster.cache_clear()
+    has_fast_bfloat16.cache_clear()
     yield
-    is_bfloat16_faster.cache_clear()
+    has_fast_bfloat16.cache_clear()
 
 
-@pytest.mark.parametrize(("faster", "expected"), [(torch.bfloat16, True), (torch.float32, False)])
-def test_the_faster_dtype_is_chosen(
-    faster: torch.dtype, expected: bool, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("capabilities", "expected"),
+    [
+        ({"avx512_bf16": True, "amx_bf16": True}, True),
+        ({"avx512_bf16": True, "amx_bf16": False}, False),
+        ({"architecture": "aarch64"}, False),
+    ],
+)
+def test_the_instructions_decide(
+    capabilities: dict[str, object], expected: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cpu_dtype, "_time_product", lambda dtype: 1.0 if dtype == faster else 2.0)
-    assert is_bfloat16_faster() is expected
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    assert has_fast_bfloat16() is expected
 
 
-def test_each_dtype_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    measured: list[torch.dtype] = []
-
-    def time_product(dtype: torch.dtype) -> float:
-        measured.append(dtype)
-        return 1.0
-
-    monkeypatch.setattr(cpu_dtype, "_time_product", time_product)
-    assert not is_bfloat16_faster(), "equal speed is not a reason to round"
-    is_bfloat16_faster()
-    assert sorted(map(str, measured)) == ["torch.bfloat16", "torch.float32"]
+def test_torch_knows_the_instructions_of_this_cpu() -> None:
+    assert isinstance(has_fast_bfloat16(), bool)
+    if torch.cpu.get_capabilities()["architecture"] == "x86_64":
+        assert "amx_bf16" in torch.cpu.get_capabilities()

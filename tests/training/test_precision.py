@@ -13,7 +13,7 @@ from service.training.precision import fast_arithmetic
 def test_a_cpu_computes_in_the_faster_format(
     is_faster: bool, expected: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(precision, "is_bfloat16_faster", lambda: is_faster)
+    monkeypatch.setattr(precision, "has_fast_bfloat16", lambda: is_faster)
     layer = torch.nn.Linear(4, 4)
     with fast_arithmetic("cpu"):
         output = layer(torch.ones(2, 4))

@@ -161,5 +161,5 @@ def test_impossible_image_sizes_are_refused(size: int) -> None:
 def test_auto_uses_half_precision_on_a_cpu_only_if_it_is_faster(
     monkeypatch: pytest.MonkeyPatch, name: str, device: str, pays: bool, expected: torch.dtype
 ) -> None:
-    monkeypatch.setattr("service.vision.encoder.is_bfloat16_faster", lambda: pays)
+    monkeypatch.setattr("service.vision.encoder.has_fast_bfloat16", lambda: pays)
     assert choose_dtype(name, torch.device(device)) is expected

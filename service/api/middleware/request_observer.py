@@ -43,6 +43,9 @@ CLIENT_CLOSED = 499
 """Status in logs and metrics of a request whose client disconnected first, or whose own deadline was over,
 whatever was still sent. The number is nginx's."""
 
+PAGE_FILES = ("/page/", "/docs/")
+"""Beginnings of the paths of files that a browser loads for a page. Their access lines would hide the others."""
+
 access = logging.getLogger(ACCESS)
 
 
@@ -131,6 +134,8 @@ class _Exchange:
         SECONDS.labels(route).observe(seconds)
         if reason := refusal or REFUSAL_OF_STATUS.get(status):
             REJECTED.labels(reason).inc()
+        if status < 400 and self._is_of_page():
+            return
         access.info(
             f"{self._scope['method']} {self._scope['path'][:200]!a} {status}",
             extra={
@@ -144,3 +149,8 @@ class _Exchange:
                 }
             },
         )
+
+    def _is_of_page(self) -> bool:
+        """Whether the request is for the page or one of its files: a browser asks for forty of them."""
+        path = self._scope["path"]
+        return path == "/" or path.startswith(PAGE_FILES)
