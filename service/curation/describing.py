@@ -1,7 +1,7 @@
 """The requests of one image: describe it, continue a short description, clean the description up.
 
-Source: Zhu et al. 2023, section 3.2. The instruction to describe and the word to continue are the
-paper's. The instruction to clean up has the paper's rules in this project's words.
+Source: Zhu et al. 2023, section 3.2. The instructions to describe, to continue and to clean up are
+the paper's.
 """
 
 import asyncio
@@ -9,8 +9,10 @@ import base64
 from pathlib import Path
 
 from service.chat_client import Message, Reply
-from service.curation.filters import SHORTEST
 from service.curation.refusals import RefusalGuard
+
+SHORTEST = 80
+"""A description of fewer tokens is continued once."""
 
 LONGEST = 300
 """Most tokens of one answer of the stage-1 model."""
@@ -24,10 +26,10 @@ DESCRIBE = (
 CONTINUE = "Continue"
 
 CLEAN_UP = (
-    "Below is a description of a picture. Correct it by two rules. First: take out what is "
-    "repeated, broken fragments, stray characters and whatever is not English. Second: write the "
-    "rest as one fluent description, completing or dropping unfinished sentences; add no facts. "
-    "Answer with the description alone. If it needs no correction, answer with it unchanged."
+    "Fix the error in the given paragraph. Remove any repeating sentences, meaningless characters, "
+    "not English sentences, and so on. Remove unnecessary repetition. Rewrite any incomplete "
+    "sentences. Return directly the results without explanation. Return directly the input paragraph "
+    "if it is already correct without explanation."
 )
 
 

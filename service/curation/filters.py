@@ -1,19 +1,15 @@
 """Automatic filters on a curated caption that need neither its image nor a model.
 
-They are ours: the paper's authors checked every description by hand and filtered frequent errors
-with rules that they do not list (section 3.2).
+The apologies are the paper's filter: its authors found frequent errors by hand and filtered them by
+fixed phrases (section 3.2). The other filters are ours, and a person may overrule each.
 """
 
 import re
 
 from service.text_quality import has_loop, split_sentences
 
-SHORTEST = 80
-"""Fewest tokens of a description.
-
-In the paper this number decides whether a description is continued. Here it is also a filter on the
-cleaned-up caption.
-"""
+_APOLOGY = re.compile(r"\b(i['\u2019]?m sorry|i apologi[sz]e)\b", re.IGNORECASE)
+"""How the paper's phrases begin: "I'm sorry I made a mistake...", "I apologize for that ..."."""
 
 _CHARACTERS_PER_TOKEN = 4
 """Roughly, in English."""
@@ -27,20 +23,22 @@ def estimate_tokens(caption: str) -> int:
     return len(caption) // _CHARACTERS_PER_TOKEN
 
 
-def find_problems(caption: str, tokens: int, *, truncated: bool = False) -> list[str]:
-    """Return what is wrong: empty, too short, repetition, stray characters, an unfinished end.
+def find_problems(caption: str, *, truncated: bool = False) -> list[str]:
+    """Return what is wrong: empty, apology, repetition, stray characters, an unfinished end.
+
+    A short caption is no problem: in the paper, the length decides only whether a description is
+    continued.
 
     Args:
         caption: The cleaned-up description.
-        tokens: Its number of tokens.
         truncated: Whether it ended at the longest length allowed.
     """
     sentences = split_sentences(caption)
     if not sentences:
         return ["empty"]
     problems: list[str] = []
-    if tokens < SHORTEST:
-        problems.append(f"shorter than {SHORTEST} tokens")
+    if _APOLOGY.search(caption):
+        problems.append("an apology")
     if len({sentence.lower() for sentence in sentences}) < len(sentences):
         problems.append("a sentence twice")
     if has_loop(caption):

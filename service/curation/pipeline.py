@@ -136,5 +136,5 @@ async def _curate_one(
         problem = f"cannot be read: {error.strerror}"
         return CuratedCaption(image, "", False, [problem], 0, raw), False
     tokens = estimate_tokens(clean.text)
-    problems = find_problems(clean.text, tokens, truncated=clean.truncated)
+    problems = find_problems(clean.text, truncated=clean.truncated)
     return CuratedCaption(image, clean.text, not problems, problems, tokens, raw), False

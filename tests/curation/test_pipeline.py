@@ -92,7 +92,7 @@ def test_a_second_run_continues_and_bad_lines_are_not_kept(images: Path, tmp_pat
         assert curate(images, out, Endpoint(url), Endpoint(fixer)) == (1, 0)
     last = read_lines(out)["blue.jpg"]
     assert last["keep"] is False
-    assert last["problems"] == ["shorter than 80 tokens", "unfinished"]
+    assert last["problems"] == ["unfinished"]
 
 
 @pytest.mark.parametrize("status", [401, 403, 429, 500, 503])
@@ -226,18 +226,21 @@ def test_a_reasoning_model_gets_its_own_parameter_for_the_longest_answer(
     assert limits == [{"max_tokens"}, {"max_completion_tokens"}, {"max_completion_tokens"}]
 
 
-@pytest.mark.parametrize("caption", ["I'm sorry, I can't help with that.", "A dog."])
+@pytest.mark.parametrize(
+    ("caption", "problems"),
+    [("I'm sorry, I can't help with that.", ["an apology"]), ("A dog.", [])],
+)
 def test_tokens_are_those_of_the_cleaned_up_caption(
-    images: Path, tmp_path: Path, caption: str
+    images: Path, tmp_path: Path, caption: str, problems: list[str]
 ) -> None:
     out = tmp_path / "curated.jsonl"
     with (
         fake_openai(lambda body: (LONG, 300, "stop")) as url,
         fake_openai(lambda body: (caption, 300, "stop")) as fixer,
     ):
-        assert curate(images, out, Endpoint(url), Endpoint(fixer)) == (2, 0)
+        assert curate(images, out, Endpoint(url), Endpoint(fixer)) == (2, 0 if problems else 2)
     for line in read_lines(out).values():
-        assert line["problems"] == ["shorter than 80 tokens"]
+        assert line["problems"] == problems
         assert line["tokens"] == len(caption) // 4
 
 
