@@ -31,6 +31,10 @@ GROUPS = {
             "make a model folder with random weights",
         ),
         "align": ("service.training.command", "train the projection of a model folder"),
+        "export": (
+            "service.training.export_command",
+            "write what align trained as the original's .pth or a folder",
+        ),
         "curate": (
             "service.curation.command",
             "write stage-2 training data with the help of a running service",

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 ADAPTER = "adapter"
 """Sub-folder of the finished model folder that holds the adapter."""
 
+ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+"""peft's file names."""
+
 _TARGETS = ["q_proj", "v_proj"]
 """MiniGPT-v2's: the projections of queries and values of every layer."""
 
