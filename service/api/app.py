@@ -25,6 +25,7 @@ from service.engine.client import Engine
 from service.families import DEFAULT_MAX_TOKENS
 from service.files.store import FileStore, StoreLimits
 from service.model_folder.layout import ModelFolder
+from service.plugin.names import TOOL_PARSER
 from service.settings import Settings
 from service.vision.shared import shared_runtime
 from service.vllm_patches.answer_length import set_default_answer_length
@@ -86,7 +87,7 @@ async def create_app(
     adapter = BodyAdapter(
         engine.model_config.max_model_len,
         embeddings_allowed=settings.image_embeddings_input,
-        tool_parser=arguments.enable_auto_tool_choice,
+        model_chooses=arguments.tool_call_parser != TOOL_PARSER,
         cap_limits=not settings.refuse_long_answers,
     )
     wrap_validation(app, adapter.prepare, adapter.finish)

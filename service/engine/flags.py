@@ -10,7 +10,7 @@ from service.errors import SettingsError
 from service.families import DEFAULT_SAMPLING
 from service.model_folder.layout import ModelFolder
 from service.observability.logs import vllm_logging_flags
-from service.plugin.names import ARCHITECTURE, CONFIG_KEY, TOKENIZER_MODE
+from service.plugin.names import ARCHITECTURE, CONFIG_KEY, TOKENIZER_MODE, TOOL_PARSER
 from service.settings import Settings
 
 CPU_FLAGS = [
@@ -52,12 +52,18 @@ def vllm_flags(
         "--renderer-num-workers": "4",
         # The embeddings of an image are 0.25 MiB: sending them again is cheap, two caches in step are not.
         "--mm-processor-cache-gb": "0",
+        # Serves functions that a client names, as structured output. vLLM loads no parser without the switch below.
+        "--tool-call-parser": TOOL_PARSER,
         "--max-num-queued-reqs": "512",
         "--shutdown-timeout": "30",
         "--sse-keep-alive-interval": "15",
         "--disable-access-log-for-endpoints": "/health,/ready,/metrics",
     }
-    switches = ["--enable-prompt-tokens-details", "--no-use-tqdm-on-load"]
+    switches = [
+        "--enable-prompt-tokens-details",
+        "--no-use-tqdm-on-load",
+        "--enable-auto-tool-choice",
+    ]
     platform = CPU_FLAGS if cpu else _gpu_flags(user_flags)
     ours = [*_flatten(flags), *switches, *platform, *vllm_logging_flags(settings.log_format)]
     return [*_without(ours, user_flags), *_merge_overrides(folder, user_flags)]

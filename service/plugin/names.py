@@ -9,5 +9,8 @@ CONFIG_KEY = "minigpt4"
 CONNECTOR = "minigpt4"
 """Value of ``VLLM_MEDIA_CONNECTOR`` that selects :mod:`service.plugin.media_connector`."""
 
+TOOL_PARSER = "minigpt4"
+"""Value of ``--tool-call-parser`` that selects :mod:`service.plugin.tool_parser`."""
+
 TOKENIZER_MODE = "minigpt4"
 """Value of ``--tokenizer-mode`` that selects :mod:`service.plugin.renderer`."""

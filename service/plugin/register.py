@@ -4,27 +4,30 @@ import multiprocessing
 import os
 import threading
 
-from service.plugin.names import ARCHITECTURE, TOKENIZER_MODE
+from service.plugin.names import ARCHITECTURE, TOKENIZER_MODE, TOOL_PARSER
 from service.vllm_patches.start_failure import record_failures
 
 MODEL = f"service.plugin.model:{ARCHITECTURE}"
 RENDERER = ("service.plugin.renderer", "MiniGPT4Renderer")
 TOKENIZER = ("vllm.tokenizers.hf", "CachedHfTokenizer")
+PARSER = ("service.plugin.tool_parser", "SchemaToolParser")
 
 _watches_parent = False
 
 
 def register() -> None:
-    """Register the model and the renderer. Idempotent, and cheap: both are imported when they are needed."""
+    """Register the model, the renderer and the tool parser. Idempotent; they are imported when they are needed."""
     from vllm import ModelRegistry
     from vllm.renderers.registry import RENDERER_REGISTRY
     from vllm.tokenizers.registry import TokenizerRegistry
+    from vllm.tool_parsers import ToolParserManager
 
     if ARCHITECTURE not in ModelRegistry.get_supported_archs():
         ModelRegistry.register_model(ARCHITECTURE, MODEL)
     if TOKENIZER_MODE not in RENDERER_REGISTRY.renderers:
         RENDERER_REGISTRY.register(TOKENIZER_MODE, *RENDERER)
         TokenizerRegistry.register(TOKENIZER_MODE, *TOKENIZER)
+    ToolParserManager.register_lazy_module(TOOL_PARSER, *PARSER)
     _exit_with_parent()
     record_failures()
 

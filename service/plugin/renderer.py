@@ -20,6 +20,7 @@ from service.plugin.text_limits import (
     check_template_arguments,
     max_characters,
 )
+from service.plugin.tool_messages import rewrite_tool_message
 from service.vision.shared import shared_settings
 
 
@@ -69,7 +70,10 @@ class MiniGPT4Renderer(HfRenderer):
         embeddings_allowed = shared_settings().image_embeddings_input
         # First: reading a content may use it up.
         prepared = [
-            [rewrite_message(message, embeddings_allowed) for message in conversation]
+            [
+                rewrite_message(rewrite_tool_message(message), embeddings_allowed)
+                for message in conversation
+            ]
             for conversation in conversations
         ]
         for conversation in prepared:

@@ -7,7 +7,7 @@ from typing import NoReturn
 from service.engine.flags import default_name, vllm_flags, with_config_file
 from service.errors import SettingsError
 from service.model_folder.layout import ModelFolder
-from service.plugin.names import TOKENIZER_MODE
+from service.plugin.names import TOKENIZER_MODE, TOOL_PARSER
 from service.serve.arguments import DEFAULT_HOST
 from service.settings import Settings
 
@@ -63,6 +63,10 @@ def parse_vllm_flags(
     except (ValueError, TypeError) as error:
         raise SettingsError(str(error)) from None
     _check_served(arguments, parser)
+    if "--enable-auto-tool-choice" in given and arguments.tool_call_parser == TOOL_PARSER:
+        raise SettingsError(
+            "--enable-auto-tool-choice needs --tool-call-parser, with a model that calls tools."
+        )
     return arguments
 
 

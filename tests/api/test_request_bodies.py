@@ -5,14 +5,13 @@ from typing import Any
 
 import pytest
 
-from service.api.request_bodies import CHAT, BodyAdapter
+from service.api.request_bodies import CHAT, MESSAGES, RESPONSES, BodyAdapter
 from service.errors import ImageEmbeddingsError, RequestError
 from service.request_context import RequestContext, current_request, enter_request, leave_request
 
 FILE = "file-" + "0" * 32
 DATA = "data:image/png;base64,AAAA"
-TOOLS = [{"type": "function", "function": {"name": "f"}}]
-ADAPTER = BodyAdapter(2048, embeddings_allowed=False, tool_parser=False, cap_limits=True)
+ADAPTER = BodyAdapter(2048, embeddings_allowed=False, model_chooses=False, cap_limits=True)
 
 
 def image(address: str) -> dict[str, Any]:
@@ -99,35 +98,9 @@ def test_a_broken_body_is_left_to_the_validation(path: str, body: Any) -> None:
     assert ADAPTER.prepare(path, body) == body
 
 
-@pytest.mark.parametrize(
-    "tools",
-    [
-        {"tools": []},
-        {"tools": None},
-        {"tools": TOOLS, "tool_choice": "none"},
-        {"tool_choice": "auto"},
-    ],
-    ids=str,
-)
-def test_tools_that_are_not_wanted_are_dropped(tools: dict[str, Any]) -> None:
-    assert ADAPTER.prepare(CHAT, {"messages": [], **tools}) == {"messages": []}
-
-
-@pytest.mark.parametrize(
-    "choice", [{}, {"tool_choice": "auto"}, {"tool_choice": "required"}], ids=str
-)
-def test_tools_without_a_parser_are_refused_with_what_to_do(choice: dict[str, Any]) -> None:
-    body = {"messages": [], "tools": TOOLS, **choice}
-    with pytest.raises(RequestError, match="--tool-call-parser"):
-        ADAPTER.prepare(CHAT, body)
-    parsing = BodyAdapter(2048, embeddings_allowed=False, tool_parser=True, cap_limits=True)
-    assert parsing.prepare(CHAT, body) == body
-
-
-def test_one_named_function_is_served() -> None:
-    named = {"type": "function", "function": {"name": "f"}}
-    body = {"messages": [], "tools": TOOLS, "tool_choice": named}
-    assert ADAPTER.prepare(CHAT, body) == body
+@pytest.mark.parametrize("path", [CHAT, RESPONSES, MESSAGES])
+def test_tools_are_prepared_on_every_route_that_answers(path: str) -> None:
+    assert ADAPTER.prepare(path, {"tools": []}) == {}
 
 
 def test_a_continued_text_is_noted_for_the_engine() -> None:
@@ -143,7 +116,7 @@ def test_a_limit_beyond_the_context_is_lowered_to_it() -> None:
     request = SimpleNamespace(max_tokens=10_000, max_completion_tokens=None, stop=None)
     ADAPTER.finish(request)
     assert request.max_tokens == 2048
-    refusing = BodyAdapter(2048, embeddings_allowed=False, tool_parser=False, cap_limits=False)
+    refusing = BodyAdapter(2048, embeddings_allowed=False, model_chooses=False, cap_limits=False)
     request.max_tokens = 10_000
     refusing.finish(request)
     assert request.max_tokens == 10_000

@@ -43,6 +43,16 @@ def test_flags_with_one_possible_value_are_refused_with_another(
         parse_vllm_flags(folder, load_settings(), flags)
 
 
+def test_automatic_tool_calls_need_a_parser(folder: ModelFolder) -> None:
+    automatic = ["--enable-auto-tool-choice"]
+    with pytest.raises(SettingsError, match="--tool-call-parser"):
+        parse_vllm_flags(folder, load_settings(), automatic)
+    arguments = parse_vllm_flags(
+        folder, load_settings(), [*automatic, "--tool-call-parser", "hermes"]
+    )
+    assert arguments.tool_call_parser == "hermes"
+
+
 @pytest.mark.parametrize("form", ["--config {}", "--config={}"])
 def test_a_config_file_wins_over_our_defaults_and_flags_over_it(
     folder: ModelFolder, tmp_path: Path, form: str

@@ -1,0 +1,24 @@
+"""Serves ``tools`` to clients that want structured output: a grammar writes the arguments of a named function.
+
+vLLM takes the grammar from the function's schema, for ``tool_choice`` with a function's name and for
+``required``. Neither needs a model that was trained to call tools.
+"""
+
+from typing import Any
+
+from vllm.entrypoints.generate.base.protocol import DeltaMessage, ExtractedToolCallInformation
+from vllm.tool_parsers import ToolParser
+
+
+class SchemaToolParser(ToolParser):
+    """Finds no calls in free text: these models do not write any."""
+
+    def extract_tool_calls(self, model_output: str, request: Any) -> ExtractedToolCallInformation:
+        """Return the whole answer as content."""
+        return ExtractedToolCallInformation(tools_called=False, tool_calls=[], content=model_output)
+
+    def extract_tool_calls_streaming(
+        self, previous_text: str, current_text: str, delta_text: str, *_: Any, **__: Any
+    ) -> DeltaMessage | None:
+        """Return each piece of the answer as content."""
+        return DeltaMessage(content=delta_text) if delta_text else None
