@@ -44,19 +44,23 @@ def forbid_pairs(
     """``params`` under which an answer that is bound by a grammar never holds one of ``pairs``.
 
     Raises:
-        BadRequestError: if the client's own ``bad_words`` leave no room for them.
+        VLLMValidationError: for ``bad_words`` that the engine cannot hold beside the pairs. On a GPU they would end
+            the engine.
     """
-    if params.structured_outputs is None or not pairs:
+    added = pairs if params.structured_outputs is not None else ()
+    if not added and not params.bad_words:
         return params
     params = params.clone()
     # vLLM takes bad words as text, which cannot express single bytes; it would also drop these ids if it
     # tokenized the client's words after this.
     params.update_from_tokenizer(tokenizer)
-    words = [*(params.bad_words_token_ids or []), *map(list, pairs)]
-    if len(words) > vllm.envs.VLLM_MAX_NUM_BAD_WORDS:
-        limit = vllm.envs.VLLM_MAX_NUM_BAD_WORDS - len(pairs)
+    words = [*(params.bad_words_token_ids or []), *map(list, added)]
+    most, most_tokens = vllm.envs.VLLM_MAX_NUM_BAD_WORDS, vllm.envs.VLLM_MAX_BAD_WORDS_TOTAL_TOKENS
+    if len(words) > most or sum(map(len, words)) > most_tokens:
+        where = "With structured output, " if added else ""
         raise BadRequestError(
-            f"With structured output, bad_words may hold at most {limit} sequences of tokens.",
+            f"{where}`bad_words` may hold at most {most - len(added)} sequences, of "
+            f"{most_tokens - sum(map(len, added))} tokens together.",
             parameter="bad_words",
         )
     params.bad_words, params._bad_words_token_ids = [], words

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 import vllm.envs
+from vllm.exceptions import VLLMValidationError
 from vllm.sampling_params import SamplingParams, StructuredOutputsParams
 from vllm.v1.structured_output import backend_xgrammar
 
 from service.engine.utf8_answers import find_ill_formed_pairs, forbid_pairs
-from service.plugin.errors import BadRequestError
 
 xgrammar: Any = backend_xgrammar.xgr  # type: ignore[attr-defined] # the version that vLLM brings
 Matcher = Any
@@ -89,9 +89,9 @@ def test_well_formed_text_stays_possible(in_a_string: Matcher, ranges: list[rang
 
 
 class Words:
-    """A tokenizer that knows words of one letter."""
+    """A tokenizer with a token for each letter."""
 
-    max_token_id = 300
+    max_token_id = 500
 
     def encode(self, text: str, add_special_tokens: bool) -> list[int]:
         assert not add_special_tokens
@@ -114,16 +114,26 @@ def test_answers_without_a_grammar_are_not_bound() -> None:
     assert forbid_pairs(params, [(1, 2)], Words()) is params  # type: ignore[arg-type]
 
 
-def test_too_many_bad_words_are_refused() -> None:
-    room = vllm.envs.VLLM_MAX_NUM_BAD_WORDS - len(PAIRS)
+BOUND = StructuredOutputsParams(json={"type": "string"})
+
+
+@pytest.mark.parametrize(("constraint", "added"), [(BOUND, len(PAIRS)), (None, 0)])
+def test_too_many_bad_words_are_refused(
+    constraint: StructuredOutputsParams | None, added: int
+) -> None:
+    room = vllm.envs.VLLM_MAX_NUM_BAD_WORDS - added
+    tokens = vllm.envs.VLLM_MAX_BAD_WORDS_TOTAL_TOKENS - 2 * added
     assert room > 0
-    constraint = StructuredOutputsParams(json={"type": "string"})
-    words = [chr(97 + number % 26) * (1 + number // 26) for number in range(room + 1)]
-    fitting = SamplingParams(structured_outputs=constraint, bad_words=words[:-1])
-    assert forbid_pairs(fitting, PAIRS, Words()).bad_words_token_ids  # type: ignore[arg-type]
-    params = SamplingParams(structured_outputs=constraint, bad_words=words)
-    with pytest.raises(BadRequestError, match=f"at most {room} sequences"):
-        forbid_pairs(params, PAIRS, Words())  # type: ignore[arg-type]
+
+    def forbid(words: list[str]) -> SamplingParams:
+        params = SamplingParams(structured_outputs=constraint, bad_words=words)
+        return forbid_pairs(params, PAIRS, Words())  # type: ignore[arg-type]
+
+    assert forbid(["a" * tokens]).bad_words_token_ids
+    assert forbid([chr(number) for number in range(256, 256 + room)]).bad_words_token_ids
+    for words in (["a" * (tokens + 1)], [chr(256 + number) for number in range(room + 1)]):
+        with pytest.raises(VLLMValidationError, match=r"bad[ _]words"):
+            forbid(words)
 
 
 def test_a_vocabulary_without_byte_tokens_has_no_pairs() -> None:
