@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.deploy.tools import KUBERNETES, kubectl, load_all, run
+from tests.deploy.tools import KUBERNETES, kubectl, load_all
+from tests.programs import run
 
 OVERLAYS = [*sorted(path.name for path in (KUBERNETES / "overlays").iterdir()), "import"]
 """What is applied: the overlays, and the pod to import in."""

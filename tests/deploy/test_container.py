@@ -13,7 +13,8 @@ import pytest
 import yaml
 
 from deploy.check_requirements import unmet
-from tests.deploy.tools import ROOT, run
+from tests.deploy.tools import ROOT
+from tests.programs import run
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 COMPOSE_FILES = ("docker-compose.yml", "deploy/compose.gpu.yml")

