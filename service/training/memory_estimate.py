@@ -12,8 +12,8 @@ The formula (bytes; ``b`` is the size of a number in the arithmetic, 2 on a GPU 
   checkpointing a layer keeps its input alone, ``h b``.
 - working memory: the largest of the encoder's forward pass, ``2 (w + i) b`` for each patch; the
   loss, ``12 v`` for each token of the targets, and ``b v`` more for logits of 16 bits; and, with
-  gradient checkpointing, the activations of one layer. ``w`` and ``i`` are the ViT's widths, ``v``
-  is the vocabulary.
+  gradient checkpointing, the activations of one layer and ``3 m b`` for the gradients of its
+  feed-forward. ``w`` and ``i`` are the ViT's widths, ``v`` is the vocabulary.
 
 Memory that the CUDA context, the allocator's fragments and Python take is not in it: 1 to 2 GiB.
 """
@@ -115,7 +115,8 @@ def estimate_memory(
     prompt = _PROMPT_TOKENS if stage.name == "stage2" else 1
     targets = stage.batch * stage.target_tokens
     tokens = stage.batch * (images * vision.visual_tokens + prompt) + targets
-    layer = 8 * width + (4 * queries + 3 * model.intermediate_size) * number_bytes
+    gated = 3 * model.intermediate_size * number_bytes
+    layer = 8 * width + 4 * queries * number_bytes + gated
     if rank:
         layer += 2 * (9 * width + 4 * rank)
     kept = layers * (width * number_bytes if checkpoint_gradients else layer)
@@ -123,7 +124,8 @@ def estimate_memory(
     encoding = 2 * patches * (vision.vit.hidden_size + vision.vit.intermediate_size) * number_bytes
     logits = 12 + (number_bytes if number_bytes < _FLOAT32_BYTES else 0)
     losses = targets * model.vocab_size * logits
-    working = max(encoding, losses, tokens * layer if checkpoint_gradients else 0)
+    again = tokens * (layer + gated) if checkpoint_gradients else 0
+    working = max(encoding, losses, again)
     linear_bytes = _QUANTISED_BYTES[bits] if bits else number_bytes
     return {
         "vision encoder, frozen": sizes.frozen_vision * number_bytes,

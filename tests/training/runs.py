@@ -9,12 +9,14 @@ import torch
 from service.model_folder.layout import ModelFolder
 from service.training.checkpoint import load_checkpoint
 from service.training.formats import IGNORED, IMAGE, TokenizedSample
+from service.training.lora import LoraSettings
 from service.training.model import AlignmentModel
 from service.training.presets import PRESETS, Stage
 from service.training.processes import Processes
 from service.training.run_settings import RunSettings
 from service.training.sources import open_data_set
 from service.training.trainer import Trainer
+from service.training.validation import Validation
 from service.training.variants import Variant
 
 STAGE = dataclasses.replace(
@@ -33,11 +35,14 @@ def make_trainer(
     variant: Variant = "published",
     fresh: bool = True,
     ratio: float = 1.0,
+    lora: LoraSettings | None = None,
+    validation: Validation | None = None,
     **settings: Any,
 ) -> Trainer:
-    model = AlignmentModel.load(ModelFolder.open(folder), variant, fresh=fresh)
+    model = AlignmentModel.load(ModelFolder.open(folder), variant, fresh=fresh, lora=lora)
     run = RunSettings(out, **{"workers": 0, "checkpoint_steps": 3} | settings)
-    return Trainer(model, stage, [open_data_set(str(data))], [ratio], run, ALONE, variant)
+    sources = [open_data_set(str(data))]
+    return Trainer(model, stage, sources, [ratio], run, ALONE, variant, validation)
 
 
 def around_image(before: list[int], after: list[int], target: list[int]) -> TokenizedSample:
