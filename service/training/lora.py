@@ -5,6 +5,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
 from torch import nn
 from transformers import LlamaForCausalLM
 
@@ -63,7 +64,9 @@ def add_lora(model: LlamaForCausalLM, settings: LoraSettings, seed: int) -> "Pef
         target_modules=_TARGETS,
         task_type="CAUSAL_LM",
     )
-    owner: PeftModel = get_peft_model(model, config)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        owner: PeftModel = get_peft_model(model, config)
     owner.eval()
     return owner
 
