@@ -22,6 +22,7 @@ class Family:
             groups of patch features.
         chat_template: Name of a file in ``service/prompt/templates``.
         stop: Strings that end an answer, in addition to the end-of-sequence token.
+        grounds: Whether answers can hold boxes (:mod:`service.boxes`).
     """
 
     name: FamilyName
@@ -29,6 +30,7 @@ class Family:
     uses_qformer: bool
     chat_template: str
     stop: tuple[str, ...]
+    grounds: bool = False
 
 
 FAMILIES: dict[str, Family] = {
@@ -36,7 +38,7 @@ FAMILIES: dict[str, Family] = {
     for family in (
         Family("minigpt4-vicuna", 224, True, "vicuna_v0.jinja", ("###",)),
         Family("minigpt4-llama2", 224, False, "llama2.jinja", ("###",)),
-        Family("minigpt-v2", 448, False, "minigpt_v2.jinja", ()),
+        Family("minigpt-v2", 448, False, "minigpt_v2.jinja", (), grounds=True),
     )
 }
 

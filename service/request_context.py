@@ -8,6 +8,9 @@ from contextvars import ContextVar, Token
 from dataclasses import dataclass
 from typing import Protocol
 
+ImageSize = tuple[int, int]
+"""Width and height in pixels."""
+
 
 class Slot(Protocol):
     """A reservation in the engine's queue (:class:`service.engine.admission.Reservation`)."""
@@ -32,6 +35,10 @@ class RequestContext:
         continues_text: Whether the answer continues a text of the client's, so that a space before it counts.
         slot: The slot that admission reserved when the body had arrived. The engine client exchanges it for
             as many sequences as the request asks for.
+        image_sizes: Of the request's images, in their order; an item is None while the size is unknown, and for
+            embeddings. None where no layer asks for the sizes.
+        beam_stop: The client's own stop strings, which vLLM does not hand on to a beam search.
+        orientation: ``stored`` or ``exif`` where the request names the orientation of its images.
     """
 
     request_id: str = ""
@@ -40,6 +47,9 @@ class RequestContext:
     refusal: str | None = None
     continues_text: bool = False
     slot: Slot | None = None
+    image_sizes: list[ImageSize | None] | None = None
+    beam_stop: tuple[str, ...] = ()
+    orientation: str | None = None
 
 
 _current: ContextVar[RequestContext] = ContextVar("request_context")

@@ -21,6 +21,7 @@ from service.api.routes.image_embeddings import embeddings_router
 from service.api.routes.models import models_router
 from service.api.routes.page import attach_page
 from service.api.routes.version import versions
+from service.engine.beam_answers import beam_search
 from service.engine.client import Engine
 from service.families import DEFAULT_MAX_TOKENS
 from service.files.store import FileStore, StoreLimits
@@ -29,6 +30,7 @@ from service.plugin.names import TOOL_PARSER
 from service.settings import Settings
 from service.vision.shared import shared_runtime
 from service.vllm_patches.answer_length import set_default_answer_length
+from service.vllm_patches.beam_search import replace_beam_search
 from service.vllm_patches.body_validation import wrap_validation
 
 VLLM_ROUTERS = (chat_completions, responses, messages, completions, tokenize)
@@ -89,11 +91,13 @@ async def create_app(
         embeddings_allowed=settings.image_embeddings_input,
         model_chooses=arguments.tool_call_parser != TOOL_PARSER,
         cap_limits=not settings.refuse_long_answers,
+        boxes=folder.family.grounds,
     )
     wrap_validation(app, adapter.prepare, adapter.finish)
     add_error_handlers(app)
     init_entrypoints_middleware(_without_our_layers(arguments), app, tasks)
     await init_app_state(engine, app.state, arguments, tasks)
+    replace_beam_search(beam_search)
     set_default_answer_length(app.state, DEFAULT_MAX_TOKENS)
     if settings.page:
         attach_page(app, folder.root, app.state.openai_serving_chat.default_sampling_params)

@@ -3,8 +3,10 @@
 from typing import Any
 
 from service.api.tool_choice import prepare_tools
+from service.boxes import write_pattern
 from service.errors import RequestError
 from service.plugin.content_parts import rewrite_anthropic_message, rewrite_message
+from service.plugin.media_connector import read_orientation
 from service.request_context import current_request
 
 CHAT = "/v1/chat/completions"
@@ -19,7 +21,12 @@ class BodyAdapter:
     """What :func:`service.vllm_patches.body_validation.wrap_validation` calls around each validation."""
 
     def __init__(
-        self, max_model_len: int, embeddings_allowed: bool, model_chooses: bool, cap_limits: bool
+        self,
+        max_model_len: int,
+        embeddings_allowed: bool,
+        model_chooses: bool,
+        cap_limits: bool,
+        boxes: bool = False,
     ) -> None:
         """Keep what the checks need to know of the engine.
 
@@ -28,11 +35,13 @@ class BodyAdapter:
             embeddings_allowed: Whether content parts may hold embeddings.
             model_chooses: Whether the model decides by itself to call a tool.
             cap_limits: Whether a limit beyond the context is lowered to it; otherwise vLLM refuses it.
+            boxes: Whether the family's answers can hold boxes.
         """
         self._max_model_len = max_model_len
         self._embeddings_allowed = embeddings_allowed
         self._model_chooses = model_chooses
         self._cap_limits = cap_limits
+        self._boxes = boxes
 
     def prepare(self, path: str, body: Any) -> Any:
         """Rewrite the parsed JSON; raises :class:`RequestError` for what is not served."""
@@ -40,8 +49,9 @@ class BodyAdapter:
             return body
         if path in (CHAT, RESPONSES, MESSAGES):
             body = prepare_tools(body, self._model_chooses)
+        body = _take_orientation(body)
         if path == CHAT:
-            return _rewrite_messages(body, self._rewrite_chat_message)
+            return self._bound_boxes(_rewrite_messages(body, self._rewrite_chat_message))
         if path in (MESSAGES, COUNT_TOKENS):
             return _rewrite_messages(body, rewrite_anthropic_message)
         return body
@@ -49,9 +59,13 @@ class BodyAdapter:
     def finish(self, request: Any) -> None:
         """Lower a limit on the answer's length to the context: vLLM then generates what fits.
 
-        Notes for the engine client whether the answer continues the last message.
+        Notes for the engine client whether the answer continues the last message, and where beams end.
         """
         current_request().continues_text = bool(getattr(request, "continue_final_message", False))
+        if getattr(request, "use_beam_search", False):
+            _check_beam_search(request)
+            stop = request.stop or ()
+            current_request().beam_stop = (stop,) if isinstance(stop, str) else tuple(stop)
         for name in LIMITS if self._cap_limits else ():
             limit = getattr(request, name, None)
             if isinstance(limit, int) and limit > self._max_model_len:
@@ -61,6 +75,42 @@ class BodyAdapter:
         message = rewrite_message(message, self._embeddings_allowed)
         _check_parts(message)
         return message
+
+    def _bound_boxes(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Turn our response format ``boxes`` into a regular expression, which vLLM knows."""
+        wanted = body.get("response_format")
+        if not isinstance(wanted, dict) or wanted.get("type") != "boxes":
+            return body
+        if not self._boxes:
+            raise RequestError("This model's answers hold no boxes.", "response_format")
+        if body.get("structured_outputs") is not None:
+            raise RequestError(
+                "`response_format` and `structured_outputs` cannot be combined.", "response_format"
+            )
+        try:
+            pattern = write_pattern(wanted)
+        except ValueError as error:
+            raise RequestError(str(error), "response_format") from None
+        others = {name: body[name] for name in body if name != "response_format"}
+        return {**others, "structured_outputs": {"regex": pattern}}
+
+
+def _take_orientation(body: dict[str, Any]) -> dict[str, Any]:
+    """Note the orientation of the request's images; vLLM refuses ``media_io_kwargs`` of clients altogether."""
+    match body.get("media_io_kwargs"):
+        case {"image": {"orientation": _, **others}, **media} if not others and not media:
+            current_request().orientation = read_orientation(body["media_io_kwargs"])
+            return {name: body[name] for name in body if name != "media_io_kwargs"}
+    return body
+
+
+def _check_beam_search(request: Any) -> None:
+    """Raise :class:`RequestError` for structured output, which vLLM would ignore."""
+    wanted = getattr(request.response_format, "type", "text")
+    if request.structured_outputs is not None or wanted != "text":
+        raise RequestError(
+            "Beam search cannot be combined with structured output.", "use_beam_search"
+        )
 
 
 def _check_parts(message: Any) -> None:

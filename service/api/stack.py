@@ -17,6 +17,7 @@ from service.api.backend import Backend
 from service.api.lifecycle import Lifecycle
 from service.api.middleware.admission import Admission
 from service.api.middleware.body_limit import BodyLimit
+from service.api.middleware.boxes import Boxes
 from service.api.middleware.deadline import Deadline
 from service.api.middleware.decompress import Decompress
 from service.api.middleware.event_stream import EventStream
@@ -39,12 +40,14 @@ class StackOptions:
         traces: Whether traces are exported (``--otlp-traces-endpoint``).
         keys: Where API keys are looked up; empty where no key is needed.
         keep_alive_seconds: Longest silence in an event stream (``--sse-keep-alive-interval``); 0 for no limit.
+        boxes: Whether the served family's answers can hold boxes.
     """
 
     cors: dict[str, Any] | None = None
     traces: bool = False
     keys: Sequence[KeySource] = ()
     keep_alive_seconds: float = 0
+    boxes: bool = False
 
 
 def layers(
@@ -78,6 +81,8 @@ def layers(
         Middleware(Admission, backend),
         # Refuses JSON that readers understand differently, before the first of them reads it.
         Middleware(StrictJson),
+        # Adds the boxes of an answer in pixels, where the family's answers can hold boxes.
+        *([Middleware(Boxes)] if options.boxes else []),
     ]
 
 

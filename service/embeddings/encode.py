@@ -2,8 +2,12 @@
 
 import asyncio
 from collections.abc import Mapping
+from functools import partial
 from hashlib import blake2b
 
+from torch import Tensor
+
+from service.embeddings.image_sizes import find_size, is_size_wanted, keep_size, reserve_size
 from service.embeddings.url_memory import Key, url_memory
 from service.embeddings.wire import NO_EMBEDDINGS, embeddings_digest, from_uri, is_embeddings_uri
 from service.errors import ImageEmbeddingsError
@@ -29,34 +33,52 @@ async def encode_source(url: str, orientation: str | None = None) -> EncodedImag
     Args:
         url: A data URI, an http(s) URL, the id of an uploaded file, or embeddings in the format of
             :mod:`service.embeddings.wire`.
-        orientation: ``stored`` or ``exif``, instead of the setting.
+        orientation: ``stored`` or ``exif``, instead of the request's and the setting's.
 
     Raises:
         ImageError, EncoderOverloadedError, EncoderNotReadyError, EncodingError, StorageError.
     """
+    note_size = reserve_size()
     settings = shared_settings()
     salt = current_request().tenant if settings.isolate_keys else ""
     if is_embeddings_uri(url):
         return _read_embeddings(url, settings, salt)
     runtime = shared_runtime()
-    upright = (orientation or settings.image_orientation) == "exif"
+    wanted = orientation or current_request().orientation or settings.image_orientation
+    upright = wanted == "exif"
     key = Key(url, f"{salt} upright" if upright else salt)
     memory = url_memory(settings.image_url_cache_seconds)
-    known, conditions = memory.recall(key, runtime.find_cached)
+    known, conditions = memory.recall(key, _find_cached)
     with span("image.fetch"):
         fetched = await _read_image(url, settings, conditions)
     if fetched is None:
         assert known is not None
         metrics.IMAGES.labels("cached").inc()
+        note_size(find_size(known.digest))
         return known
     data, size, max_pixels = fetched.data, runtime.config.image_size, settings.image_max_pixels
     digest = content_digest(data, key.salt)
-    with span("image.encode"):
-        image = await runtime.encode(
-            digest, lambda: decode_pixels(data, size, max_pixels, upright=upright)
+
+    def load_pixels() -> Tensor:
+        return decode_pixels(
+            data, size, max_pixels, upright=upright, on_size=partial(keep_size, digest)
         )
+
+    with span("image.encode"):
+        image = await runtime.encode(digest, load_pixels)
+    if is_size_wanted():
+        if find_size(digest) is None:  # the embeddings were cached for longer than the size
+            await runtime.on_decoding_thread(load_pixels)
+        note_size(find_size(digest))
     memory.remember(key, digest, fetched.conditions)
     return image
+
+
+def _find_cached(digest: str) -> EncodedImage | None:
+    """Cached embeddings, unless the request asks for the image's size and only the image can tell it."""
+    if is_size_wanted() and find_size(digest) is None:
+        return None
+    return shared_runtime().find_cached(digest)
 
 
 async def _read_image(

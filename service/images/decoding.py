@@ -35,6 +35,7 @@ def decode_pixels(
     max_pixels: int,
     crop: Callable[[int, int], tuple[int, int, int, int]] | None = None,
     upright: bool = False,
+    on_size: Callable[[tuple[int, int]], None] | None = None,
 ) -> Tensor:
     """Decode and resize an image as the original MiniGPT-4 does.
 
@@ -48,6 +49,8 @@ def decode_pixels(
         crop: Maps width and height in pixels to the box to keep (left, top, right, bottom); for
             training.
         upright: Apply the EXIF orientation, which the original does not.
+        on_size: Called with the width and the height in pixels, as the model sees the image before
+            the resize.
 
     Returns:
         ``[image_size, image_size, 3]`` uint8.
@@ -59,6 +62,8 @@ def decode_pixels(
     image: Image.Image = _decode(_open(data, max_pixels))
     if upright:
         image = _turn_upright(image)
+    if on_size:
+        on_size(image.size)
     if crop:
         image = image.crop(crop(*image.size))
     return resize_to_pixels(image, image_size)

@@ -22,7 +22,7 @@ class ImageConnector(MediaConnector):
 
     async def fetch_image_async(self, image_url: str, **_: Any) -> EncodedImage:  # type: ignore[override]
         """As :func:`encode_source`; a request's ``media_io_kwargs`` may name the orientation."""
-        return await encode_source(image_url, _orientation(self.media_io_kwargs))
+        return await encode_source(image_url, read_orientation(self.media_io_kwargs))
 
     def _refuse(self, *_: Any, **__: Any) -> NoReturn:
         raise ImageSourceError("Only images are accepted.")
@@ -35,8 +35,12 @@ class ImageConnector(MediaConnector):
     fetch_video_embedding_async = _refuse
 
 
-def _orientation(media_io_kwargs: Any) -> str | None:
-    """The orientation that a request asks for; None where it does not."""
+def read_orientation(media_io_kwargs: Any) -> str | None:
+    """The orientation that a request asks for; None where it does not.
+
+    Raises:
+        RequestError: there is no such orientation.
+    """
     image = media_io_kwargs.get("image") if isinstance(media_io_kwargs, dict) else None
     wanted = image.get("orientation") if isinstance(image, dict) else None
     if wanted not in (None, *ORIENTATIONS):

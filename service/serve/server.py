@@ -67,7 +67,7 @@ class Server:
         self._listener = listener
         self._lifecycle = Lifecycle()
         self._backend = Backend()
-        options = _stack_options(arguments, settings)
+        options = _stack_options(arguments, settings, folder.family.grounds)
         # Our layer does this instead of vLLM's.
         arguments.sse_keep_alive_interval = 0
         self._app = build_stack(self._backend, self._lifecycle, settings, options)
@@ -214,7 +214,7 @@ class Server:
             say(f"{cut} requests were cut.")
 
 
-def _stack_options(arguments: argparse.Namespace, settings: Settings) -> StackOptions:
+def _stack_options(arguments: argparse.Namespace, settings: Settings, boxes: bool) -> StackOptions:
     keys: list[KeySource] = []
     if settings.api_keys_file:
         keys.append(KeyFile(settings.api_keys_file))
@@ -225,6 +225,7 @@ def _stack_options(arguments: argparse.Namespace, settings: Settings) -> StackOp
         traces=bool(arguments.otlp_traces_endpoint),
         keys=keys,
         keep_alive_seconds=arguments.sse_keep_alive_interval,
+        boxes=boxes,
     )
 
 

@@ -101,7 +101,7 @@ class EncodingRuntime:
             decoding.submit(self._decode, job, load_pixels)
         return waiter
 
-    async def on_decoding_thread(self, work: Callable[[], None]) -> None:
+    async def on_decoding_thread(self, work: Callable[[], object]) -> None:
         """Run ``work``, which decodes an image without encoding it, on a decoding thread.
 
         Raises:

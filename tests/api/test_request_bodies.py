@@ -103,6 +103,83 @@ def test_tools_are_prepared_on_every_route_that_answers(path: str) -> None:
     assert ADAPTER.prepare(path, {"tools": []}) == {}
 
 
+@pytest.mark.parametrize("path", [CHAT, "/v1/responses", "/tokenize"])
+def test_the_orientation_is_noted_and_taken_from_the_body(path: str) -> None:
+    token = enter_request(RequestContext())
+    body = {"media_io_kwargs": {"image": {"orientation": "exif"}}, "messages": []}
+    assert ADAPTER.prepare(path, body) == {"messages": []}
+    assert current_request().orientation == "exif"
+    other = {"media_io_kwargs": {"image": {"orientation": "exif"}, "video": {"fps": 1}}}
+    assert ADAPTER.prepare(path, other) == other
+    wrong = {"media_io_kwargs": {"image": {"orientation": "left"}}}
+    with pytest.raises(RequestError, match="orientation"):
+        ADAPTER.prepare(path, wrong)
+    leave_request(token)
+
+
+def beam_search(**options: Any) -> SimpleNamespace:
+    plain = {"stop": None, "response_format": None, "structured_outputs": None}
+    return SimpleNamespace(use_beam_search=True, **{**plain, **options})
+
+
+def test_a_beam_search_gets_the_clients_stop_strings() -> None:
+    token = enter_request(RequestContext())
+    for stop, expected in ((None, ()), ("a", ("a",)), (["a", "b"], ("a", "b"))):
+        ADAPTER.finish(beam_search(stop=stop))
+        assert current_request().beam_stop == expected
+    leave_request(token)
+
+
+@pytest.mark.parametrize(
+    "bound",
+    [{"structured_outputs": {}}, {"response_format": SimpleNamespace(type="json_object")}],
+    ids=str,
+)
+def test_a_beam_search_cannot_be_bound(bound: dict[str, Any]) -> None:
+    with pytest.raises(RequestError, match="structured output"):
+        ADAPTER.finish(beam_search(**bound))
+
+
+GROUNDING = BodyAdapter(
+    2048, embeddings_allowed=False, model_chooses=False, cap_limits=True, boxes=True
+)
+
+
+def test_an_answer_of_boxes_is_bounded_by_a_pattern() -> None:
+    body = {"messages": [], "response_format": {"type": "boxes", "max": 1}}
+    prepared = GROUNDING.prepare(CHAT, body)
+    assert prepared["structured_outputs"]["regex"].startswith(" ?")
+    assert "response_format" not in prepared
+    text = {"messages": [], "response_format": {"type": "text"}}
+    assert GROUNDING.prepare(CHAT, text) == text
+
+
+@pytest.mark.parametrize(
+    ("adapter", "options", "message"),
+    [
+        (ADAPTER, {}, "no boxes"),
+        (GROUNDING, {"max": 0}, "max"),
+        (GROUNDING, {"max": True}, "max"),
+        (GROUNDING, {"phrases": 1}, "phrases"),
+        (GROUNDING, {"form": "x"}, "form"),
+    ],
+    ids=str,
+)
+def test_a_format_of_boxes_that_cannot_be_had_is_refused(
+    adapter: BodyAdapter, options: dict[str, Any], message: str
+) -> None:
+    body = {"messages": [], "response_format": {"type": "boxes", **options}}
+    with pytest.raises(RequestError, match=message) as error:
+        adapter.prepare(CHAT, body)
+    assert error.value.parameter == "response_format"
+
+
+def test_two_bounds_on_an_answer_are_refused() -> None:
+    body = {"response_format": {"type": "boxes"}, "structured_outputs": {"choice": ["a"]}}
+    with pytest.raises(RequestError, match="combined"):
+        GROUNDING.prepare(CHAT, body)
+
+
 def test_a_continued_text_is_noted_for_the_engine() -> None:
     token = enter_request(RequestContext())
     ADAPTER.finish(SimpleNamespace(continue_final_message=True))

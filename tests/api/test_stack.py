@@ -21,6 +21,7 @@ ALL = StackOptions(
     traces=True,
     keys=[GivenKeys(["secret"])],
     keep_alive_seconds=15,
+    boxes=True,
 )
 
 
@@ -44,11 +45,12 @@ def test_the_layers_stand_in_order() -> None:
         "BodyLimit",
         "Admission",
         "StrictJson",
+        "Boxes",
     ]
 
 
 def test_without_flags_the_optional_layers_are_absent() -> None:
-    absent = {"CORSMiddleware", "Tracing", "RequireKey"}
+    absent = {"CORSMiddleware", "Tracing", "RequireKey", "Boxes"}
     assert names(StackOptions()) == [name for name in names(ALL) if name not in absent]
 
 

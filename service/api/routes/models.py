@@ -37,7 +37,7 @@ def models_router(folder: ModelFolder, settings: Settings) -> APIRouter:
             "tokens": folder.index.visual_tokens,
             "per_request": settings.images_per_prompt,
         },
-        "features": list(FEATURES),
+        "features": [*FEATURES, *(["boxes"] if folder.family.grounds else [])],
     }
     router = APIRouter(tags=["models"])
 

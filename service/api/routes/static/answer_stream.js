@@ -35,6 +35,7 @@ function addChunk(turn, chunk, clock) {
   const choice = chunk.choices.find(({ index }) => index === 0);
   turn.answer += choice?.delta.content ?? "";
   turn.finishReason = choice?.finish_reason ?? turn.finishReason;
+  turn.boxes = choice?.boxes ?? turn.boxes;
   turn.usage = chunk.usage ?? turn.usage;
   if (choice && (chunk.usage?.completion_tokens || choice.delta.content)) clock.recordToken();
   turn.timing = clock.measure(turn.usage?.completion_tokens);

@@ -13,6 +13,7 @@ export class Turn {
   constructor(question, pictures) {
     this.question = question;
     this.pictures = pictures;
+    this.seen = pictures; // with those of the turns before
     this.reset();
   }
 
@@ -20,6 +21,7 @@ export class Turn {
   reset() {
     this.state = State.ANSWERING;
     this.answer = "";
+    this.boxes = [];
     this.error = null;
     this.usage = null;
     this.finishReason = null;
@@ -66,10 +68,18 @@ export class Conversation {
 
   /** Builds the messages of the request for `turn`: all answered turns before it, then `turn`. */
   buildMessages(turn) {
-    const position = this.turns.indexOf(turn);
-    const before = this.answered.filter((other) => position < 0 || this.turns.indexOf(other) < position);
-    const history = before.flatMap((other) => other.messages);
+    const history = this.#answeredBefore(turn).flatMap((other) => other.messages);
     return [...history, turn.message];
+  }
+
+  /** The pictures of the request for `turn`, in the order in which the model sees them. */
+  picturesUntil(turn) {
+    return [...this.#answeredBefore(turn), turn].flatMap((other) => other.pictures);
+  }
+
+  #answeredBefore(turn) {
+    const position = this.turns.indexOf(turn);
+    return this.answered.filter((other) => position < 0 || this.turns.indexOf(other) < position);
   }
 
   /** Builds an export: messages that can be sent again, and the statistics of each turn. */
@@ -79,6 +89,7 @@ export class Conversation {
       question: turn.question,
       images: turn.pictures.map(({ name, size, width, height }) => ({ name, bytes: size, width, height })),
       answer: turn.answer,
+      boxes: turn.boxes,
       state: turn.state,
       error: turn.error && { message: turn.error.message, detail: turn.error.detail },
       finish_reason: turn.finishReason,

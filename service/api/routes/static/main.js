@@ -21,6 +21,7 @@ const sampling = new Sampling();
 const announcer = new Announcer();
 const views = new Map();
 let conversation = new Conversation();
+let models = []; // what /v1/models lists
 let running = null; // the AbortController of the current answer
 
 const composer = new Composer({ onSend: send, onStop: stop, onChange: showPictures });
@@ -49,7 +50,7 @@ async function connect() {
 }
 
 async function showModels() {
-  const models = await service.models();
+  models = await service.models();
   const select = byId("model");
   select.replaceChildren(...models.map(({ id }) => create("option", {}, id)));
   byId("status-model").textContent = models[0].id;
@@ -92,6 +93,7 @@ async function ask(turn) {
   notify(null);
   turn.reset();
   turn.sampling = sampling.fields;
+  turn.seen = conversation.picturesUntil(turn);
   const controller = new AbortController();
   running = controller;
   composer.answering = true;
@@ -128,7 +130,18 @@ function edit(turn) {
 }
 
 function buildBody(turn, fields) {
-  return buildRequest(byId("model").value, conversation.buildMessages(turn), fields);
+  // A model with boxes sees a photo as the browser shows it, so that boxes fit what the user sees.
+  const upright = hasBoxes() ? { media_io_kwargs: { image: { orientation: "exif" } } } : {};
+  return { ...buildRequest(byId("model").value, conversation.buildMessages(turn), fields), ...upright };
+}
+
+function hasBoxes() {
+  const model = models.find(({ id }) => id === byId("model").value);
+  return model?.features?.includes("boxes") ?? false;
+}
+
+function identify(box) {
+  composer.suggest(`[identify] what is this ${box}`);
 }
 
 function showProgress(turn) {
@@ -147,7 +160,7 @@ function updateViews() {
 function showPictures() {
   const pictures = [...conversation.pictures, ...composer.pictures];
   composer.pictureCount = pictures.length;
-  showGallery(pictures);
+  showGallery(pictures, hasBoxes() ? identify : null);
 }
 
 function showTurnCode(turn) {

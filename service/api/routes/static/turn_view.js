@@ -1,5 +1,6 @@
 // Shows a turn: the question with its pictures, the answer, its statistics, and the buttons.
 
+import { createBoxedPicture } from "./boxes.js";
 import { State } from "./conversation.js";
 import { copyText, create } from "./dom.js";
 import { renderMarkdown } from "./markdown.js";
@@ -8,6 +9,7 @@ import { renderMarkdown } from "./markdown.js";
 export class TurnView {
   #turn;
   #answer = create("div", { class: "prose" });
+  #boxes = create("div", {});
   #failure = create("div", { class: "failure", role: "alert", hidden: true });
   #stats = create("p", { class: "stats" });
   #buttons;
@@ -26,6 +28,7 @@ export class TurnView {
       createQuestion(turn, firstNumber),
       create("h3", { class: "hidden-visually" }, "Answer"),
       this.#answer,
+      this.#boxes,
       this.#failure,
       create("div", { class: "turn-footer" }, this.#stats, create("div", { class: "actions" }, ...Object.values(this.#buttons))),
     );
@@ -40,12 +43,19 @@ export class TurnView {
     this.#answer.setAttribute("aria-busy", String(answering));
     const empty = !answer && state === State.DONE;
     renderMarkdown(this.#answer, empty ? "*The model gave an empty answer.*" : answer);
+    this.#showBoxes();
     this.#showFailure();
     this.#stats.replaceChildren(...listStats(this.#turn).map((text) => create("span", {}, text)));
     this.#buttons.retry.hidden = answering || !last;
     this.#buttons.edit.hidden = answering || !last;
     this.#buttons.copy.hidden = answering || !answer;
     this.#buttons.code.hidden = answering;
+  }
+
+  #showBoxes() {
+    const { boxes, seen } = this.#turn;
+    const picture = boxes.length ? seen[boxes[0].image] : null;
+    this.#boxes.replaceChildren(...(picture?.visible ? [createBoxedPicture(picture, boxes)] : []));
   }
 
   #showFailure() {
