@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from vllm.config import VllmConfig
 from vllm.model_executor.models.interfaces import (
     MultiModalEmbeddings,
+    SupportsEagle,
+    SupportsEagle3,
     SupportsLoRA,
     SupportsMultiModal,
     SupportsPP,
@@ -25,16 +27,24 @@ from vllm.model_executor.models.utils import (
 from vllm.multimodal import MULTIMODAL_REGISTRY
 from vllm.platforms import current_platform
 from vllm.sequence import IntermediateTensors
+from vllm.tokenizers import cached_tokenizer_from_config
 
 from service.families import IMAGE_TOKEN
-from service.plugin.processor import DummyImages, EncodedImageProcessor, ModelInfo
+from service.plugin.processor import (
+    DummyImages,
+    EncodedImageProcessor,
+    ModelInfo,
+    find_placeholder,
+)
 from service.vllm_patches import cpu_top_p
 
 
 @MULTIMODAL_REGISTRY.register_processor(
     EncodedImageProcessor, info=ModelInfo, dummy_inputs=DummyImages
 )
-class MiniGPT4ForCausalLM(nn.Module, SupportsMultiModal, SupportsPP, SupportsLoRA):
+class MiniGPT4ForCausalLM(
+    nn.Module, SupportsMultiModal, SupportsPP, SupportsLoRA, SupportsEagle, SupportsEagle3
+):
     """A frozen Vicuna or Llama-2 with embeddings scattered into its prompt.
 
     The methods keep the parameter names of vLLM's interfaces, because vLLM calls them by keyword.
@@ -62,6 +72,10 @@ class MiniGPT4ForCausalLM(nn.Module, SupportsMultiModal, SupportsPP, SupportsLoR
         if current_platform.is_cpu():
             cpu_top_p.install()
         self.config = vllm_config.model_config.hf_config
+        # vLLM's proposers of draft tokens ask for it. They see an image's placeholders as ordinary tokens.
+        self.config.image_token_index = find_placeholder(
+            cached_tokenizer_from_config(vllm_config.model_config)
+        )
         with self._mark_language_model(vllm_config):
             language_model = init_vllm_registered_model(
                 vllm_config=vllm_config,

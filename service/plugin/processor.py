@@ -157,16 +157,22 @@ class EncodedImageProcessor(BaseMultiModalProcessor[ModelInfo]):
         out_mm_kwargs: MultiModalKwargsItems,
     ) -> Sequence[PromptUpdate]:
         tokenizer = self.info.get_tokenizer()
-        # The placeholder is a token of the language model's vocabulary, because penalties, prompt logprobs
-        # and the validation of tokens index by it. <ImageHere> itself lies beyond the vocabulary.
-        placeholder: int = getattr(tokenizer, "unk_token_id", None) or 0
         return [
             PromptReplacement(
                 modality="image",
                 target=[tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)],
-                replacement=[placeholder] * self.info.visual_tokens,
+                replacement=[find_placeholder(tokenizer)] * self.info.visual_tokens,
             )
         ]
+
+
+def find_placeholder(tokenizer: Any) -> int:
+    """The token that stands where an image's embeddings go.
+
+    It is a token of the language model's vocabulary, because penalties, prompt logprobs and the validation of
+    tokens index by it. ``<ImageHere>`` itself lies beyond the vocabulary.
+    """
+    return getattr(tokenizer, "unk_token_id", None) or 0
 
 
 def _encoded(images: Sequence[EncodedImage | UnencodedImage]) -> list[EncodedImage]:
