@@ -147,6 +147,10 @@ class ModelFolderError(ServiceError):
     """A model folder is incomplete or contradicts itself."""
 
 
+class ProjectionError(ServiceError):
+    """A projection cannot be served by name: it is unreadable, or belongs to another model."""
+
+
 class EngineStartError(ServiceError):
     """The vLLM engine did not start; the message gives the cause if it is known."""
 

@@ -39,6 +39,8 @@ class RequestContext:
             embeddings. None where no layer asks for the sizes.
         beam_stop: The client's own stop strings, which vLLM does not hand on to a beam search.
         orientation: ``stored`` or ``exif`` where the request names the orientation of its images.
+        model: The model that answers, where projections are served by name.
+        projection: Its projection (:class:`service.vision.projections.Projection`); None for the base model's.
     """
 
     request_id: str = ""
@@ -50,6 +52,8 @@ class RequestContext:
     image_sizes: list[ImageSize | None] | None = None
     beam_stop: tuple[str, ...] = ()
     orientation: str | None = None
+    model: str = ""
+    projection: object | None = None
 
 
 _current: ContextVar[RequestContext] = ContextVar("request_context")

@@ -44,6 +44,14 @@ class Settings(BaseSettings):
     model: str = "default"
     """Model folder, or the name of a model that comes with the service."""
 
+    projections: dict[str, Path] = {}
+    """Projections to serve by name over the model folder's encoder and language model (a JSON object; on the
+    command line also `--projection NAME=FILE`, any number of times)."""
+
+    projections_dir: Path | None = None
+    """Folder that is watched for projections: a file `NAME.safetensors`, `NAME.pth` or a model folder `NAME` is served
+    as the model `NAME` within seconds, and no longer when it is removed."""
+
     cache_dir: Path = Path("~/.cache/minigpt4-service").expanduser()
     """Folder in which the service stores the models that it makes itself (`tiny`), uploaded files, and on
     a GPU the compiled kernels."""

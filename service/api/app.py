@@ -27,11 +27,13 @@ from service.families import DEFAULT_MAX_TOKENS
 from service.files.store import FileStore, StoreLimits
 from service.model_folder.layout import ModelFolder
 from service.plugin.names import TOOL_PARSER
+from service.request_context import current_request
 from service.settings import Settings
-from service.vision.shared import shared_runtime
+from service.vision.shared import shared_projections, shared_runtime
 from service.vllm_patches.answer_length import set_default_answer_length
 from service.vllm_patches.beam_search import replace_beam_search
 from service.vllm_patches.body_validation import wrap_validation
+from service.vllm_patches.model_names import serve_names
 
 VLLM_ROUTERS = (chat_completions, responses, messages, completions, tokenize)
 
@@ -92,12 +94,19 @@ async def create_app(
         model_chooses=arguments.tool_call_parser != TOOL_PARSER,
         cap_limits=not settings.refuse_long_answers,
         boxes=folder.family.grounds,
+        projections=shared_projections(),
     )
     wrap_validation(app, adapter.prepare, adapter.finish)
     add_error_handlers(app)
     init_entrypoints_middleware(_without_our_layers(arguments), app, tasks)
     await init_app_state(engine, app.state, arguments, tasks)
     replace_beam_search(beam_search)
+    if (projections := shared_projections()) is not None:
+        serve_names(
+            app.state.openai_serving_models,
+            lambda name: projections.find(name) is not None,
+            lambda: current_request().model,
+        )
     set_default_answer_length(app.state, DEFAULT_MAX_TOKENS)
     if settings.page:
         attach_page(app, folder.root, app.state.openai_serving_chat.default_sampling_params)
@@ -107,7 +116,7 @@ async def create_app(
 def _add_routes(app: FastAPI, settings: Settings, folder: ModelFolder) -> None:
     for router in VLLM_ROUTERS:
         router.attach_router(app)
-    app.include_router(models_router(folder, settings))
+    app.include_router(models_router(folder, settings, shared_projections()))
     app.include_router(embeddings_router(settings))
     if settings.files_mb:
         store = FileStore(settings.files_root, StoreLimits.from_settings(settings))

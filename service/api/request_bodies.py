@@ -8,6 +8,7 @@ from service.errors import RequestError
 from service.plugin.content_parts import rewrite_anthropic_message, rewrite_message
 from service.plugin.media_connector import read_orientation
 from service.request_context import current_request
+from service.vision.projections import Projections
 
 CHAT = "/v1/chat/completions"
 RESPONSES = "/v1/responses"
@@ -27,6 +28,7 @@ class BodyAdapter:
         model_chooses: bool,
         cap_limits: bool,
         boxes: bool = False,
+        projections: Projections | None = None,
     ) -> None:
         """Keep what the checks need to know of the engine.
 
@@ -36,12 +38,14 @@ class BodyAdapter:
             model_chooses: Whether the model decides by itself to call a tool.
             cap_limits: Whether a limit beyond the context is lowered to it; otherwise vLLM refuses it.
             boxes: Whether the family's answers can hold boxes.
+            projections: Those that are served by name, if any.
         """
         self._max_model_len = max_model_len
         self._embeddings_allowed = embeddings_allowed
         self._model_chooses = model_chooses
         self._cap_limits = cap_limits
         self._boxes = boxes
+        self._projections = projections
 
     def prepare(self, path: str, body: Any) -> Any:
         """Rewrite the parsed JSON; raises :class:`RequestError` for what is not served."""
@@ -49,6 +53,7 @@ class BodyAdapter:
             return body
         if path in (CHAT, RESPONSES, MESSAGES):
             body = prepare_tools(body, self._model_chooses)
+        self._choose_projection(body)
         body = _take_orientation(body)
         if path == CHAT:
             return self._bound_boxes(_rewrite_messages(body, self._rewrite_chat_message))
@@ -70,6 +75,15 @@ class BodyAdapter:
             limit = getattr(request, name, None)
             if isinstance(limit, int) and limit > self._max_model_len:
                 setattr(request, name, self._max_model_len)
+
+    def _choose_projection(self, body: dict[str, Any]) -> None:
+        """Note the projection that the request's model has; it stays this one if its file changes meanwhile."""
+        if self._projections is None:
+            return
+        name, request = body.get("model"), current_request()
+        found = self._projections.find(name if isinstance(name, str) else None)
+        projection = found or self._projections.base
+        request.projection, request.model = projection, projection.name
 
     def _rewrite_chat_message(self, message: Any) -> Any:
         message = rewrite_message(message, self._embeddings_allowed)

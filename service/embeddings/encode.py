@@ -7,7 +7,13 @@ from hashlib import blake2b
 
 from torch import Tensor
 
-from service.embeddings.image_sizes import find_size, is_size_wanted, keep_size, reserve_size
+from service.embeddings.image_sizes import (
+    NoteSize,
+    find_size,
+    is_size_wanted,
+    keep_size,
+    reserve_size,
+)
 from service.embeddings.url_memory import Key, url_memory
 from service.embeddings.wire import NO_EMBEDDINGS, embeddings_digest, from_uri, is_embeddings_uri
 from service.errors import ImageEmbeddingsError
@@ -22,11 +28,12 @@ from service.request_context import current_request
 from service.settings import Settings
 from service.vision import metrics
 from service.vision.encoded_image import EncodedImage
-from service.vision.shared import shared_runtime, shared_settings
+from service.vision.projections import Projection
+from service.vision.shared import shared_projections, shared_runtime, shared_settings
 
 
 async def encode_source(url: str, orientation: str | None = None) -> EncodedImage:
-    """Return the embeddings of the image behind ``url``.
+    """Return the embeddings of the image behind ``url``, by the projection that the request names.
 
     Runs on the event loop; disk access, decoding and encoding run on threads.
 
@@ -38,11 +45,24 @@ async def encode_source(url: str, orientation: str | None = None) -> EncodedImag
     Raises:
         ImageError, EncoderOverloadedError, EncoderNotReadyError, EncodingError, StorageError.
     """
-    note_size = reserve_size()
     settings = shared_settings()
     salt = current_request().tenant if settings.isolate_keys else ""
+    note_size = reserve_size()
     if is_embeddings_uri(url):
         return _read_embeddings(url, settings, salt)
+    image = await _encode(url, orientation, settings, salt, note_size)
+    if (projections := shared_projections()) is None:
+        return image
+    wanted = current_request().projection
+    projection = wanted if isinstance(wanted, Projection) else projections.base
+    with span("image.project"):
+        return await projections.project(image, projection)
+
+
+async def _encode(
+    url: str, orientation: str | None, settings: Settings, salt: str, note_size: NoteSize
+) -> EncodedImage:
+    """What the encoder gives: embeddings, or features where projections are served by name."""
     runtime = shared_runtime()
     wanted = orientation or current_request().orientation or settings.image_orientation
     upright = wanted == "exif"

@@ -13,10 +13,12 @@ from service.request_context import ImageSize, current_request
 MAX_SIZES = 16_384
 """Sizes to keep: a few mebibytes."""
 
+NoteSize = Callable[[ImageSize | None], None]
+
 _sizes: LRUCache[str, ImageSize] = LRUCache(MAX_SIZES)
 
 
-def reserve_size() -> Callable[[ImageSize | None], None]:
+def reserve_size() -> NoteSize:
     """Take the next place in the current request's list; call the function with the size when it is known."""
     sizes = current_request().image_sizes
     if sizes is None:

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from service.errors import SettingsError
 from service.settings import Settings
 
 DEFAULT_HOST = "127.0.0.1"
@@ -18,6 +19,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "images": ("image_", "decode_threads"),
     "vision encoder": ("encoder_", "embedding_cache_mb"),
     "uploaded files": ("files_",),
+    "projections by name": ("projections",),
     "health": ("hang_",),
     "other settings": ("",),
 }
@@ -49,6 +51,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name in by_group[FIRST][:1]:
         _add_setting(groups[FIRST], name)
     _add_first_flags(groups[FIRST])
+    groups[FIRST].add_argument(
+        "--projection",
+        action="append",
+        default=[],
+        metavar="NAME=FILE",
+        help="A projection to serve by name; may be given several times.",
+    )
     for title, group in groups.items():
         for name in by_group[title][1 if title == FIRST else 0 :]:
             _add_setting(group, name)
@@ -57,7 +66,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def given_settings(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the settings that the command line gives, by name."""
     values = {name: getattr(arguments, f"setting_{name}") for name in Settings.model_fields}
-    return {name: value for name, value in values.items() if value is not None}
+    given = {name: value for name, value in values.items() if value is not None}
+    if arguments.projection:
+        if "projections" in given:
+            raise SettingsError("Give --projection or --projections, not both.")
+        given["projections"] = dict(map(_split_projection, arguments.projection))
+    return given
 
 
 def given_vllm_flags(arguments: argparse.Namespace) -> list[str]:
@@ -67,6 +81,13 @@ def given_vllm_flags(arguments: argparse.Namespace) -> list[str]:
         if (value := getattr(arguments, name)) is not None:
             flags += [_flag(name), str(value)]
     return flags
+
+
+def _split_projection(text: str) -> tuple[str, str]:
+    name, equals, file = text.partition("=")
+    if not (name and equals and file):
+        raise SettingsError(f"--projection {text}: give NAME=FILE.")
+    return name, file
 
 
 def _group_of(name: str) -> str:

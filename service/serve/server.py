@@ -32,11 +32,13 @@ from service.serve.banner import banner, say
 from service.serve.child_processes import kill_child_processes
 from service.serve.environment import compiles_at_first_use
 from service.serve.heartbeat import HangLimits, Heartbeat, Pings
+from service.serve.projections import load_projections, watch
 from service.serve.startup_report import capacity
 from service.serve.uvicorn_config import cors_options, given_keys, uvicorn_config
 from service.serve.warm_up import warm_up, warm_up_bodies
 from service.settings import Settings
 from service.vision import shared
+from service.vision.projection_loader import ProjectionLoader
 from service.vision.runtime import EncodingRuntime
 
 P = ParamSpec("P")
@@ -73,6 +75,7 @@ class Server:
         self._app = build_stack(self._backend, self._lifecycle, settings, options)
         self._stop = asyncio.Event()
         self._watching: list[asyncio.Task[None]] = []
+        self._projections: ProjectionLoader | None = None
         self._hung = False
         self._exit_status = 0
 
@@ -139,6 +142,7 @@ class Server:
             return runtime.ready and not engine.errored and not hung
 
         self._watching = [
+            *([asyncio.create_task(watch(self._projections))] if self._projections else []),
             asyncio.create_task(pings.run()),
             asyncio.create_task(self._watch(engine, runtime, heartbeats)),
         ]
@@ -167,6 +171,11 @@ class Server:
         shared.set_model_folder(self._folder)
         shared.set_settings(self._settings)
         say(f"Loading {self._folder.index.family} from {self._folder.root}")
+        if self._settings.projections or self._settings.projections_dir:
+            self._projections = await asyncio.to_thread(
+                load_projections, self._folder, self._settings, self._arguments
+            )
+            stack.callback(shared.stop_shared_projections)
         runtime, engine = await asyncio.gather(
             self._load("vision encoder", shared.shared_runtime),
             self._load(

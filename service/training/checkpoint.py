@@ -54,6 +54,7 @@ class Progress:
         workers: Workers of each process; a process that reads its data itself counts as one.
         losses: For each process, its losses since the last line of the history.
         validations: Steps and validation losses so far.
+        facts: What the projection was trained between, for those who serve it by name.
     """
 
     step: int
@@ -66,6 +67,7 @@ class Progress:
     workers: int = 1
     losses: list[list[float]] = field(default_factory=list)
     validations: list[tuple[int, float]] = field(default_factory=list)
+    facts: dict[str, str] = field(default_factory=dict)
 
     @property
     def is_best(self) -> bool:
@@ -99,7 +101,7 @@ def save_checkpoint(folder: Path, progress: Progress, *, numbered: bool = False)
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        trained = save(progress.trained)
+        trained = save(progress.trained, metadata=progress.facts or None)
         # Before the state: a run that ends in between writes the same files again.
         if progress.is_best:
             replace_file(folder / BEST, trained)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import torch
 
 from service.errors import AlignmentError
+from service.model_folder.fingerprint import fingerprint
 from service.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from service.training.loss_history import LossHistory
 from service.training.model import AlignmentModel
@@ -43,6 +44,8 @@ class RunState:
         self.taken: dict[int, list[int]] = {}
         self._model, self._optimiser, self._steps = model, optimiser, steps
         self._identity, self._settings, self._processes = identity, settings, processes
+        tokens = str(model.encoder.config.visual_tokens)
+        self._facts = {**fingerprint(model.folder), "visual_tokens": tokens}
 
     def resume(self, sources: Sequence[Source]) -> int:
         """Load the checkpoint if there is one.
@@ -116,6 +119,7 @@ class RunState:
                 max(self._settings.workers, 1),
                 losses,
                 self.history.validations,
+                self._facts,
             )
             save_checkpoint(self._settings.out, progress, numbered=numbered)
         # No process may get ahead of a checkpoint that cannot be written.

@@ -1,11 +1,14 @@
 """A CUDA graph of the encoder for one batch size."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
-from service.vision.model import VisionEncoder
-
 WARM_UP_RUNS = 2
+
+Run = Callable[[Tensor], Tensor]
+"""The encoder: pixels in, embeddings or features out."""
 
 
 class CapturedBatch:
@@ -18,12 +21,12 @@ class CapturedBatch:
 
     _pool: "torch.cuda._POOL_HANDLE | None" = None
 
-    def __init__(self, model: VisionEncoder, pixels: Tensor) -> None:
+    def __init__(self, run: Run, pixels: Tensor) -> None:
         self._pixels = pixels
-        _warm_up(model, pixels)
+        _warm_up(run, pixels)
         self._graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self._graph, pool=CapturedBatch._pool):
-            self._embeddings = model(pixels)
+            self._embeddings = run(pixels)
         CapturedBatch._pool = self._graph.pool()
 
     def replay(self, pixels: Tensor) -> Tensor:
@@ -37,11 +40,11 @@ class CapturedBatch:
         return self._embeddings[: len(pixels)].cpu()
 
 
-def _warm_up(model: VisionEncoder, pixels: Tensor) -> None:
+def _warm_up(run: Run, pixels: Tensor) -> None:
     """Trigger lazy initialisation (cuBLAS workspaces, kernel choice) before the capture."""
     side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):
         for _ in range(WARM_UP_RUNS):
-            model(pixels)
+            run(pixels)
     torch.cuda.current_stream().wait_stream(side)

@@ -10,8 +10,7 @@ from torch import Tensor
 
 from service.model_folder.vision_config import VisionConfig
 from service.tensors.cpu_dtype import has_fast_bfloat16
-from service.vision.cuda_graph import CapturedBatch
-from service.vision.model import VisionEncoder
+from service.vision.cuda_graph import CapturedBatch, Run
 from service.vision.weights import load_vision_encoder
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -49,6 +48,7 @@ class TorchEncoder:
         dtype: torch.dtype,
         batch_sizes: Sequence[int],
         threads: int = 0,
+        features: bool = False,
     ) -> None:
         """Store the arguments; :meth:`startup` loads the weights.
 
@@ -56,6 +56,7 @@ class TorchEncoder:
             folder: ``vision/`` of a model folder.
             batch_sizes: Batch sizes to capture on a GPU, ascending.
             threads: CPU threads of one encoding; 0 means half of the cores on a CPU, one on a GPU.
+            features: Give the projection's input instead of embeddings, for projections by name.
         """
         self.config = config
         self._folder = folder
@@ -63,27 +64,29 @@ class TorchEncoder:
         self._dtype = dtype
         self._batch_sizes = tuple(batch_sizes)
         self._threads = threads
-        self._model: VisionEncoder | None = None
+        self._features = features
+        self._run: Run | None = None
         self._graphs: dict[int, CapturedBatch] = {}
 
     @torch.inference_mode()
     def startup(self) -> None:
         """Load the weights and warm up: one image on a CPU, every batch size on a GPU."""
         self._set_threads()
-        self._model = load_vision_encoder(self._folder, self._dtype).to(self._device)
+        model = load_vision_encoder(self._folder, self._dtype).to(self._device)
+        self._run = model.visual_features if self._features else model
         if self._device.type == "cuda":
-            self._capture_graphs(self._model)
+            self._capture_graphs(self._run)
         else:
-            self._model(self._make_blank_batch(1))
+            self._run(self._make_blank_batch(1))
 
     @torch.inference_mode()
     def encode(self, pixels: Tensor) -> Tensor:
         """Encode with the smallest graph that fits, or without a graph; see :class:`Encoder`."""
-        assert self._model is not None, "encode() was called before startup(): this is a bug"
+        assert self._run is not None, "encode() was called before startup(): this is a bug"
         size = next((size for size in sorted(self._graphs) if size >= len(pixels)), None)
         if size is not None:
             return self._graphs[size].replay(pixels)
-        return self._model(pixels.to(self._device)).cpu()
+        return self._run(pixels.to(self._device)).cpu()
 
     def _set_threads(self) -> None:
         """Set the threads of the calling thread, which is the only one that encodes."""
@@ -94,10 +97,10 @@ class TorchEncoder:
             on_cpu = self._device.type == "cpu"
             torch.set_num_threads(_count_half_the_cores() if on_cpu else 1)
 
-    def _capture_graphs(self, model: VisionEncoder) -> None:
+    def _capture_graphs(self, run: Run) -> None:
         # Largest first, so that the smaller graphs reuse its memory pool.
         for size in reversed(self._batch_sizes):
-            self._graphs[size] = CapturedBatch(model, self._make_blank_batch(size))
+            self._graphs[size] = CapturedBatch(run, self._make_blank_batch(size))
 
     def _make_blank_batch(self, images: int) -> Tensor:
         size = self.config.image_size

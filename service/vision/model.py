@@ -47,7 +47,7 @@ class VisionEncoder(nn.Module):
             self.qformer = Blip2QFormerModel(
                 _make_qformer_config(config.qformer, config.vit.hidden_size)
             )
-        self.projection = _make_projection(config)
+        self.projection = make_projection(config)
         self.reset_pixel_statistics()
         self.eval()
 
@@ -96,7 +96,8 @@ def _group_patches(patch_features: Tensor) -> Tensor:
     return patch_features.reshape(images, patches // PATCHES_PER_TOKEN, PATCHES_PER_TOKEN * width)
 
 
-def _make_projection(config: VisionConfig) -> nn.Module:
+def make_projection(config: VisionConfig) -> nn.Module:
+    """Make an untrained projection of the encoder's widths and layers."""
     first = nn.Linear(config.projection_width, config.hidden_size)
     if config.projection_layers == 1:
         return first

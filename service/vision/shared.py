@@ -14,6 +14,7 @@ from service.model_folder.vision_config import load_vision_config
 from service.settings import Settings, load_settings
 from service.vision.encoder import TorchEncoder, choose_device, choose_dtype
 from service.vision.limits import EncodingLimits
+from service.vision.projections import Projections
 from service.vision.runtime import EncodingRuntime
 
 
@@ -24,6 +25,7 @@ class _Process:
     folder: ModelFolder | None = None
     settings: Settings | None = None
     runtime: EncodingRuntime | None = None
+    projections: Projections | None = None
 
 
 _process = _Process()
@@ -54,6 +56,23 @@ def shared_settings() -> Settings:
     return _process.settings
 
 
+def set_projections(projections: Projections) -> None:
+    """Serve projections by name; must be called before the runtime starts."""
+    _process.projections = projections
+
+
+def stop_shared_projections() -> None:
+    """Finish what is being projected."""
+    if _process.projections is not None:
+        _process.projections.shutdown()
+        _process.projections = None
+
+
+def shared_projections() -> Projections | None:
+    """Return the projections by name; None where the encoder applies the folder's own."""
+    return _process.projections
+
+
 def shared_runtime() -> EncodingRuntime:
     """Return the runtime. The first call starts it and blocks until the weights are loaded."""
     with _lock:
@@ -80,6 +99,7 @@ def _start_runtime(folder: ModelFolder | None, settings: Settings) -> EncodingRu
         choose_dtype(settings.encoder_dtype, device),
         _list_batch_sizes(settings.encoder_max_batch),
         settings.encoder_threads,
+        features=_process.projections is not None,
     )
     runtime = EncodingRuntime(encoder, EncodingLimits.from_settings(settings))
     runtime.startup()

@@ -25,6 +25,11 @@ REQUESTS = Counter(
 REJECTED = Counter(
     "minigpt4_requests_rejected", "Requests refused before any work, by reason", ["reason"]
 )
+MODEL_REQUESTS = Counter(
+    "minigpt4_model_requests",
+    "Requests answered by a model, by its name and status, where projections are served by name",
+    ["model", "status"],
+)
 IN_FLIGHT = Gauge("minigpt4_requests_in_flight", "Requests being served, streams included")
 SECONDS = Histogram(
     "minigpt4_request_seconds",
@@ -131,6 +136,8 @@ class _Exchange:
         seconds = monotonic() - self._begin
         route = getattr(self._scope.get("route"), "path", "other")
         REQUESTS.labels(route, str(status), context.tenant).inc()
+        if context.model:
+            MODEL_REQUESTS.labels(context.model, str(status)).inc()
         SECONDS.labels(route).observe(seconds)
         if reason := refusal or REFUSAL_OF_STATUS.get(status):
             REJECTED.labels(reason).inc()
@@ -143,6 +150,7 @@ class _Exchange:
                     "seconds": round(seconds, 4),
                     "first_byte": self._first_byte and round(self._first_byte, 4),
                     "key": context.tenant,
+                    "model": context.model or None,
                     "rejected": refusal and str(refusal),
                     "request_id": context.request_id,
                     "trace_id": context.trace_id or None,

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request
 from service.errors import NotFoundError
 from service.model_folder.layout import ModelFolder
 from service.settings import Settings
+from service.vision.projections import Projections
 
 FEATURES = (
     "chat",
@@ -22,12 +23,15 @@ FEATURES = (
 )
 
 
-def models_router(folder: ModelFolder, settings: Settings) -> APIRouter:
+def models_router(
+    folder: ModelFolder, settings: Settings, projections: Projections | None = None
+) -> APIRouter:
     """The routes.
 
     Args:
         folder: The model folder that is served.
         settings: For the number of images in a request.
+        projections: Those that are served by name, if any.
     """
     facts = {
         "family": folder.index.family,
@@ -44,11 +48,19 @@ def models_router(folder: ModelFolder, settings: Settings) -> APIRouter:
     async def read_cards(request: Request) -> list[dict[str, Any]]:
         listed = await request.app.state.openai_serving_models.show_available_models()
         # `root` is a path of this server.
-        return [{**card.model_dump(), "root": card.id, **facts} for card in listed.data]
+        cards = [{**card.model_dump(), "root": card.id, **facts} for card in listed.data]
+        known = {card["id"] for card in cards}
+        names = projections.names if projections else []
+        base = cards[0]
+        return cards + [
+            {**base, "id": name, "root": name, "parent": base["id"]}
+            for name in names
+            if name not in known
+        ]
 
     @router.get("/v1/models")
     async def list_models(request: Request) -> dict[str, Any]:
-        """The served model, and its LoRA adapters."""
+        """The served model, its projections by name, and its LoRA adapters."""
         return {"object": "list", "data": await read_cards(request)}
 
     # A model's name may hold slashes.
