@@ -11,6 +11,7 @@ DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8000
 
 FIRST = "the flags that people need first"
+PROJECTIONS = "projections by name"
 
 GROUPS: dict[str, tuple[str, ...]] = {
     FIRST: ("model", "api_keys_file", "encoder_device", "log_format", "cache_dir"),
@@ -19,7 +20,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "images": ("image_", "decode_threads"),
     "vision encoder": ("encoder_", "embedding_cache_mb"),
     "uploaded files": ("files_",),
-    "projections by name": ("projections",),
+    PROJECTIONS: ("projections",),
     "health": ("hang_",),
     "other settings": ("",),
 }
@@ -51,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name in by_group[FIRST][:1]:
         _add_setting(groups[FIRST], name)
     _add_first_flags(groups[FIRST])
-    groups[FIRST].add_argument(
+    groups[PROJECTIONS].add_argument(
         "--projection",
         action="append",
         default=[],
