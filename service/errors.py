@@ -33,6 +33,10 @@ class NotFoundError(ClientError):
     """The request names a model or a file that does not exist."""
 
 
+class ForbiddenError(ClientError):
+    """The request's API key may not do this."""
+
+
 class ImageError(ClientError):
     """The service cannot use an image of the request.
 
@@ -145,6 +149,10 @@ class SettingsError(ServiceError):
 
 class ModelFolderError(ServiceError):
     """A model folder is incomplete or contradicts itself."""
+
+
+class AdapterError(ServiceError):
+    """A LoRA adapter cannot be served: it is unreadable, or belongs to another language model."""
 
 
 class ProjectionError(ServiceError):

@@ -52,6 +52,13 @@ class Settings(BaseSettings):
     """Folder that is watched for projections: a file `NAME.safetensors`, `NAME.pth` or a model folder `NAME` is served
     as the model `NAME` within seconds, and no longer when it is removed."""
 
+    adapters_dir: Path | None = None
+    """Folder with LoRA adapters that clients may load while the service runs. Needs `adapter_keys` and vLLM's
+    `--enable-lora`."""
+
+    adapter_keys: frozenset[str] = frozenset()
+    """Names of the API keys that may load and unload LoRA adapters (a JSON list)."""
+
     cache_dir: Path = Path("~/.cache/minigpt4-service").expanduser()
     """Folder in which the service stores the models that it makes itself (`tiny`), uploaded files, and on
     a GPU the compiled kernels."""

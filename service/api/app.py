@@ -16,6 +16,7 @@ from vllm.entrypoints.serve.tokenize import api_router as tokenize
 from service import __version__
 from service.api.error_handlers import add_error_handlers
 from service.api.request_bodies import BodyAdapter
+from service.api.routes.adapters import adapters_router
 from service.api.routes.files import files_router
 from service.api.routes.image_embeddings import embeddings_router
 from service.api.routes.models import models_router
@@ -60,6 +61,8 @@ SERVED_PATHS = frozenset(
         "/v1/files/{file_id}",
         "/v1/files/{file_id}/content",
         "/v1/image_embeddings",
+        "/v1/load_lora_adapter",
+        "/v1/unload_lora_adapter",
     }
 )
 """vLLM's routers bring more routes: rendering, raw tokens, batches, cache and load internals. A client must
@@ -87,7 +90,7 @@ async def create_app(
     )
     app.state.args = arguments
     app.root_path = arguments.root_path or ""
-    _add_routes(app, settings, folder)
+    _add_routes(app, settings, folder, arguments)
     adapter = BodyAdapter(
         engine.model_config.max_model_len,
         embeddings_allowed=settings.image_embeddings_input,
@@ -113,11 +116,17 @@ async def create_app(
     return app
 
 
-def _add_routes(app: FastAPI, settings: Settings, folder: ModelFolder) -> None:
+def _add_routes(
+    app: FastAPI, settings: Settings, folder: ModelFolder, arguments: Namespace
+) -> None:
     for router in VLLM_ROUTERS:
         router.attach_router(app)
     app.include_router(models_router(folder, settings, shared_projections()))
     app.include_router(embeddings_router(settings))
+    if settings.adapters_dir and settings.adapter_keys and arguments.enable_lora:
+        app.include_router(
+            adapters_router(settings, settings.adapters_dir, arguments.max_lora_rank)
+        )
     if settings.files_mb:
         store = FileStore(settings.files_root, StoreLimits.from_settings(settings))
         app.include_router(files_router(store, settings, shared_runtime().on_decoding_thread))

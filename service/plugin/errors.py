@@ -50,6 +50,8 @@ def as_vllm_error(error: errors.ServiceError) -> VLLMError:
             return BadRequestError(str(error), parameter=error.parameter)
         case errors.NotFoundError():
             return VLLMNotFoundError(str(error))
+        case errors.ForbiddenError():
+            return GracefulHTTPError(str(error), HTTPStatus.FORBIDDEN)
         case errors.FileQuotaError():
             return GracefulHTTPError(str(error), HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         case errors.StorageFullError():

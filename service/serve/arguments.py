@@ -11,7 +11,7 @@ DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8000
 
 FIRST = "the flags that people need first"
-PROJECTIONS = "projections by name"
+PROJECTIONS = "projections and adapters by name"
 
 GROUPS: dict[str, tuple[str, ...]] = {
     FIRST: ("model", "api_keys_file", "encoder_device", "log_format", "cache_dir"),
@@ -20,7 +20,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "images": ("image_", "decode_threads"),
     "vision encoder": ("encoder_", "embedding_cache_mb"),
     "uploaded files": ("files_",),
-    PROJECTIONS: ("projections",),
+    PROJECTIONS: ("projections", "adapter"),
     "health": ("hang_",),
     "other settings": ("",),
 }

@@ -1,11 +1,14 @@
 """vLLM's flags, parsed and checked before anything is loaded."""
 
 import argparse
+import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from service.engine.flags import default_name, vllm_flags, with_config_file
-from service.errors import SettingsError
+from service.errors import AdapterError, SettingsError
+from service.model_folder.adapter import check_adapter
 from service.model_folder.layout import ModelFolder
 from service.plugin.names import TOKENIZER_MODE, TOOL_PARSER
 from service.serve.arguments import DEFAULT_HOST
@@ -67,6 +70,7 @@ def parse_vllm_flags(
         raise SettingsError(
             "--enable-auto-tool-choice needs --tool-call-parser, with a model that calls tools."
         )
+    _check_adapters(arguments, folder)
     return arguments
 
 
@@ -83,6 +87,22 @@ def _check_served(arguments: argparse.Namespace, parser: argparse.ArgumentParser
             raise SettingsError(f"{_flag(name)} can only be {value}: {reason}.")
     if arguments.api_server_count not in (None, 1):
         raise SettingsError("One process serves HTTP; run replicas instead of --api-server-count.")
+
+
+def _check_adapters(arguments: argparse.Namespace, folder: ModelFolder) -> None:
+    """Raise :class:`SettingsError` for an adapter that does not fit; the engine would say so after minutes."""
+    modules = arguments.lora_modules or []
+    if modules and not arguments.enable_lora:
+        raise SettingsError("--lora-modules needs --enable-lora.")
+    if not folder.language_model_is_local:
+        return
+    config = json.loads((Path(folder.language_model) / "config.json").read_text())
+    for module in modules:
+        if Path(module.path).exists():  # otherwise it is on the hub
+            try:
+                check_adapter(Path(module.path), config, arguments.max_lora_rank)
+            except AdapterError as error:
+                raise SettingsError(f"--lora-modules {module.name}: {error}") from error
 
 
 def _flag(name: str) -> str:

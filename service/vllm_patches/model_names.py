@@ -21,7 +21,8 @@ def serve_names(models: Any, is_served: Callable[[str], bool], current: Callable
     is_base_model, model_name = models.registry.is_base_model, models.model_name
 
     def is_known(name: str) -> bool:
-        return bool(is_base_model(name)) or is_served(name)
+        # A name that an adapter has too is the adapter's.
+        return bool(is_base_model(name)) or (is_served(name) and name not in models.lora_requests)
 
     def name_model(lora_request: Any = None) -> str:
         own = str(model_name(lora_request))
