@@ -8,10 +8,11 @@ from pathlib import Path
 from huggingface_hub import HfApi, hf_hub_download, snapshot_download
 
 from service.errors import CheckpointError
+from service.model_folder.quantisation import OLD_FILES
 from service.tensors.reading import INDEX_FILES
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-CONFIGURATION = ("config.json", "generation_config.json")
+CONFIGURATION = ("config.json", "generation_config.json", *OLD_FILES)
 TOKENIZER = ("tokenizer.model", "tokenizer.json", "tokenizer_config.json", "added_tokens.json")
 SAFETENSORS = ("model*.safetensors", "model.safetensors.index.json")
 PICKLES = ("pytorch_model*.bin", "pytorch_model.bin.index.json")
@@ -55,7 +56,10 @@ def choose_weight_patterns(repository: str) -> tuple[str, ...]:
         names = HfApi().list_repo_files(repository)
     except Exception:  # the client raises errors of several libraries
         return (*SAFETENSORS, *PICKLES)
-    return SAFETENSORS if any(name.endswith(".safetensors") for name in names) else PICKLES
+    found = [name for name in names if name.endswith(".safetensors")]
+    if found and not any(name.startswith("model") for name in found):
+        return tuple(found)  # quantised models of 2023 name their files after themselves
+    return SAFETENSORS if found else PICKLES
 
 
 def read_commit(folder: Path) -> str | None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from service.checkpoints.import_plan import ImportPlan
+from service.model_folder.quantisation import KEY, describe_quantisation
 from service.model_folder.vision_config import WEIGHTS_FILE
 from service.tensors.byte_size import format_bytes
 
@@ -31,6 +32,8 @@ def summarise(plan: ImportPlan) -> Iterator[str]:
         for reason, names in source.renamed.ignored.items():
             yield f"    left out, as in the original: {reason} ({len(names)} tensors)"
     yield f"  language model: {plan.language_model.source}, {_describe_placement(plan)}"
+    if quantisation := plan.language_model.config.get(KEY):
+        yield f"    quantised: {describe_quantisation(quantisation)}"
     yield f"  tokenizer: {plan.tokenizer_files[0]}, {plan.tokenizer.get_vocab_size()} pieces"
     yield f"  disk space: {format_bytes(plan.bytes_written)}"
     for warning in plan.warnings:

@@ -9,6 +9,7 @@ from typing import Any
 from service.errors import SettingsError
 from service.families import DEFAULT_SAMPLING
 from service.model_folder.layout import ModelFolder
+from service.model_folder.quantisation import KEY, read_quantisation
 from service.observability.logs import vllm_logging_flags
 from service.plugin.names import ARCHITECTURE, CONFIG_KEY, TOKENIZER_MODE, TOOL_PARSER
 from service.settings import Settings
@@ -113,12 +114,26 @@ def model_flags(folder: ModelFolder) -> dict[str, str]:
 
 def _hf_overrides(folder: ModelFolder) -> dict[str, Any]:
     return {
+        **_old_quantisation(folder),
         "architectures": [ARCHITECTURE],
         CONFIG_KEY: {
             "model_folder": str(folder.root),
             "visual_tokens": folder.index.visual_tokens,
         },
     }
+
+
+def _old_quantisation(folder: ModelFolder) -> dict[str, Any]:
+    """How the weights are quantised, where a file of 2023 beside ``config.json`` says so.
+
+    vLLM looks there only when ``--quantization`` names the method.
+    """
+    if not folder.language_model_is_local:
+        return {}
+    root = Path(folder.language_model)
+    config = json.loads((root / "config.json").read_text())
+    quantisation = None if config.get(KEY) else read_quantisation(root, config)
+    return {} if quantisation is None else {KEY: quantisation}
 
 
 def _without(ours: list[str], user_flags: Sequence[str]) -> list[str]:

@@ -71,7 +71,9 @@ def _describe_provenance(inspection: Inspection) -> Iterator[str]:
 
 
 def _describe_memory(inspection: Inspection) -> Iterator[str]:
-    yield f"memory to serve   {format_bytes(inspection.weight_bytes)} of weights in 16 bits"
+    quantisation = inspection.quantisation
+    kind = f"; the language model is quantised ({quantisation})" if quantisation else " in 16 bits"
+    yield f"memory to serve   {format_bytes(inspection.weight_bytes)} of weights{kind}"
     if inspection.cache_bytes_per_token is None:
         yield "                  and the language model's, which is on the hub"
     else:

@@ -10,6 +10,7 @@ import torch
 
 from service.errors import CheckpointError, ModelFolderError
 from service.model_folder.layout import ModelFolder
+from service.model_folder.quantisation import describe_quantisation, read_quantisation
 from service.model_folder.vision_config import WEIGHTS_FILE, VisionConfig, load_vision_config
 from service.tensors.hashing import sha256
 from service.tensors.lazy_tensor import LazyTensor
@@ -24,12 +25,14 @@ class Part:
     """Parameters of one part of the model.
 
     Attributes:
-        dtypes: Number of parameters by the dtype in which they are stored.
+        dtypes: Number of stored values by their dtype; of a quantised model, several weights are one value.
+        served_bytes: Memory when served: numbers of 16 and 32 bits in 16 bits, others as they are stored.
     """
 
     name: str
     parameters: int
     dtypes: Mapping[str, int]
+    served_bytes: int
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,15 @@ class Inspection:
     @property
     def weight_bytes(self) -> int:
         """Memory of all known weights when served."""
-        return SERVED_ITEMSIZE * sum(part.parameters for part in self.parts)
+        return sum(part.served_bytes for part in self.parts)
+
+    @property
+    def quantisation(self) -> str | None:
+        """How the language model is quantised; None if it is not, or is on the hub."""
+        if self.language_model is None or not self.folder.language_model_is_local:
+            return None
+        found = read_quantisation(Path(self.folder.language_model), self.language_model)
+        return None if found is None else describe_quantisation(found)
 
 
 def inspect_folder(root: Path) -> Inspection:
@@ -98,7 +109,14 @@ def _count_part(name: str, tensors: Mapping[str, LazyTensor]) -> Part:
     for tensor in tensors.values():
         dtype = str(tensor.dtype).removeprefix("torch.")
         dtypes[dtype] = dtypes.get(dtype, 0) + tensor.elements
-    return Part(name, sum(dtypes.values()), dtypes)
+    served = sum(map(_count_served_bytes, tensors.values()))
+    return Part(name, sum(dtypes.values()), dtypes, served)
+
+
+def _count_served_bytes(tensor: LazyTensor) -> int:
+    if tensor.dtype in (torch.float64, torch.float32, torch.float16, torch.bfloat16):
+        return tensor.elements * SERVED_ITEMSIZE
+    return tensor.bytes
 
 
 def _cache_bytes_per_token(config: Mapping[str, Any]) -> int:

@@ -68,6 +68,11 @@ def _read_folder(folder: Path) -> Checkpoint:
         if (folder / name).is_file():
             single = read_checkpoint(folder / name)
             return Checkpoint(single.tensors, {}, single.files)
+    # Quantised models of 2023 name their only file after themselves.
+    others = sorted(folder.glob("*.safetensors"))
+    if len(others) == 1:
+        single = read_checkpoint(others[0])
+        return Checkpoint(single.tensors, {}, single.files)
     raise CheckpointError(
         f"{folder} holds none of {', '.join((*SINGLE_FILES, *INDEX_FILES))}: it is not a Hugging Face "
         "model folder, or its download is incomplete."

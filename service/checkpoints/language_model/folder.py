@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from service.checkpoints.language_model.checks import check_weights, refuse_delta, warn_of_version
+from service.checkpoints.language_model.quantisation import check_quantised_weights
 from service.errors import CheckpointError
 from service.families import FamilyName
+from service.model_folder.quantisation import KEY, OLD_FILES, read_quantisation
 from service.tensors.reading import Checkpoint, read_checkpoint
 
-CONFIG_FILES = ("config.json", "generation_config.json")
+CONFIG_FILES = ("config.json", "generation_config.json", *OLD_FILES)
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,9 @@ def open_language_model(
         CheckpointError: it is not a Llama, is incomplete, or holds delta weights.
     """
     config = _read_config(folder)
+    quantisation = read_quantisation(folder, config)
+    if quantisation is not None:
+        config = {**config, KEY: quantisation}
     weights = read_checkpoint(folder) if with_weights else None
     if weights is not None:
         if weights.missing_shards:
@@ -71,7 +76,10 @@ def open_language_model(
             raise CheckpointError(
                 f"{folder} is incomplete: {names} missing. Complete the download."
             )
-        check_weights(folder, config, weights.tensors)
+        if quantisation is None:
+            check_weights(folder, config, weights.tensors)
+        else:
+            check_quantised_weights(folder, config, quantisation, weights.tensors)
     refuse_delta(source, config, weights)
     return LanguageModel(
         source, folder, config, weights, is_hub_id, warn_of_version(source, config, family)
