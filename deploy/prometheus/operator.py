@@ -1,4 +1,4 @@
-"""``python -m deploy.prometheus.operator``: the alert rules as the Prometheus Operator takes them."""
+"""``python -m deploy.prometheus.operator``: the alert rules as the Prometheus Operator and the chart take them."""
 
 from pathlib import Path
 from typing import Any
@@ -7,6 +7,7 @@ import yaml
 
 RULES = Path(__file__).parent / "alerts.yml"
 FILE = Path(__file__).parents[1] / "kubernetes/components/monitoring/rules.yaml"
+CHART_FILE = Path(__file__).parents[1] / "helm/minigpt4-service/files/alerts.yaml"
 HEAD = "# Written by `python -m deploy.prometheus.operator` from deploy/prometheus/alerts.yml.\n"
 
 
@@ -22,3 +23,4 @@ def prometheus_rule() -> dict[str, Any]:
 
 if __name__ == "__main__":
     FILE.write_text(HEAD + yaml.safe_dump(prometheus_rule(), sort_keys=False, width=110))
+    CHART_FILE.write_text(HEAD + RULES.read_text())

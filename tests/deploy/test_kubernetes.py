@@ -97,6 +97,15 @@ def test_objects_fit_their_schemas(objects: list[Object], crds: Path) -> None:
     assert result.returncode == 0, result.stderr
 
 
+def test_the_chart_installs_its_rules_and_scaler(built: dict[str, list[Object]]) -> None:
+    kinds = {item["kind"] for item in built["helm-gpu"]}
+    assert kinds >= GENERATED
+    (rules,) = (item for item in built["helm-gpu"] if item["kind"] == "PrometheusRule")
+    assert rules["spec"]["groups"]
+    (deployment,) = (item for item in built["helm-gpu"] if item["kind"] == "Deployment")
+    assert "replicas" not in deployment["spec"]
+
+
 def test_schemas_refuse_what_is_wrong(built: dict[str, list[Object]], crds: Path) -> None:
     by_kind = {item["kind"]: copy.deepcopy(item) for items in built.values() for item in items}
     by_kind["InferencePool"]["spec"]["extensionRef"] = {"name": "an older field"}
@@ -164,7 +173,8 @@ def test_the_service_takes_the_arguments_and_the_drain_fits_the_grace_period(
     for template in serving(objects):
         container = template["spec"]["containers"][0]
         flags = flags_of(tiny_model("minigpt4-vicuna"), container)
-        drain = int(flags[flags.index("--shutdown-timeout") + 1])
+        words = [part for flag in flags for part in flag.split("=", 1)]
+        drain = int(words[words.index("--shutdown-timeout") + 1])
         wait = container["lifecycle"]["preStop"]["sleep"]["seconds"]
         assert wait + drain + ENGINE_END < template["spec"]["terminationGracePeriodSeconds"]
 

