@@ -19,7 +19,7 @@ GROUPS = {
             "service.serve.vllm_command",
             "print the command that serves a model folder with plain vLLM",
         ),
-        "keys": ("service.api.keys_command", "add a key to a file of API keys"),
+        "keys": ("service.api.keys_command", "add, list, limit and remove the API keys of a file"),
     },
     "make a model": {
         "import": (

@@ -8,6 +8,8 @@ from contextvars import ContextVar, Token
 from dataclasses import dataclass
 from typing import Protocol
 
+from service.usage.amounts import NO_LIMITS, KeyLimits
+
 ImageSize = tuple[int, int]
 """Width and height in pixels."""
 
@@ -30,6 +32,7 @@ class RequestContext:
     Attributes:
         request_id: Id in the response's header, in the access line and in vLLM's log.
         tenant: Name of the request's API key; empty where no keys are configured.
+        limits: Limits of the request's API key.
         trace_id: Id of the OpenTelemetry trace, in hex; empty where tracing is off.
         refusal: Why the request was refused (:class:`service.api.error_responses.Refusal`), if it was.
         continues_text: Whether the answer continues a text of the client's, so that a space before it counts.
@@ -45,6 +48,7 @@ class RequestContext:
 
     request_id: str = ""
     tenant: str = ""
+    limits: KeyLimits = NO_LIMITS
     trace_id: str = ""
     refusal: str | None = None
     continues_text: bool = False

@@ -75,6 +75,10 @@ class Settings(BaseSettings):
     """Whether each API key has its own caches, so that response times do not reveal what the users
     of another key asked. Costs cache hits if several keys ask about the same images."""
 
+    usage_file: Path | None = None
+    """File that keeps what each API key has used over restarts (`GET /v1/usage`). Each replica needs its own.
+    Without it, the sums begin at zero with each start."""
+
     request_max_seconds: float = Field(600.0, gt=0)
     """Seconds that a request may take, including its stream. The header `X-Request-Timeout` may set
     a shorter time. OpenAI's clients give up after 600."""

@@ -1,7 +1,8 @@
 """Where API keys are looked up: a file of names and hashes, and the keys of vLLM's ``--api-key``.
 
-A line of the file is ``NAME SHA256``. ``minigpt4-service keys add NAME FILE`` adds one and prints the key, which
-is stored nowhere. Keys are random and long, so a plain hash is enough. Names appear in logs and metrics.
+A line of the file is ``NAME SHA256``, and the key's limits as ``LIMIT=VALUE``. ``minigpt4-service keys add NAME
+FILE`` adds one and prints the key, which is stored nowhere. Keys are random and long, so a plain hash is enough.
+Names appear in logs and metrics.
 """
 
 import hmac
@@ -15,9 +16,13 @@ from time import monotonic
 from typing import Protocol
 
 from service.errors import SettingsError
+from service.usage.amounts import NO_LIMITS, KeyLimits
 
 NAME = re.compile(r"[\w.-]{1,64}")
-LINE = re.compile(rf"({NAME.pattern})\s+([0-9a-f]{{64}})")
+LINE = re.compile(rf"({NAME.pattern})\s+([0-9a-f]{{64}})((?:\s+\S+)*)")
+COUNTED = ("requests_per_minute", "tokens_per_minute", "concurrent_requests")
+"""Limits whose value is a number; ``models`` is a list of names with commas."""
+
 GIVEN = "default"
 """Name of the keys from ``--api-key``, which have none of their own."""
 
@@ -29,10 +34,19 @@ logger = logging.getLogger("service.api.api_keys")
 
 @dataclass(frozen=True)
 class Key:
-    """One line of the file: the key's name and the SHA-256 of the key, hex."""
+    """One line of the file: the key's name, the SHA-256 of the key (hex), and the key's limits."""
 
     name: str
     digest: str
+    limits: KeyLimits = NO_LIMITS
+
+    def line(self) -> str:
+        """The line, without its end."""
+        limits = {name: getattr(self.limits, name) for name in COUNTED}
+        words = [f"{name}={value}" for name, value in limits.items() if value is not None]
+        if self.limits.models is not None:
+            words.append(f"models={','.join(sorted(self.limits.models))}")
+        return " ".join([self.name, self.digest, *words])
 
 
 def read_keys(file: Path) -> tuple[Key, ...]:
@@ -50,17 +64,48 @@ def read_keys(file: Path) -> tuple[Key, ...]:
         line = text.strip()
         if not line or line.startswith("#"):
             continue
-        if (match := LINE.fullmatch(line)) is None:
-            raise SettingsError(f"{file}, line {number}: must be NAME and a SHA-256 in hex.")
-        keys.append(Key(match[1], match[2]))
+        try:
+            keys.append(read_line(line))
+        except ValueError as error:
+            raise SettingsError(f"{file}, line {number}: {error}") from None
     return tuple(keys)
+
+
+def read_line(line: str) -> Key:
+    """The key of one line of the file; raises :class:`ValueError`."""
+    if (match := LINE.fullmatch(line)) is None:
+        raise ValueError("must be NAME and a SHA-256 in hex, then limits.")
+    return Key(match[1], match[2], read_limits(match[3].split()))
+
+
+def read_limits(words: Sequence[str]) -> KeyLimits:
+    """Limits of words such as ``tokens_per_minute=1000``; raises :class:`ValueError`."""
+    limits: dict[str, int | frozenset[str]] = {}
+    for word in words:
+        name, _, value = word.partition("=")
+        if name in limits or name not in (*COUNTED, "models"):
+            raise ValueError(f"{word!r} is not a limit, or stands there twice.")
+        if name == "models":
+            limits[name] = _read_models(value)
+        elif value.isascii() and value.isdecimal() and 0 < int(value) < 1 << 53:
+            limits[name] = int(value)
+        else:
+            raise ValueError(f"{name} must be a whole number from 1 on.")
+    return KeyLimits(**limits)  # type: ignore[arg-type]
+
+
+def _read_models(value: str) -> frozenset[str]:
+    models = frozenset(filter(None, value.split(",")))
+    if not models or value.split() != [value]:
+        raise ValueError("models must be names with commas between them.")
+    return models
 
 
 class KeySource(Protocol):
     """Where a key can be looked up."""
 
-    def name_of(self, presented: str) -> str | None:
-        """The name of a presented key; None for an unknown one."""
+    def find(self, presented: str) -> Key | None:
+        """The line of a presented key; None for an unknown one."""
 
 
 class KeyFile:
@@ -76,8 +121,8 @@ class KeyFile:
         self._keys = read_keys(file)
         self._checked = monotonic()
 
-    def name_of(self, presented: str) -> str | None:
-        """The name of a presented key; None for an unknown one."""
+    def find(self, presented: str) -> Key | None:
+        """The line of a presented key; None for an unknown one."""
         self._reload()
         return _find(self._keys, presented)
 
@@ -103,18 +148,18 @@ class GivenKeys:
     def __init__(self, keys: Sequence[str]) -> None:
         self._keys = [Key(GIVEN, sha256(key.encode()).hexdigest()) for key in keys]
 
-    def name_of(self, presented: str) -> str | None:
-        """The name of a presented key; None for an unknown one."""
+    def find(self, presented: str) -> Key | None:
+        """The line of a presented key; None for an unknown one."""
         return _find(self._keys, presented)
 
 
-def _find(keys: Sequence[Key], presented: str) -> str | None:
+def _find(keys: Sequence[Key], presented: str) -> Key | None:
     """Find the key in constant time, whichever one matches."""
     digest = sha256(presented.encode()).hexdigest()
     found = None
     for key in keys:
         if hmac.compare_digest(key.digest, digest):
-            found = key.name
+            found = key
     return found
 
 

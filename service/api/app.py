@@ -15,12 +15,14 @@ from vllm.entrypoints.serve.tokenize import api_router as tokenize
 
 from service import __version__
 from service.api.error_handlers import add_error_handlers
+from service.api.model_access import ModelAccess
 from service.api.request_bodies import BodyAdapter
 from service.api.routes.adapters import adapters_router
 from service.api.routes.files import files_router
 from service.api.routes.image_embeddings import embeddings_router
 from service.api.routes.models import models_router
 from service.api.routes.page import attach_page
+from service.api.routes.usage import usage_router
 from service.api.routes.version import versions
 from service.engine.beam_answers import beam_search
 from service.engine.client import Engine
@@ -63,6 +65,7 @@ SERVED_PATHS = frozenset(
         "/v1/image_embeddings",
         "/v1/load_lora_adapter",
         "/v1/unload_lora_adapter",
+        "/v1/usage",
     }
 )
 """vLLM's routers bring more routes: rendering, raw tokens, batches, cache and load internals. A client must
@@ -99,7 +102,8 @@ async def create_app(
         boxes=folder.family.grounds,
         projections=shared_projections(),
     )
-    wrap_validation(app, adapter.prepare, adapter.finish)
+    access = ModelAccess(str(engine.model_config.served_model_name))
+    wrap_validation(app, access.before(adapter.prepare), adapter.finish)
     add_error_handlers(app)
     init_entrypoints_middleware(_without_our_layers(arguments), app, tasks)
     await init_app_state(engine, app.state, arguments, tasks)
@@ -127,6 +131,7 @@ def _add_routes(
         app.include_router(
             adapters_router(settings, settings.adapters_dir, arguments.max_lora_rank)
         )
+    app.include_router(usage_router())
     if settings.files_mb:
         store = FileStore(settings.files_root, StoreLimits.from_settings(settings))
         app.include_router(files_router(store, settings, shared_runtime().on_decoding_thread))

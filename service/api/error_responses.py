@@ -5,8 +5,11 @@ https://platform.openai.com/docs/guides/error-codes; the names of the types are 
 """
 
 import json
+from collections.abc import Mapping
 from enum import StrEnum
+from types import MappingProxyType
 
+from starlette.datastructures import MutableHeaders
 from starlette.types import Send
 
 from service.request_context import current_request
@@ -24,11 +27,13 @@ class Refusal(StrEnum):
     DEADLINE = "deadline"
     CLIENT_DEADLINE = "client_deadline"
     FILE_QUOTA = "file_quota"
+    RATE_LIMIT = "rate_limit"
 
 
 REFUSAL_OF_STATUS = {
     401: Refusal.UNAUTHORIZED,
     413: Refusal.BODY_TOO_LARGE,
+    429: Refusal.RATE_LIMIT,
     503: Refusal.OVERLOADED,
 }
 """The reason that a status stands for where no layer named another one."""
@@ -39,6 +44,7 @@ ERROR_TYPES = {
     408: "TimeoutError",
     413: "BadRequestError",
     415: "BadRequestError",
+    429: "RateLimitError",
     500: "InternalServerError",
     503: "ServiceUnavailableError",
     504: "TimeoutError",
@@ -65,12 +71,19 @@ def error_body(
     return json.dumps({"error": error}).encode()
 
 
-async def send_json(send: Send, status: int, body: bytes, retry_after: int | None = None) -> None:
+async def send_json(
+    send: Send,
+    status: int,
+    body: bytes,
+    retry_after: int | None = None,
+    headers: Mapping[str, str] = MappingProxyType({}),
+) -> None:
     """Send a whole JSON response; ``retry_after`` is in seconds."""
-    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    all_headers = MutableHeaders({**headers, "content-type": "application/json"})
+    all_headers["content-length"] = str(len(body))
     if retry_after is not None:
-        headers.append((b"retry-after", b"%d" % retry_after))
-    await send({"type": "http.response.start", "status": status, "headers": headers})
+        all_headers["retry-after"] = str(retry_after)
+    await send({"type": "http.response.start", "status": status, "headers": all_headers.raw})
     await send({"type": "http.response.body", "body": body})
 
 
@@ -82,11 +95,12 @@ async def send_error(
     parameter: str | None = None,
     refusal: Refusal | None = None,
     retry_after: int | None = None,
+    headers: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Send an error response; ``refusal`` is noted for the access line and the metrics."""
     if refusal is not None:
         current_request().refusal = refusal
-    await send_json(send, status, error_body(status, message, parameter), retry_after)
+    await send_json(send, status, error_body(status, message, parameter), retry_after, headers)
 
 
 async def send_overloaded(send: Send) -> None:

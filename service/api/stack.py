@@ -23,6 +23,7 @@ from service.api.middleware.decompress import Decompress
 from service.api.middleware.event_stream import EventStream
 from service.api.middleware.gate import Gate
 from service.api.middleware.head_requests import HeadRequests
+from service.api.middleware.rate_limit import RateLimit
 from service.api.middleware.request_observer import RequestObserver
 from service.api.middleware.require_key import RequireKey
 from service.api.middleware.retry_after import RetryAfter
@@ -67,6 +68,8 @@ def layers(
         Middleware(Gate, backend, lifecycle),
         # Names the request's tenant by its API key, or answers 401, before its body is read.
         *([Middleware(RequireKey, options.keys)] if options.keys else []),
+        # Answers 429 beyond the limits of the request's API key, before its body is read.
+        *([Middleware(RateLimit)] if options.keys else []),
         # Ends a request that takes too long, its stream included; a stop cuts requests here.
         Middleware(Deadline, lifecycle, settings.request_max_seconds),
         # Keeps proxies from buffering an event stream, and from closing it while it is silent.

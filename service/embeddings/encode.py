@@ -26,6 +26,8 @@ from service.images.sources import read_if_changed
 from service.observability.tracing import span
 from service.request_context import current_request
 from service.settings import Settings
+from service.usage.amounts import Usage
+from service.usage.recording import record
 from service.vision import metrics
 from service.vision.encoded_image import EncodedImage
 from service.vision.projections import Projection
@@ -75,6 +77,7 @@ async def _encode(
         assert known is not None
         metrics.IMAGES.labels("cached").inc()
         note_size(find_size(known.digest))
+        record(current_request().tenant, Usage(images=1))
         return known
     data, size, max_pixels = fetched.data, runtime.config.image_size, settings.image_max_pixels
     digest = content_digest(data, key.salt)
@@ -90,6 +93,7 @@ async def _encode(
         if find_size(digest) is None:  # the embeddings were cached for longer than the size
             await runtime.on_decoding_thread(load_pixels)
         note_size(find_size(digest))
+    record(current_request().tenant, Usage(images=1, encoder_seconds=image.seconds))
     memory.remember(key, digest, fetched.conditions)
     return image
 
@@ -108,7 +112,10 @@ async def _read_image(
     if url.startswith(FILE_PREFIX):
         store = FileStore(settings.files_root, StoreLimits.from_settings(settings))
         return Fetched(await asyncio.to_thread(store.read, tenant, url))
-    return await read_if_changed(url, FetchPolicy.from_settings(settings), conditions, tenant)
+    fetched = await read_if_changed(url, FetchPolicy.from_settings(settings), conditions, tenant)
+    if fetched is not None and url[:4].lower() == "http":  # others arrived with the request's body
+        record(tenant, Usage(bytes_received=len(fetched.data)))
+    return fetched
 
 
 def _read_embeddings(url: str, settings: Settings, salt: str) -> EncodedImage:

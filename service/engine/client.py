@@ -13,6 +13,7 @@ from service.engine.constraints import check_constraints, refuse_dead_ends
 from service.engine.cpu_process import EXECUTOR, openmp_threads, shares_process
 from service.engine.json_answers import bound_integers, find_control_tokens, forbid_tokens
 from service.engine.leading_space import has_leading_space_stripped, strip_leading_space
+from service.engine.metering import meter
 from service.engine.stop_strings import end_naturally, missing_stop, with_stop
 from service.engine.utf8_answers import TokenPair, find_ill_formed_pairs, forbid_pairs
 from service.errors import EngineStartError
@@ -29,6 +30,7 @@ class Engine(AdmittingEngine):
     - refuses structured output that cannot be had, before the response begins;
     - reserves slots in the queue (:mod:`service.engine.admission`);
     - ends every answer at the family's stop strings, and strips the space before it;
+    - charges the request's API key (:mod:`service.engine.metering`);
     - keeps the cached prefixes of API keys apart, where the settings ask for it.
     """
 
@@ -90,6 +92,7 @@ def start_engine(arguments: Namespace, stop: tuple[str, ...], isolate_keys: bool
     vocabulary = engine.get_tokenizer().get_vocab()
     engine.control_tokens = find_control_tokens(vocabulary)
     engine.ill_formed_pairs = find_ill_formed_pairs(vocabulary)
+    meter(engine.output_processor)
     filter_client_errors()
     return engine
 

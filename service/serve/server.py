@@ -37,6 +37,8 @@ from service.serve.startup_report import capacity
 from service.serve.uvicorn_config import cors_options, given_keys, uvicorn_config
 from service.serve.warm_up import warm_up, warm_up_bodies
 from service.settings import Settings
+from service.usage.mapped_ledger import create
+from service.usage.recording import set_ledger
 from service.vision import shared
 from service.vision.projection_loader import ProjectionLoader
 from service.vision.runtime import EncodingRuntime
@@ -61,8 +63,9 @@ class Server:
         """``arguments`` are vLLM's, parsed; ``listener`` is bound to the address.
 
         Raises:
-            SettingsError: the file of API keys cannot be used.
+            SettingsError: the file of API keys or the usage file cannot be used.
         """
+        set_ledger(create(settings.usage_file))
         self._folder = folder
         self._settings = settings
         self._arguments = arguments

@@ -83,14 +83,16 @@ class EncodingThread:
             self._deliver(batch, images)
 
     def _encode(self, batch: list[Job]) -> list[EncodedImage]:
+        start = monotonic()
         embeddings = self._encoder.encode(torch.stack([_get_pixels(job) for job in batch]))
+        seconds = (monotonic() - start) / len(batch)
         if len(embeddings) != len(batch):
             raise RuntimeError(
                 f"{len(batch)} images went in, {len(embeddings)} embeddings came out: this is a bug."
             )
         # Copy each row, so that a cached image does not keep the memory of its whole batch.
         return [
-            EncodedImage(job.digest, rows.clone())
+            EncodedImage(job.digest, rows.clone(), seconds)
             for job, rows in zip(batch, embeddings, strict=True)
         ]
 

@@ -12,7 +12,7 @@ state, so any thread may call it. Three kinds of threads do:
 import threading
 from collections import deque
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import monotonic
 
 from cachetools import LRUCache
@@ -134,12 +134,13 @@ class ImageQueue:
         with self._changed:
             self._jobs.pop(job.digest, None)
             if image.embeddings.nbytes <= self._limits.cache_bytes:
-                self._cache[job.digest] = image
+                self._cache[job.digest] = replace(image, seconds=0.0)
             metrics.CACHE_BYTES.set(self._cache.currsize)
         metrics.IMAGES.labels("encoded").inc()
+        share = replace(image, seconds=image.seconds / len(job.waiters))
         for waiter in job.waiters:
             if waiter.set_running_or_notify_cancel():
-                waiter.set_result(image)
+                waiter.set_result(share)
 
     def fail(self, job: Job, error: Exception) -> None:
         """Give ``error`` to all waiters."""

@@ -12,11 +12,13 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from service.api import api_keys as keys
-from service.api.api_keys import GivenKeys, KeyFile, read_keys
-from service.api.keys_command import add_key
+from service.api.api_keys import GivenKeys, KeyFile, KeySource, read_keys
+from service.api.keys_command import add_key, remove_key, set_limits
 from service.api.middleware.require_key import RequireKey
+from service.cli import main
 from service.errors import SettingsError
 from service.request_context import RequestContext, current_request, enter_request
+from service.usage.amounts import KeyLimits
 
 
 @pytest.fixture
@@ -39,6 +41,11 @@ def ask(*keys: KeyFile | GivenKeys, path: str = "/v1/models", **headers: str) ->
             return await http.request(method, path, headers=headers)
 
     return asyncio.run(run())
+
+
+def name_of(source: KeySource, key: str) -> str | None:
+    found = source.find(key)
+    return found.name if found else None
 
 
 def test_a_key_opens_and_names_the_request(file: Path) -> None:
@@ -106,18 +113,18 @@ def test_the_file_is_read_again_when_it_changes(
     alice = add_key("alice", file)
     key_file = KeyFile(file)
     bob = add_key("bob", file)
-    assert key_file.name_of(bob) == "bob"
+    assert name_of(key_file, bob) == "bob"
 
     replaced = file.with_suffix(".new")
     carol = add_key("carol", replaced)
     replaced.replace(file)
-    assert key_file.name_of(carol) == "carol"
-    assert key_file.name_of(alice) is None
+    assert name_of(key_file, carol) == "carol"
+    assert name_of(key_file, alice) is None
 
     file.write_text("this is no key file")
-    assert key_file.name_of(carol) == "carol"
+    assert name_of(key_file, carol) == "carol"
     file.unlink()
-    assert key_file.name_of(carol) == "carol"
+    assert name_of(key_file, carol) == "carol"
 
 
 def test_a_file_that_is_wrong_at_the_start_is_refused(file: Path) -> None:
@@ -154,3 +161,74 @@ def test_adding_keys(file: Path) -> None:
         add_key("alice", file)
     with pytest.raises(SettingsError, match="name"):
         add_key("al ice", file)
+
+
+LIMITS = KeyLimits(60, 1000, 4, frozenset({"a", "b/c"}))
+
+
+def test_limits_stand_behind_the_hash(file: Path) -> None:
+    alice = add_key("alice", file, LIMITS)
+    assert (
+        file.read_text()
+        .rstrip()
+        .endswith(
+            "requests_per_minute=60 tokens_per_minute=1000 concurrent_requests=4 models=a,b/c"
+        )
+    )
+    found = KeyFile(file).find(alice)
+    assert found is not None
+    assert found.limits == LIMITS
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        *("tokens_per_minute=0", "tokens_per_minute=-1", "tokens_per_minute=1.5"),
+        *("tokens_per_minute=", "tokens_per_minute", "tokens=5", "models="),
+        "tokens_per_minute=5 tokens_per_minute=6",
+    ],
+)
+def test_a_wrong_limit_names_its_line(file: Path, word: str) -> None:
+    add_key("alice", file)
+    file.write_text(f"{file.read_text().rstrip()} {word}\n")
+    with pytest.raises(SettingsError, match="line 1"):
+        read_keys(file)
+
+
+def test_removing_a_key_keeps_the_other_lines(file: Path) -> None:
+    add_key("alice", file)
+    bob = file.read_text() + "# of the other team\n\n"
+    file.write_text(bob)
+    file.chmod(0o640)
+    add_key("carol", file, LIMITS)
+    remove_key("carol", file)
+    assert file.read_text() == bob
+    assert file.stat().st_mode & 0o777 == 0o640
+    assert list(file.parent.iterdir()) == [file]
+    with pytest.raises(SettingsError, match="carol"):
+        remove_key("carol", file)
+
+
+def test_limits_are_replaced_and_the_key_stays(file: Path) -> None:
+    alice = add_key("alice", file, LIMITS)
+    set_limits("alice", file, KeyLimits(tokens_per_minute=7))
+    found = KeyFile(file).find(alice)
+    assert found is not None
+    assert found.limits == KeyLimits(tokens_per_minute=7)
+
+
+def test_the_command_line(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["keys", "add", "alice", str(file), "--tokens-per-minute", "9", "--models", "a,b"])
+    main(["keys", "add", "bob", str(file)])
+    assert KeyFile(file).find(capsys.readouterr().out.split()[0]) is not None
+    main(["keys", "limit", "bob", str(file), "--requests-per-minute", "5"])
+    main(["keys", "list", str(file)])
+    listed = "alice tokens_per_minute=9 models=a,b\nbob requests_per_minute=5\n"
+    assert capsys.readouterr().out == listed
+    main(["keys", "remove", "alice", str(file)])
+    main(["keys", "list", str(file)])
+    assert capsys.readouterr().out == "bob requests_per_minute=5\n"
+    with pytest.raises(SystemExit, match="whole number"):
+        main(["keys", "limit", "bob", str(file), "--tokens-per-minute", "many"])
+    with pytest.raises(SystemExit, match="models"):
+        main(["keys", "limit", "bob", str(file), "--models", "a, b"])

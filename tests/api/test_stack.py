@@ -38,6 +38,7 @@ def test_the_layers_stand_in_order() -> None:
         "HeadRequests",
         "Gate",
         "RequireKey",
+        "RateLimit",
         "Deadline",
         "EventStream",
         "RetryAfter",
@@ -50,7 +51,7 @@ def test_the_layers_stand_in_order() -> None:
 
 
 def test_without_flags_the_optional_layers_are_absent() -> None:
-    absent = {"CORSMiddleware", "Tracing", "RequireKey", "Boxes"}
+    absent = {"CORSMiddleware", "Tracing", "RequireKey", "RateLimit", "Boxes"}
     assert names(StackOptions()) == [name for name in names(ALL) if name not in absent]
 
 

@@ -12,9 +12,10 @@ import httpx
 import openai
 import pytest
 
-from service.api.keys_command import add_key
+from service.api.keys_command import add_key, set_limits
 from service.engine.constraints import MAX_CHARACTERS
 from service.model_folder.layout import ModelFolder
+from service.usage.amounts import NO_LIMITS, KeyLimits
 from tests.collector import Collector, collector
 from tests.pictures import picture_uri
 from tests.server import ServerProcess
@@ -133,6 +134,88 @@ def test_a_deadline_takes_the_request_out_of_the_engine(
         for _ in ask(hurry, stream=True, **options):
             pass
     wait_until(lambda: shared.metric("vllm:num_requests_running") == 0)
+
+
+@pytest.fixture
+def carol(shared: ServerProcess, keys: tuple[Path, dict[str, str]]) -> openai.OpenAI:
+    """A key that is added while the service runs."""
+    if "carol" not in keys[1]:
+        keys[1]["carol"] = add_key("carol", keys[0])
+    client = shared.openai(api_key=keys[1]["carol"])
+    wait_until(lambda: knows(client))
+    return client
+
+
+def knows(client: openai.OpenAI) -> bool:
+    try:
+        client.models.list()
+    except openai.AuthenticationError:
+        return False
+    return True
+
+
+def usage(client: openai.OpenAI) -> dict[str, Any]:
+    return dict(client.get("/usage", cast_to=dict[str, Any]))
+
+
+def test_a_key_is_charged_for_what_it_used(shared: ServerProcess, carol: openai.OpenAI) -> None:
+    answer = ask(carol, n=2, max_tokens=5, extra_body={"ignore_eos": True})
+    chunks = list(ask(carol, stream=True, stream_options={"include_usage": True}))
+    used = usage(carol)
+    assert used["key"] == "carol"
+    assert used["input_tokens"] == answer.usage.prompt_tokens + chunks[-1].usage.prompt_tokens
+    answered = answer.usage.completion_tokens + chunks[-1].usage.completion_tokens
+    assert used["output_tokens"] == answered >= 11
+    assert used["images"] == 2
+    assert used["encoder_seconds"] > 0
+    assert used["engine_seconds"] > 0
+    assert used["bytes_received"] > 0
+    assert used["bytes_sent"] > 0
+    for direction in ("input", "output"):
+        counted = shared.metric("minigpt4_key_tokens_total", key="carol", direction=direction)
+        assert counted == used[f"{direction}_tokens"]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_aborted_answer_is_charged_as_far_as_it_came(
+    shared: ServerProcess, carol: openai.OpenAI, stream: bool
+) -> None:
+    before = usage(carol)
+    options: dict[str, Any] = {"max_tokens": 1500, "extra_body": {"ignore_eos": True}}
+    if stream:
+        answer = ask(carol, stream=True, **options)
+        for _ in zip(range(5), answer, strict=False):
+            pass
+        answer.close()
+    else:
+        with pytest.raises(openai.APITimeoutError):
+            ask(carol.with_options(timeout=0.5), **options)
+    wait_until(lambda: usage(carol)["output_tokens"] > before["output_tokens"])
+    assert shared.metric("vllm:num_requests_running") == 0
+    assert usage(carol)["output_tokens"] - before["output_tokens"] < 1500
+
+
+def test_limits_in_the_file_apply_while_the_service_runs(
+    carol: openai.OpenAI, keys: tuple[Path, dict[str, str]]
+) -> None:
+    set_limits("carol", keys[0], KeyLimits(tokens_per_minute=20, models=frozenset({"another"})))
+    wait_until(lambda: usage(carol)["limits"]["tokens_per_minute"] == 20)
+    with pytest.raises(openai.PermissionDeniedError, match="minigpt4-vicuna"):
+        ask(carol)
+    assert carol.models.list().data == []
+    set_limits("carol", keys[0], KeyLimits(tokens_per_minute=20))
+    wait_until(lambda: usage(carol)["limits"]["models"] is None)
+    raw = carol.chat.completions.with_raw_response.create(
+        model="minigpt4-vicuna", messages=[{"role": "user", "content": "Hello."}], max_tokens=50
+    )
+    assert raw.headers["x-ratelimit-limit-tokens"] == "20"
+    with pytest.raises(openai.RateLimitError) as refusal:
+        ask(carol)
+    assert int(refusal.value.response.headers["retry-after"]) > 0
+    assert refusal.value.response.headers["x-ratelimit-remaining-tokens"] == "0"
+    set_limits("carol", keys[0], NO_LIMITS)
+    wait_until(lambda: usage(carol)["limits"]["tokens_per_minute"] is None)
+    ask(carol)
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -47,6 +47,17 @@ def test_one_of_several_waiters_may_cancel(
     assert value_of(other) == 1
 
 
+def test_waiters_share_the_time_and_a_cached_image_costs_nothing(
+    start_runtime: StartRuntime, encoder: FakeEncoder
+) -> None:
+    runtime = start_runtime(cache_bytes=1000)
+    hold_busy(runtime, encoder)
+    first, second = submit(runtime, 1), submit(runtime, 1)
+    encoder.go.set()
+    assert first.result(10).seconds == second.result(10).seconds > 0
+    assert submit(runtime, 1).result(10).seconds == 0
+
+
 async def test_decoding_without_encoding_waits_for_its_turn(
     start_runtime: StartRuntime, encoder: FakeEncoder
 ) -> None:

@@ -16,6 +16,8 @@ from service.api.error_responses import REFUSAL_OF_STATUS, Refusal
 from service.api.middleware.gate import PROBES
 from service.observability.logs import ACCESS
 from service.request_context import RequestContext, enter_request, leave_request
+from service.usage.amounts import Usage
+from service.usage.recording import record, shared_ledger
 
 REQUESTS = Counter(
     "minigpt4_requests",
@@ -85,7 +87,7 @@ class RequestObserver:
 
 
 class _Exchange:
-    """What is known of one request and its response."""
+    """What is known of one request and its response; bodies are counted as they travel, packed or not."""
 
     def __init__(self, context: RequestContext, scope: Scope) -> None:
         self._context = context
@@ -95,6 +97,7 @@ class _Exchange:
         self._complete = False
         self._disconnected = False
         self._first_byte: float | None = None
+        self._received = self._sent = 0
         given = Headers(scope=scope).get(REQUEST_ID, "")
         context.request_id = given if SAFE_ID.fullmatch(given) else uuid.uuid4().hex
         # vLLM reads the id from the header as well.
@@ -106,6 +109,7 @@ class _Exchange:
 
         async def watched() -> Message:
             message = await receive()
+            self._received += len(message.get("body", b""))
             if message["type"] == "http.disconnect" and not self._complete:
                 self._disconnected = True
             return message
@@ -122,6 +126,7 @@ class _Exchange:
             if message["type"] == "http.response.start":
                 self._status = message["status"]
             elif message["type"] == "http.response.body":
+                self._sent += len(message.get("body", b""))
                 if self._first_byte is None and message.get("body"):
                     self._first_byte = monotonic() - self._begin
                 self._complete = not message.get("more_body", False)
@@ -135,7 +140,9 @@ class _Exchange:
         status = self._status if served else CLIENT_CLOSED
         seconds = monotonic() - self._begin
         route = getattr(self._scope.get("route"), "path", "other")
-        REQUESTS.labels(route, str(status), context.tenant).inc()
+        used = Usage(requests=1, bytes_received=self._received, bytes_sent=self._sent)
+        record(context.tenant, used)
+        REQUESTS.labels(route, str(status), shared_ledger().label(context.tenant)).inc()
         if context.model:
             MODEL_REQUESTS.labels(context.model, str(status)).inc()
         SECONDS.labels(route).observe(seconds)

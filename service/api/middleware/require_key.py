@@ -17,7 +17,7 @@ MESSAGE = "A valid API key is needed: send it as `Authorization: Bearer KEY` or 
 
 
 class RequireKey:
-    """ASGI layer: 401 without a known key; the key's name becomes the request's tenant."""
+    """ASGI layer: 401 without a known key; the key's name becomes the request's tenant, its limits the request's."""
 
     def __init__(self, app: ASGIApp, keys: Sequence[KeySource]) -> None:
         self._app = app
@@ -28,11 +28,12 @@ class RequireKey:
         guarded = scope["type"] == "http" and any(part in scope["path"] for part in GUARDED)
         if guarded and scope["method"] != "OPTIONS":
             key = _presented_key(Headers(scope=scope))
-            names = [name for source in self._keys if (name := source.name_of(key))]
-            if not names:
+            found = [line for source in self._keys if (line := source.find(key))]
+            if not found:
                 await send_error(send, 401, MESSAGE, refusal=Refusal.UNAUTHORIZED)
                 return
-            current_request().tenant = names[0]
+            context = current_request()
+            context.tenant, context.limits = found[0].name, found[0].limits
         await self._app(scope, receive, send)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
+from service.api.model_access import may_use
 from service.errors import NotFoundError
 from service.model_folder.layout import ModelFolder
 from service.settings import Settings
@@ -52,15 +53,16 @@ def models_router(
         known = {card["id"] for card in cards}
         names = projections.names if projections else []
         base = cards[0]
-        return cards + [
+        cards += [
             {**base, "id": name, "root": name, "parent": base["id"]}
             for name in names
             if name not in known
         ]
+        return [card for card in cards if may_use(card["id"])]
 
     @router.get("/v1/models")
     async def list_models(request: Request) -> dict[str, Any]:
-        """The served model, its projections by name, and its LoRA adapters."""
+        """The served model, its projections and its LoRA adapters, as far as the request's API key may use them."""
         return {"object": "list", "data": await read_cards(request)}
 
     # A model's name may hold slashes.
@@ -71,6 +73,7 @@ def models_router(
         for card in cards:
             if card["id"] == model:
                 return card
-        raise NotFoundError(f"The model does not exist; there is `{cards[0]['id']}`.")
+        there = f"; there is `{cards[0]['id']}`" if cards else ""
+        raise NotFoundError(f"The model does not exist{there}.")
 
     return router

@@ -1,0 +1,53 @@
+"""Charges API keys for what the engine does: prompts when they enter, answers when they leave, for whatever reason."""
+
+from time import monotonic
+from typing import Any
+
+from vllm.v1.engine.output_processor import OutputProcessor, RequestState
+
+from service.request_context import current_request
+from service.usage.amounts import Usage
+from service.usage.recording import record
+
+
+class MeteredStates(dict[str, RequestState]):
+    """The sequences that the engine works on, by id: the table in which vLLM's output processor keeps them.
+
+    Every sequence enters it in the task of its request, and leaves it when it has finished, was aborted, or its
+    client has disconnected. An aborted request gives no output from which its tokens could be counted.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._entered: dict[str, tuple[str, float]] = {}
+
+    def __setitem__(self, request_id: str, state: RequestState) -> None:
+        """Charge the prompt; once where a request asks for several answers (``n``)."""
+        super().__setitem__(request_id, state)
+        tenant = current_request().tenant
+        self._entered[request_id] = tenant, monotonic()
+        if state.request_index == 0:
+            record(tenant, Usage(input_tokens=state.prompt_len))
+
+    def pop(self, request_id: str, *default: Any) -> Any:
+        """Charge the answer as far as it was generated."""
+        state = super().pop(request_id, *default)
+        if (entered := self._entered.pop(request_id, None)) is not None:
+            tenant, since = entered
+            record(tenant, _measure(state, monotonic() - since))
+        return state
+
+
+def _measure(state: RequestState, seconds: float) -> Usage:
+    """What one sequence has used after ``seconds`` in the table."""
+    tokens = state.detokenizer.num_output_tokens() if state.detokenizer is not None else 0
+    stats = state.stats
+    if stats is not None and stats.scheduled_ts:
+        seconds -= stats.scheduled_ts - stats.queued_ts
+    return Usage(output_tokens=tokens, engine_seconds=max(0.0, seconds))
+
+
+def meter(processor: OutputProcessor) -> None:
+    """Charge for all sequences that ``processor`` will hold; it must not hold any yet."""
+    assert not processor.request_states, "requests came before the meter: a bug"
+    processor.request_states = MeteredStates()
