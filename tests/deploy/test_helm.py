@@ -65,7 +65,7 @@ def test_every_value_is_explained() -> None:
     ],
 )
 def test_wrong_values_are_refused(helm: Path, wrong: str) -> None:
-    command = [helm, "template", "x", CHART, "--set", wrong]
+    command: list[str | Path] = [helm, "template", "x", CHART, "--set", wrong]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode != 0
     assert "schema" in done.stderr or "values" in done.stderr
