@@ -34,6 +34,7 @@ from service.serve.environment import compiles_at_first_use
 from service.serve.heartbeat import HangLimits, Heartbeat, Pings
 from service.serve.projections import load_projections, watch
 from service.serve.startup_report import capacity
+from service.serve.systemd import Notice, notify
 from service.serve.uvicorn_config import cors_options, given_keys, uvicorn_config
 from service.serve.warm_up import warm_up, warm_up_bodies
 from service.settings import Settings
@@ -160,6 +161,7 @@ class Server:
         self._lifecycle.state = State.READY
         say(capacity(self._folder, self._settings, engine.vllm_config))
         say(banner(self._arguments, self._settings.page))
+        notify(Notice.READY)
         return engine
 
     async def _warm_up(self, app: ASGIApp) -> None:
@@ -205,6 +207,7 @@ class Server:
     ) -> None:
         """Stop when the engine or the encoder has died or hangs: the orchestrator starts a new process."""
         while True:
+            notify(Notice.ALIVE)
             for heartbeat in heartbeats:
                 heartbeat.observe()
             if engine.errored or runtime.failed:
@@ -221,6 +224,7 @@ class Server:
 
     async def _drain(self) -> None:
         grace = self._arguments.shutdown_timeout
+        notify(Notice.STOPPING)
         say(f"Draining: {self._lifecycle.in_flight} requests in flight, at most {grace} s.")
         if cut := await self._lifecycle.drain(grace):
             say(f"{cut} requests were cut.")
