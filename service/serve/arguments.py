@@ -15,7 +15,7 @@ PROJECTIONS = "projections and adapters by name"
 
 GROUPS: dict[str, tuple[str, ...]] = {
     FIRST: ("model", "api_keys_file", "encoder_device", "log_format", "cache_dir"),
-    "API keys and the page": ("isolate_keys", "page"),
+    "API keys and the page": ("isolate_keys", "usage_file", "page"),
     "requests": ("request_", "images_per_prompt", "refuse_long_answers"),
     "images": ("image_", "decode_threads"),
     "vision encoder": ("encoder_", "embedding_cache_mb"),

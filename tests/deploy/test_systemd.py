@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from service.serve.command import add_arguments, given_settings
+from service.serve.arguments import add_arguments, given_settings, given_vllm_flags
 from service.settings import load_settings
 from tests.deploy.tools import ROOT, program, run
 
@@ -39,8 +39,9 @@ def test_the_service_takes_the_command_and_the_environment() -> None:
     command = shlex.split(option("ExecStart")[0].replace("%i", "8001"))
     parser = argparse.ArgumentParser(allow_abbrev=False)
     add_arguments(parser)
-    arguments, flags = parser.parse_known_args(command[2:])
-    assert flags == ["--host", "127.0.0.1", "--port", "8001"]
+    arguments, arguments_of_vllm = parser.parse_known_args(command[2:])
+    arguments.vllm_flags = arguments_of_vllm
+    assert given_vllm_flags(arguments) == ["--host", "127.0.0.1", "--port", "8001"]
     load_settings(None, **given_settings(arguments))
     assigned = dict(
         word.split("=", 1) for line in option("Environment") for word in shlex.split(line)
