@@ -8,7 +8,8 @@ import pytest
 
 from service.serve.arguments import add_arguments, given_settings, given_vllm_flags
 from service.settings import load_settings
-from tests.deploy.tools import ROOT, program, run
+from tests.deploy.tools import ROOT
+from tests.programs import program, run
 
 UNIT = ROOT / "deploy" / "systemd" / "minigpt4@.service"
 TEXT = UNIT.read_text()

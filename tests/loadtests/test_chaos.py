@@ -7,7 +7,7 @@ import pytest
 
 from loadtests import chaos
 from loadtests.chaos import Exchange, Phase, check_losses, envoy, write_report
-from tests.deploy.tools import run
+from tests.programs import run
 
 
 @pytest.fixture
