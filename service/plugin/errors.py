@@ -39,9 +39,9 @@ class UnprocessableError(VLLMUnprocessableEntityError):
 def as_vllm_error(error: errors.ServiceError) -> VLLMError:
     """vLLM's error for ours.
 
-    400 for a request or an image that cannot be used, 403 for what an API key may not do, 404 for what is not there, 413 for files beyond an
-    owner's quota, 422 for an image that could not be fetched, 503 for load, 507 for a full disk, and 500 for
-    everything that an operator must hear of.
+    400 for a request or an image that cannot be used, 403 for what an API key may not do, 404 for what is not
+    there, 413 for files beyond an owner's quota, 422 for an image that could not be fetched, 503 for load, 507
+    for a full disk, and 500 for everything that an operator must hear of.
     """
     match error:
         case errors.ImageFetchError():
