@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import uvicorn
@@ -10,6 +10,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 Answerer = Callable[[dict[str, Any]], tuple[str, int, str]]
 """From a request's body to text, completion tokens and finish reason."""
@@ -77,9 +78,14 @@ def web_site(status: int = 200) -> Iterator[str]:
         yield url
 
 
+def _served(*routes: Route) -> AbstractContextManager[str]:
+    return serve_app(Starlette(routes=list(routes)))
+
+
 @contextmanager
-def _served(*routes: Route) -> Iterator[str]:
-    server = _Server(uvicorn.Config(Starlette(routes=list(routes)), port=0, log_level="warning"))
+def serve_app(app: ASGIApp) -> Iterator[str]:
+    """Serve an application on a free port, in a thread; the value is the address."""
+    server = _Server(uvicorn.Config(app, port=0, log_level="warning"))
     thread = threading.Thread(target=server.run)
     thread.start()
     try:

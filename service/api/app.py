@@ -18,6 +18,7 @@ from service.api.error_handlers import add_error_handlers
 from service.api.model_access import ModelAccess
 from service.api.request_bodies import BodyAdapter
 from service.api.routes.adapters import adapters_router
+from service.api.routes.api_documentation import attach_documentation
 from service.api.routes.files import files_router
 from service.api.routes.image_embeddings import embeddings_router
 from service.api.routes.models import models_router
@@ -43,8 +44,6 @@ VLLM_ROUTERS = (chat_completions, responses, messages, completions, tokenize)
 SERVED_PATHS = frozenset(
     {
         "/openapi.json",
-        "/docs",
-        "/docs/oauth2-redirect",
         "/health",
         "/metrics",
         "/version",
@@ -89,6 +88,7 @@ async def create_app(
         version=__version__,
         lifespan=lifespan,
         openapi_url=None if arguments.disable_fastapi_docs else "/openapi.json",
+        docs_url=None,
         redoc_url=None,
     )
     app.state.args = arguments
@@ -115,8 +115,11 @@ async def create_app(
             lambda: current_request().model,
         )
     set_default_answer_length(app.state, DEFAULT_MAX_TOKENS)
+    if not arguments.disable_fastapi_docs:
+        attach_documentation(app)
     if settings.page:
-        attach_page(app, folder.root, app.state.openai_serving_chat.default_sampling_params)
+        defaults = app.state.openai_serving_chat.default_sampling_params
+        attach_page(app, folder.root, defaults, settings)
     return app
 
 

@@ -29,7 +29,7 @@ NOT_SERVED = {
         ("tokens_only", "enable_scale_out", "enable_tokenizer_info_endpoint"),
         "the service does not have its routes",
     ),
-    "enable_offline_docs": "the documentation's page loads its scripts from elsewhere",
+    "enable_offline_docs": "the documentation at /docs always works offline",
 }
 """vLLM's flags that would do nothing here, each with the reason: refused rather than ignored."""
 

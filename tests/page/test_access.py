@@ -22,6 +22,7 @@ LOOKS: dict[str, dict[str, Any]] = {
     "phone": PHONE,
     "phone-dark": {**PHONE, "color_scheme": "dark"},
     "narrow": {"viewport": {"width": 320, "height": 640}},
+    "low": {"viewport": {"width": 1024, "height": 600}},
 }
 # File name by step and look.
 PICTURES = {
@@ -145,6 +146,7 @@ def test_a_screen_reader_finds_regions_headings_and_images(page: Page) -> None:
         ("banner", None),
         ("main", None),
         ("region", "Status of the service"),
+        ("button", "Ready"),
         ("region", "Pictures"),
         ("region", "Conversation"),
         ("form", "Your question"),

@@ -96,13 +96,10 @@ def test_retry_sends_the_same_request_again(page: Page) -> None:
     expect(page.locator(".turn")).to_have_count(1)
 
 
-def test_edit_puts_the_question_and_its_picture_back_into_the_form(page: Page) -> None:
+def test_an_edited_question_replaces_the_last_turn(page: Page) -> None:
     add(page, png())
     ask(page, "What is that?")
     turn(page).get_by_role("button", name="Edit").click()
-    expect(page.locator(".turn")).to_have_count(0)
-    expect(page.locator("#question")).to_have_value("What is that?")
-    expect(page.locator("#attachments li")).to_have_count(1)
     body = ask(page, "What colour is that?")
     assert [message["role"] for message in body["messages"]] == ["user"]
     assert len(body["messages"][0]["content"]) == 2

@@ -9,6 +9,7 @@ from starlette.testclient import TestClient
 
 from service.api.routes.page import MEDIA_TYPES, STATIC, attach_page
 from service.demo.page_examples import DRAWINGS, SCENES
+from service.settings import load_settings
 from tests.pictures import encoded, picture
 
 DEFAULTS = {"temperature": 1.0, "max_tokens": 300}
@@ -23,7 +24,7 @@ def client_for(tmp_path: Path) -> Callable[..., TestClient]:
             (tmp_path / "examples").mkdir(exist_ok=True)
             (tmp_path / "examples" / name).write_bytes(encoded(picture()))
         app = FastAPI()
-        attach_page(app, tmp_path, DEFAULTS)
+        attach_page(app, tmp_path, DEFAULTS, load_settings())
         return TestClient(app)
 
     return make
@@ -65,6 +66,7 @@ def test_a_model_without_examples_gets_the_default_examples(
     client = client_for()
     settings = client.get("/page/settings").json()
     assert settings["defaults"] == DEFAULTS
+    assert settings["limits"] == {"pictures": 8, "bytes": 20 << 20, "pixels": 50_000_000}
     names = {Path(example["url"]).stem for example in settings["examples"]}
     assert names == {*DRAWINGS, *SCENES}
     for example in settings["examples"]:

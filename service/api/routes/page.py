@@ -13,6 +13,8 @@ from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
+from service.settings import Settings
+
 STATIC = Path(__file__).parent / "static"
 
 MAX_EXAMPLES = 12
@@ -30,6 +32,9 @@ MEDIA_TYPES = {
     ".webp": "image/webp",
 }
 EXAMPLE_TYPES = frozenset({".jpeg", ".jpg", ".png", ".webp"})
+
+BEAMS = False
+"""Whether the page offers beams: vLLM's run past the mark with which the families end an answer."""
 
 POLICY = "; ".join(
     (
@@ -56,24 +61,35 @@ HEADERS = {
 }
 
 
-def attach_page(app: FastAPI, model: Path, defaults: Mapping[str, Any]) -> None:
+def attach_page(app: FastAPI, model: Path, defaults: Mapping[str, Any], settings: Settings) -> None:
     """Serve the page at ``/`` and its files below ``/page``.
 
     Args:
         app: The application.
         model: A model folder; images in its ``examples`` folder are offered instead of ours.
         defaults: The sampling parameters of a request that names none, for display.
+        settings: The limits on pictures, which the page checks before it sends one.
     """
     own = _pictures(model / "examples")
     folder = model / "examples" if own else STATIC / "examples"
     shown = [_example(picture) for picture in own or _pictures(folder)]
-    settings = {"examples": shown, "defaults": dict(defaults)}
+    limits = {
+        "pictures": settings.images_per_prompt,
+        "bytes": settings.image_max_bytes,
+        "pixels": settings.image_max_pixels,
+    }
+    shown_settings = {
+        "examples": shown,
+        "defaults": dict(defaults),
+        "beams": BEAMS,
+        "limits": limits,
+    }
 
     async def index() -> Response:
         return FileResponse(STATIC / "index.html", media_type="text/html", headers=HEADERS)
 
     async def page_settings() -> Response:
-        return JSONResponse(settings, headers=HEADERS)
+        return JSONResponse(shown_settings, headers=HEADERS)
 
     app.add_api_route("/", index, methods=["GET"], include_in_schema=False)
     app.add_api_route("/page/settings", page_settings, methods=["GET"], include_in_schema=False)

@@ -6,8 +6,8 @@ import { createPreview } from "./turn_view.js";
 export const FIRST_QUESTION = "Describe this image in detail.";
 
 /**
- * The form. Calls `onSend` with a question and its pictures, `onStop` to stop an answer, and
- * `onChange` when its pictures change.
+ * The form. Calls `onSend` with a question and its pictures, `onStop` to stop an answer,
+ * `onChange` when its pictures change, and `onCancelEdit` when the user does not want to edit.
  */
 export class Composer {
   pictures = [];
@@ -18,10 +18,11 @@ export class Composer {
   #onChange;
   #answering = false;
 
-  constructor({ onSend, onStop, onChange }) {
+  constructor({ onSend, onStop, onChange, onCancelEdit }) {
     this.#onSend = onSend;
     this.#onStop = onStop;
     this.#onChange = onChange;
+    byId("editing-cancel").addEventListener("click", onCancelEdit);
     byId("composer").addEventListener("submit", (event) => {
       event.preventDefault();
       this.#submit();
@@ -75,9 +76,14 @@ export class Composer {
     }
   }
 
-  /** Puts a sent question back into the form. */
-  restore(question, pictures, firstNumber) {
-    this.pictures = [...pictures, ...this.pictures];
+  /** Whether the form holds a question that was sent before. */
+  set editing(editing) {
+    byId("editing").hidden = !editing;
+  }
+
+  /** Replaces the content of the form; its first picture gets `firstNumber`. */
+  fill({ question, pictures }, firstNumber) {
+    this.pictures = [...pictures];
     this.#field.value = question;
     this.focus();
     this.renumber(firstNumber);
@@ -101,7 +107,6 @@ export class Composer {
   #createItem(picture, number) {
     const remove = () => {
       this.pictures = this.pictures.filter((other) => other !== picture);
-      picture.release();
       this.renumber(number - [...byId("attachments").children].indexOf(item));
       this.#field.focus();
     };

@@ -3,6 +3,7 @@
 import { enableSelection } from "./boxes.js";
 import { byId, create, formatBytes } from "./dom.js";
 import { createPreview } from "./turn_view.js";
+import { createZoomButton } from "./zoom.js";
 
 /**
  * Shows the pictures in the order in which the model sees them. With `onBox`, a box can be dragged on
@@ -19,5 +20,5 @@ export function showGallery(pictures, onBox = null) {
 function createItem(picture, number) {
   const size = picture.visible ? `${picture.width} × ${picture.height}, ` : "";
   const caption = create("figcaption", {}, `${picture.name}, ${size}${formatBytes(picture.size)}`);
-  return create("li", {}, create("figure", {}, ...createPreview(picture, number), caption));
+  return create("li", {}, create("figure", {}, ...createPreview(picture, number), createZoomButton(picture, number), caption));
 }

@@ -11,6 +11,12 @@ export function setUpKeyForm(onKey) {
   });
 }
 
+/** Marks the key in the field as wrong, or not. */
+export function markKey(wrong) {
+  byId("key").setAttribute("aria-invalid", String(wrong));
+  if (wrong) byId("key").select();
+}
+
 /** Shows or hides the form. */
 export function showKeyForm(visible) {
   byId("key-form").hidden = !visible;

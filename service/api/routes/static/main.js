@@ -8,13 +8,15 @@ import { Conversation, State, Turn } from "./conversation.js";
 import { byId, create, download, isTouchScreen } from "./dom.js";
 import { keepScrolledToEnd, throttleToFrames } from "./frames.js";
 import { showGallery } from "./gallery.js";
-import { setUpKeyForm, showKeyForm } from "./key_form.js";
+import { markKey, setUpKeyForm, showKeyForm } from "./key_form.js";
 import { Picture } from "./picture.js";
+import { explainRefusal } from "./picture_check.js";
 import { setUpPictureInput, showExamples } from "./picture_input.js";
 import { Sampling } from "./sampling.js";
 import { Service } from "./service.js";
 import { Status } from "./status.js";
 import { TurnView } from "./turn_view.js";
+import { setUpZoom } from "./zoom.js";
 
 const service = new Service();
 const sampling = new Sampling();
@@ -23,24 +25,34 @@ const views = new Map();
 let conversation = new Conversation();
 let models = []; // what /v1/models lists
 let running = null; // the AbortController of the current answer
+let edited = null; // the turn that is being edited, and what the form held before
+let limits = { pictures: Infinity, bytes: Infinity, pixels: Infinity };
 
-const composer = new Composer({ onSend: send, onStop: stop, onChange: showPictures });
+const composer = new Composer({ onSend: send, onStop: stop, onChange: showPictures, onCancelEdit: cancelEdit });
 const status = new Status(service, connect);
 setUpCodeDialog();
+setUpZoom();
 setUpPictureInput(addFiles, notify);
 byId("code-button").addEventListener("click", showNextCode);
 byId("export").addEventListener("click", exportConversation);
 byId("new").addEventListener("click", startNewConversation);
 setUpKeyForm(useKey);
 document.addEventListener("keydown", (event) => {
-  if (event.key === "Escape" && running && !document.querySelector("dialog[open]")) stop();
+  if (event.key !== "Escape" || document.querySelector("dialog[open]")) return;
+  if (running) stop();
+  else cancelEdit();
+});
+// The conversation exists only in this tab. The browser asks whether to leave.
+addEventListener("beforeunload", (event) => {
+  if (conversation.turns.length || composer.pictures.length || edited) event.preventDefault();
 });
 
 /** Reads what the service serves. Runs each time the service becomes ready. */
 async function connect() {
   try {
-    const { examples, defaults } = await service.pageSettings();
-    sampling.showDefaults(defaults);
+    const { examples, defaults, beams, limits: given } = await service.pageSettings();
+    limits = given;
+    sampling.showDefaults(defaults, beams);
     showExamples(examples, addFiles, notify);
     await showModels();
   } catch (error) {
@@ -61,8 +73,7 @@ async function showModels() {
 async function addFiles(files) {
   notify(null);
   try {
-    const pictures = await Promise.all(files.map((file) => Picture.read(file)));
-    composer.add(pictures, conversation.pictures.length + 1);
+    composer.add(await readPictures(files), conversation.pictures.length + 1);
   } catch (error) {
     notify(new Error(`The file could not be read: ${error.message}`));
     return;
@@ -71,8 +82,29 @@ async function addFiles(files) {
   else composer.focus();
 }
 
+/** Reads the files that the service will accept, and says why it would refuse the others. */
+async function readPictures(files) {
+  const problems = [];
+  const pictures = [];
+  const room = limits.pictures - conversation.pictures.length - composer.pictures.length;
+  for (const file of files) {
+    const picture = await Picture.read(file);
+    const problem = await explainRefusal(file, picture, limits);
+    if (!problem && pictures.length < room) {
+      pictures.push(picture);
+      continue;
+    }
+    picture.release();
+    problems.push(problem ?? `${picture.name} was not added: a conversation can have at most ${limits.pictures} pictures.`);
+  }
+  if (problems.length) notify(new Error(problems.join(" ")));
+  return pictures;
+}
+
 function send(question, pictures) {
   if (!sampling.check()) return;
+  edited = null;
+  composer.editing = false;
   const turn = new Turn(question, pictures);
   const number = conversation.pictures.length + 1;
   conversation.turns.push(turn);
@@ -120,12 +152,28 @@ function stop() {
   running?.abort();
 }
 
-/** Puts the last question back into the form. */
+/** Puts the last question back into the form; `cancelEdit` undoes it. */
 function edit(turn) {
+  const draft = { question: composer.question, pictures: composer.pictures };
+  edited = { turn, view: views.get(turn), draft };
   conversation.turns.pop();
-  views.get(turn).node.remove();
+  edited.view.node.remove();
   views.delete(turn);
-  composer.restore(turn.question, turn.pictures, conversation.pictures.length + 1);
+  composer.editing = true;
+  composer.fill({ question: turn.question, pictures: [...turn.pictures, ...draft.pictures] }, conversation.pictures.length + 1);
+  updateViews();
+}
+
+/** Brings back the turn that is being edited, and what the form held before. */
+function cancelEdit() {
+  if (!edited) return;
+  const { turn, view, draft } = edited;
+  edited = null;
+  composer.editing = false;
+  conversation.turns.push(turn);
+  views.set(turn, view);
+  byId("turns").append(view.node);
+  composer.fill(draft, conversation.pictures.length + 1);
   updateViews();
 }
 
@@ -190,6 +238,8 @@ function startNewConversation() {
   stop();
   running = null;
   composer.answering = false;
+  composer.editing = false;
+  edited = null;
   for (const picture of [...conversation.allPictures, ...composer.pictures]) picture.release();
   conversation = new Conversation();
   views.clear();
@@ -204,10 +254,12 @@ async function useKey(key) {
   service.key = key;
   try {
     await showModels();
+    markKey(false);
     notify(null);
     byId("question").focus();
   } catch (error) {
-    notify(error);
+    markKey(error.status === 401);
+    notify(error.status === 401 ? new Error(error.message) : error);
   }
 }
 

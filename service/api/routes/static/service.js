@@ -13,6 +13,8 @@ const HEADLINES = {
   503: "The service cannot accept requests right now.",
 };
 
+const WRONG_KEY = "This API key is wrong: the service does not know it.";
+
 /** A failed request: a headline for people, and the server's own message. */
 export class ServiceError extends Error {
   constructor(headline, detail, status = 0) {
@@ -85,7 +87,7 @@ export class Service {
       if (error.name === "AbortError") throw error;
       throw new ServiceError("The service could not be reached.", explainUnreachable(options.body));
     }
-    if (!response.ok) throw await readError(response);
+    if (!response.ok) throw await readError(response, this.key !== "");
     return response;
   }
 }
@@ -98,7 +100,7 @@ function explainUnreachable(body) {
     : "The service or the network may be down.";
 }
 
-async function readError(response) {
+async function readError(response, withKey) {
   const fallback = response.status >= 500 ? "The service failed." : "The service refused this request.";
   let detail = await response.text();
   try {
@@ -108,7 +110,8 @@ async function readError(response) {
   }
   const seconds = response.headers.get("Retry-After");
   if (seconds) detail = `${detail.trim()} Try again in ${seconds} s.`;
-  return new ServiceError(HEADLINES[response.status] ?? fallback, detail.slice(0, 600), response.status);
+  const headline = response.status === 401 && withKey ? WRONG_KEY : HEADLINES[response.status];
+  return new ServiceError(headline ?? fallback, detail.slice(0, 600), response.status);
 }
 
 // Three forms of errors: OpenAI's {"error": {"message"}}, {"error": "text"}, FastAPI's {"detail"}.

@@ -1,4 +1,4 @@
-// The status strip: readiness, load and cache hit ratios, from the public endpoints.
+// The status: one word in the bar, and behind it the gauges: readiness, load and cache hit ratios, from the public endpoints.
 
 import { byId } from "./dom.js";
 import { Metrics } from "./metrics.js";
@@ -25,6 +25,7 @@ export class Status {
     this.#service = service;
     this.#onReady = onReady;
     document.addEventListener("visibilitychange", () => this.#restart());
+    setUpGauges();
     this.#restart();
   }
 
@@ -56,6 +57,7 @@ export class Status {
     const known = state in WORDS ? state : "failed";
     byId("readiness").dataset.state = known;
     byId("readiness-text").textContent = WORDS[known];
+    byId("readiness-spoken").textContent = WORDS[known];
     this.#state = state;
     if (state === "ready") this.#onReady();
   }
@@ -86,6 +88,24 @@ export class Status {
     const rate = (Math.max(0, generated - before.tokens) * 1000) / (now - before.time);
     return rate < 10 ? rate.toFixed(1) : String(Math.round(rate));
   }
+}
+
+// The button shows and hides the gauges; so do Escape and a click elsewhere.
+function setUpGauges() {
+  const button = byId("readiness");
+  const show = (visible) => {
+    byId("gauges").hidden = !visible;
+    button.setAttribute("aria-expanded", String(visible));
+  };
+  button.addEventListener("click", () => show(byId("gauges").hidden));
+  document.addEventListener("pointerdown", ({ target }) => {
+    if (!target.closest(".status")) show(false);
+  });
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape" || byId("gauges").hidden) return;
+    event.stopImmediatePropagation(); // Escape has other uses when the gauges are hidden
+    show(false);
+  });
 }
 
 // The share of images that needed no encoding of their own.

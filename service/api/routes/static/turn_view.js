@@ -4,6 +4,7 @@ import { createBoxedPicture } from "./boxes.js";
 import { State } from "./conversation.js";
 import { copyText, create } from "./dom.js";
 import { renderMarkdown } from "./markdown.js";
+import { createZoomButton } from "./zoom.js";
 
 /** The elements of one turn. `actions` has the listeners of Retry, Edit and Code. */
 export class TurnView {
@@ -30,7 +31,8 @@ export class TurnView {
       this.#answer,
       this.#boxes,
       this.#failure,
-      create("div", { class: "turn-footer" }, this.#stats, create("div", { class: "actions" }, ...Object.values(this.#buttons))),
+      create("div", { class: "actions" }, ...Object.values(this.#buttons)),
+      this.#stats,
     );
     this.update(true);
   }
@@ -81,7 +83,10 @@ export function createPreview(picture, number) {
 }
 
 function createQuestion(turn, firstNumber) {
-  const thumbs = turn.pictures.map((picture, index) => create("li", {}, ...createPreview(picture, firstNumber + index)));
+  const thumbs = turn.pictures.map((picture, index) => {
+    const number = firstNumber + index;
+    return create("li", {}, ...createPreview(picture, number), createZoomButton(picture, number));
+  });
   return create(
     "div",
     { class: "question" },
