@@ -1,9 +1,9 @@
 # docker build --target cpu  -t minigpt4-service:cpu  .
 # docker build --target cuda -t minigpt4-service:cuda .
 #
-# Both run as user 10001 and can have a read-only root file system (docker run --read-only): what is
-# written goes to /tmp and to /var/cache/minigpt4, which is the home folder. docs/how-to/deploy-with-containers.md has the details.
-# For a build that can be repeated to the byte, give the images by digest:
+# Both images run as user 10001. Their root file system can be read-only (docker run --read-only): the service
+# writes only to /tmp and to /var/cache/minigpt4, its home folder. See docs/how-to/deploy-with-containers.md.
+# For a reproducible build, give the base images by digest:
 # --build-arg PYTHON_IMAGE=python@sha256:...
 ARG PYTHON_IMAGE=python:3.11.14-slim-bookworm
 ARG VLLM_IMAGE=vllm/vllm-openai:v0.32.0
@@ -21,7 +21,7 @@ ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 ENV PATH=/opt/minigpt4/bin:$PATH
 RUN python -m venv /opt/minigpt4 \
     && pip install --no-cache-dir --no-deps --index-url "${TORCH_INDEX}" "torch==${TORCH}"
-# Changes more rarely than the service, so its layer is kept.
+# The dependencies change less often than the service, so they have a layer of their own.
 COPY requirements/cpu.txt /tmp/
 RUN pip install --no-cache-dir --no-deps -r /tmp/cpu.txt
 COPY --from=wheel /dist /dist
@@ -38,7 +38,7 @@ LABEL org.opencontainers.image.title="minigpt4-service" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
-# vLLM's CPU kernels are linked against it; without it they are missing and the engine cannot start.
+# vLLM's CPU kernels are linked against libnuma; without it the engine cannot start.
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends libnuma1=2.0.16-1 \
     && rm -rf /var/lib/apt/lists/*
@@ -52,7 +52,7 @@ HEALTHCHECK --start-period=3m --interval=10s --timeout=5s --retries=3 \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/health', timeout=4)"]
 ENTRYPOINT ["minigpt4-service", "serve", "--host", "0.0.0.0", "--port", "8000"]
 
-# vLLM's own image: its torch, CUDA libraries and kernels stay as they are. It brings the compiler
+# vLLM's own image. Its torch, CUDA libraries and kernels stay unchanged, and it contains the compiler
 # that Triton needs at run time.
 FROM ${VLLM_IMAGE} AS cuda
 ARG VERSION=dev

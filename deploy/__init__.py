@@ -1,1 +1,1 @@
-"""Running the service elsewhere: images, measurements, Kubernetes. Nothing in service/ needs this."""
+"""Deployment: images, monitoring, Kubernetes. Nothing in service/ imports this."""

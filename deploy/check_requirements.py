@@ -1,7 +1,7 @@
-"""Fails an image's build when what is installed does not meet a package's own requirements.
+"""Fail an image's build if the installed packages do not meet a package's requirements.
 
-The images install with ``--no-deps``, so that nothing replaces the base image's torch; this says what
-a resolver would have said.
+The images install with ``--no-deps``, so that pip does not replace the base image's torch. This check
+replaces the one that pip's resolver would make.
 """
 
 import sys
@@ -11,7 +11,7 @@ from packaging.requirements import Requirement
 
 
 def unmet(package: str) -> list[str]:
-    """One line for each requirement of ``package`` (``name`` or ``name[extra]``) that is not met."""
+    """Return a line for each requirement of ``package`` (``name`` or ``name[extra]``) that is not met."""
     wanted = Requirement(package)
     problems = []
     for line in metadata.requires(wanted.name) or []:
@@ -24,18 +24,18 @@ def unmet(package: str) -> list[str]:
             problems.append(f"{requirement.name} is missing")
             continue
         if not requirement.specifier.contains(version, prereleases=True):
-            problems.append(f"{requirement} is asked for, {version} is there")
+            problems.append(f"{requirement} is required, {version} is installed")
     return problems
 
 
 def applies(requirement: Requirement, extras: set[str]) -> bool:
-    """Whether a requirement holds on this machine with these extras."""
+    """Return whether a requirement applies to this machine and these extras."""
     marker = requirement.marker
     return marker is None or any(marker.evaluate({"extra": extra}) for extra in {"", *extras})
 
 
 def main() -> None:
-    """Exit with the list of problems, if there are any."""
+    """Exit with the list of problems if there are any."""
     problems = unmet(sys.argv[1])
     if problems:
         sys.exit("\n".join(problems))

@@ -1,1 +1,1 @@
-"""The dashboard: what its panels show, how it is written, and how to look at it without Grafana."""
+"""The dashboard: its panels, its JSON, and a preview without Grafana."""

@@ -1,4 +1,4 @@
-"""Writes the Grafana dashboard from the panels: ``python -m deploy.grafana.dashboard``."""
+"""``python -m deploy.grafana.dashboard``: write the Grafana dashboard from the panels."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ SOURCE = {"type": "prometheus", "uid": "prometheus"}
 
 
 def dashboard() -> dict[str, Any]:
-    """The whole dashboard in Grafana's JSON model."""
+    """Return the whole dashboard in Grafana's JSON model."""
     return {
         "uid": "minigpt4",
         "title": "MiniGPT-4 service",

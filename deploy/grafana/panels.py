@@ -1,4 +1,4 @@
-"""What the dashboard shows: three questions, each a row of panels over the service's own series."""
+"""The dashboard's panels, in three rows. Each row answers a question from the service's metrics."""
 
 from dataclasses import dataclass
 
@@ -8,9 +8,9 @@ class Panel:
     """One graph.
 
     Attributes:
-        unit: Grafana's name of the unit: ``reqps``, ``s``, ``percentunit``, ``short``, ``bytes``.
-        queries: PromQL by legend; a legend may name labels as ``{{status}}``.
-        stacked: Whether the lines add up to something.
+        unit: The unit's name in Grafana: ``reqps``, ``s``, ``percentunit``, ``short``, ``bytes``.
+        queries: PromQL by legend. A legend may contain labels, such as ``{{status}}``.
+        stacked: Whether the lines are stacked, because their sum has a meaning.
     """
 
     title: str
@@ -20,30 +20,30 @@ class Panel:
 
 
 def rate(series: str, by: str = "", match: str = "") -> str:
-    """Rate a second of a counter, summed over replicas."""
+    """Return a counter's rate per second, summed over the replicas."""
     keep = f" by ({by})" if by else ""
     labels = f'job=~"$job"{"," + match if match else ""}'
     return f"sum{keep} (rate({series}{{{labels}}}[$__rate_interval]))"
 
 
 def quantiles(histogram: str, *percents: int, match: str = "") -> dict[str, str]:
-    """Percentiles of a histogram over all replicas, by legend."""
+    """Return percentiles of a histogram over all replicas, by legend."""
     buckets = rate(f"{histogram}_bucket", "le", match)
     return {f"p{p}": f"histogram_quantile({p / 100}, {buckets})" for p in percents}
 
 
 def mean(histogram: str) -> str:
-    """Mean of what a histogram observed."""
+    """Return the mean of a histogram's observations."""
     return f"{rate(f'{histogram}_sum')} / {rate(f'{histogram}_count')}"
 
 
 def share(part: str, whole: str) -> str:
-    """A fraction of 1; nothing where there was no traffic."""
+    """Return a fraction between 0 and 1; empty without traffic."""
     return f"{part} / ({whole} > 0)"
 
 
 def highest(gauge: str) -> str:
-    """The fullest replica's value."""
+    """Return the highest value of all replicas."""
     return f'max({gauge}{{job=~"$job"}})'
 
 
@@ -100,7 +100,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             {"used": highest("vllm:kv_cache_usage_perc")},
         ),
         Panel(
-            # Its first bucket ends at 0.3 s, so that percentiles below that would be made up.
+            # The first bucket ends at 0.3 s, so percentiles below that would be guesses.
             "Wait in the engine's queue",
             "s",
             {"mean": mean("vllm:request_queue_time_seconds")},

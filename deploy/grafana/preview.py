@@ -1,4 +1,4 @@
-"""The dashboard as a picture, without Grafana: its own queries, asked of a Prometheus, drawn with matplotlib.
+"""Draw the dashboard with matplotlib, without Grafana, from the same queries to Prometheus.
 
 ``python -m deploy.grafana.preview http://localhost:9090 dashboard.png --minutes 10``
 """
@@ -20,7 +20,7 @@ STEP = 5
 
 
 def series(url: str, query: str, minutes: float) -> list[dict[str, Any]]:
-    """A range query's result, with the dashboard's variables filled in."""
+    """Return the result of a range query, with the dashboard's variables filled in."""
     end = time.time()
     filled = query.replace("$job", ".*").replace("$__rate_interval", "30s")
     times = {"start": end - 60 * minutes, "end": end, "step": STEP}
@@ -31,7 +31,7 @@ def series(url: str, query: str, minutes: float) -> list[dict[str, Any]]:
 
 
 def draw(axes: Any, panel: Panel, url: str, minutes: float) -> None:
-    """One panel."""
+    """Draw one panel."""
     for legend, query in panel.queries.items():
         for line in series(url, query, minutes):
             name = re.sub(r"{{(\w+)}}", lambda found: line["metric"].get(found[1], ""), legend)  # noqa: B023
@@ -52,7 +52,7 @@ def main() -> None:
     parser.add_argument("prometheus")
     parser.add_argument("file", type=Path)
     parser.add_argument("--minutes", type=float, default=10)
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
@@ -63,10 +63,10 @@ def main() -> None:
         part.suptitle(question, fontsize=12, fontweight="bold")
         grid = part.subplots(height, COLUMNS, squeeze=False).flatten()
         for axes, panel in zip(grid, panels, strict=False):
-            draw(axes, panel, asked.prometheus, asked.minutes)
+            draw(axes, panel, arguments.prometheus, arguments.minutes)
         for axes in grid[len(panels) :]:
             axes.set_axis_off()
-    figure.savefig(asked.file, dpi=75)
+    figure.savefig(arguments.file, dpi=75)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""``python -m deploy.prometheus.operator``: the alert rules as the Prometheus Operator and the chart take them."""
+"""``python -m deploy.prometheus.operator``: write the alert rules for the operator and the chart."""
 
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ HEAD = "# Written by `python -m deploy.prometheus.operator` from deploy/promethe
 
 
 def prometheus_rule() -> dict[str, Any]:
-    """A PrometheusRule with the groups of ``alerts.yml``."""
+    """Return a PrometheusRule with the groups of ``alerts.yml``."""
     return {
         "apiVersion": "monitoring.coreos.com/v1",
         "kind": "PrometheusRule",
