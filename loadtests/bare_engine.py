@@ -1,4 +1,4 @@
-"""vLLM's AsyncLLM in this process, given token ids: the least that serving could cost."""
+"""Run vLLM's AsyncLLM in this process on token ids: a lower bound for the cost of serving."""
 
 import asyncio
 import itertools
@@ -21,7 +21,7 @@ from service.settings import Settings
 def measure(
     folder: ModelFolder, concurrencies: Sequence[int], seconds: float, tokens: int = 32
 ) -> Iterator[dict[str, Any]]:
-    """Closed-loop runs over text-only prompts as the service would tokenize them."""
+    """Run closed loops over text-only prompts, tokenized as in the service."""
     set_environment(folder)
     arguments = parse_vllm_flags(folder, Settings(), [])  # type: ignore[call-arg]
     with asyncio.Runner() as runner:

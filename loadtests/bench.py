@@ -1,6 +1,6 @@
-"""``make bench``: three ways to serve the same weights, taking turns on this machine; then a bare engine.
+"""``make bench``: compare three ways to serve the same weights, in turns, and then a bare engine.
 
-Raw samples go to ``results/bench/*.json``, tables and plots to where ``report`` puts them.
+The raw samples go to ``results/bench/*.json``; ``report`` writes the tables and plots.
 """
 
 import argparse
@@ -27,16 +27,16 @@ from service.serve.builtin_models import resolve_model
 
 SYSTEMS = ("service", "vllm", "original")
 SEEDS = count(step=100_000)
-"""No two levels share an image."""
+"""Different levels use different images."""
 ROUNDS = 4
-"""Turns of each system in a run."""
+"""Turns of each system in one run."""
 WARM_UP_SECONDS = 2.0
 PAUSE_SECONDS = 1.5
-"""Between turns: vLLM's worker processes watch for work in a busy loop for a second after the last."""
+"""Pause between turns: vLLM's worker processes poll for work in a busy loop for a second."""
 
 
 def options() -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--model", default="default", help="model folder with a Q-Former")
     parser.add_argument("--out", type=Path, default=Path("results/bench"))
@@ -49,7 +49,7 @@ def options() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Measure what was asked for, keep it, and write the report of all that is there."""
+    """Measure, store the records, and write the report of all stored records."""
     asked = options()
     asked.out.mkdir(parents=True, exist_ok=True)
     folder = resolve_model(asked.model, asked.out)
@@ -74,14 +74,15 @@ def main() -> None:
 def closed_loop(
     systems: dict[str, Started], asked: argparse.Namespace, workloads: list[str]
 ) -> Iterator[dict[str, Any]]:
-    """Every workload at every concurrency, after two seconds of warming up each.
+    """Run each workload at each concurrency, after a warm-up of two seconds.
 
-    The systems take turns of ``asked.seconds / ROUNDS``, so that what else the machine does meets all.
+    The systems take turns of ``asked.seconds / ROUNDS``, so that other work on the machine affects
+    all of them.
     """
     for workload in workloads:
         for concurrency in asked.concurrency:
             turns: dict[str, list[dict[str, Any]]] = {name: [] for name in systems}
-            # Seen images are those of the warm-up: new ones in each turn would not have been seen.
+            # The workload "seen" repeats the images of the warm-up.
             seeds = repeat(next(SEEDS)) if workload == "seen" else SEEDS
             for number in range(ROUNDS + 1):
                 for name in sorted(systems, reverse=number % 2 == 1):
@@ -100,20 +101,20 @@ def closed_loop(
 def one_turn(
     system: Started, requests: Iterator[Messages], concurrency: int, seconds: float
 ) -> dict[str, Any]:
-    """One closed loop, with what the system used."""
+    """Run one closed loop and measure the system's CPU time and memory."""
     with Usage(system.pid) as usage:
         run = asyncio.run(Client(system.url, system.model).closed(requests, concurrency, seconds))
     return {"cpu_seconds": usage.cpu_seconds, "peak_bytes": usage.peak_bytes, **run.raw()}
 
 
 def together(turns: list[dict[str, Any]]) -> dict[str, Any]:
-    """The turns as one run."""
+    """Join the turns to one run."""
     return {
         "cpu_seconds": sum(turn["cpu_seconds"] for turn in turns),
         "peak_bytes": max(turn["peak_bytes"] for turn in turns),
         "seconds": sum(turn["seconds"] for turn in turns),
         "samples": [sample for turn in turns for sample in turn["samples"]],
-        # So that the report can say how much the machine wavered.
+        # The report shows the difference between turns: the noise of the machine.
         "rates": [len(turn["samples"]) / turn["seconds"] for turn in turns],
     }
 
@@ -121,7 +122,7 @@ def together(turns: list[dict[str, Any]]) -> dict[str, Any]:
 def beside_the_bare_engine(
     folder: ModelFolder, asked: argparse.Namespace
 ) -> Iterator[dict[str, Any]]:
-    """Text only, through the service and straight into vLLM's engine: what the service adds."""
+    """Measure the service's overhead: text-only requests through it and directly in the engine."""
     with started("service", folder, asked.out) as system:
         yield from closed_loop({"service": system}, asked, ["text"])
     for record in bare_engine.measure(folder, asked.concurrency, asked.seconds):
@@ -129,11 +130,11 @@ def beside_the_bare_engine(
 
 
 OVERLOAD_FLAGS = ("--max-num-seqs", "16", "--max-num-queued-reqs", "24")
-"""Limits that fit two cores; the defaults are for a GPU and would let hundreds wait."""
+"""Limits for two cores. With the defaults, which are for a GPU, hundreds of requests would wait."""
 
 
 def overload(folder: ModelFolder, asked: argparse.Namespace) -> None:
-    """Saturation, then three times as much in an open loop: who is served, who refused, how fast."""
+    """Measure served and refused requests at saturation and at three times that rate."""
     with started("service", folder, asked.out, *OVERLOAD_FLAGS) as system:
         client = Client(system.url, system.model)
         requests = WORKLOADS["unique"](next(SEEDS))
@@ -148,7 +149,7 @@ def overload(folder: ModelFolder, asked: argparse.Namespace) -> None:
 
 
 def machine() -> dict[str, Any]:
-    """Where this was measured."""
+    """Describe the machine."""
     return {
         "cpu": next(
             (
@@ -166,7 +167,7 @@ def machine() -> dict[str, Any]:
 
 
 def keep_run(folder: Path, record: dict[str, Any]) -> None:
-    """Under the name that the report looks for."""
+    """Store a record under the name that the report looks for."""
     keep(folder / "{system}-{workload}-{concurrency}.json".format(**record), record)
 
 

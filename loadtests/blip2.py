@@ -1,6 +1,6 @@
-"""A model folder as a BLIP-2 folder, which vLLM serves with its own model: the same weights.
+"""Export a model folder as a BLIP-2 folder, which vLLM serves with its own model class.
 
-BLIP-2 knows one image a conversation, and its tokens stand at the prompt's very start.
+BLIP-2 has one image in a conversation, and the image's tokens are at the start of the prompt.
 """
 
 import json
@@ -34,10 +34,10 @@ TEMPLATE = (
 
 
 def export(source: ModelFolder, target: Path) -> None:
-    """Write ``target``, its ``config.json`` last; the family must have a Q-Former.
+    """Write ``target``, and its ``config.json`` last. The family must have a Q-Former.
 
-    One tensor at a time is in memory. The weights are copied: in vLLM's model they have other names, so
-    that the language model's files cannot be shared.
+    Only one tensor is in memory at a time. The weights are copied, because vLLM's model has other
+    names for them.
     """
     target.mkdir(parents=True, exist_ok=True)
     tokenizer = AutoTokenizer.from_pretrained(source.tokenizer)
@@ -72,7 +72,7 @@ def _tensors(source: ModelFolder, vocabulary: int) -> dict[str, LazyTensor]:
 
 
 def _lengthened(entry: LazyTensor, rows: int) -> Callable[[], torch.Tensor]:
-    """Reads it with a row for the image token, which is replaced before it is used."""
+    """Read the embeddings and add a row for the image token. vLLM replaces it before use."""
 
     def load() -> torch.Tensor:
         tensor = entry.load()
@@ -92,7 +92,7 @@ def _config(source: ModelFolder, image_token: int) -> dict[str, Any]:
         "image_token_index": image_token,
         "num_query_tokens": vision.qformer.query_tokens,
         "use_decoder_only_language_model": True,
-        # A random model's vocabulary, or a padded one, is larger than its tokenizer: room enough.
+        # A random or a padded vocabulary is larger than its tokenizer and already has a spare row.
         "text_config": {**text, "vocab_size": max(text["vocab_size"], image_token + 1)},
         "vision_config": {
             **vision.vit.model_dump(),

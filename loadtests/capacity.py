@@ -1,8 +1,8 @@
-"""From measured costs of a request to replicas and GPUs for a traffic mix.
+"""Compute replicas and GPUs for a traffic mix from the measured costs of a request.
 
-``python -m loadtests.capacity costs.toml`` prints the table of docs/how-to/scale-out.md. The model is a
-utilisation law: a replica is busy for the sum of its requests' costs and may be busy for at most
-``utilisation`` of the time, so that queues stay short.
+``python -m loadtests.capacity costs.toml`` prints the table of docs/how-to/scale-out.md. The model
+is a utilisation law: a replica is busy for the sum of its requests' costs and may be busy for at
+most ``utilisation`` of the time, so that queues stay short.
 """
 
 import argparse
@@ -17,7 +17,7 @@ TRAFFIC = (10, 100, 1_000, 10_000, 100_000)
 
 @dataclass(frozen=True)
 class Costs:
-    """What one replica was measured to do, each at its best batch.
+    """The measured speed of one replica, each value at its best batch size.
 
     Attributes:
         encode: Seconds of the encoder for one new image.
@@ -25,8 +25,8 @@ class Costs:
         decode: Seconds of the engine for one answer token, in a full batch.
         kv_tokens: Tokens that fit into one replica's KV cache.
         token_latency: Seconds between two tokens of one stream in a full batch.
-        gpus: GPUs of a replica; 0 where it runs on a CPU.
-        encoder_apart: Whether the encoder has a device of its own, so that both work at once.
+        gpus: GPUs of a replica; 0 on a CPU.
+        encoder_apart: Whether the encoder has its own device, so that both work at the same time.
     """
 
     encode: float
@@ -40,16 +40,16 @@ class Costs:
 
 @dataclass(frozen=True)
 class Mix:
-    """What users send; shares are of all requests.
+    """The traffic of the users; shares refer to all requests.
 
     Attributes:
-        new_image: Share with an image that no cache holds.
-        prompt_tokens: Mean length of a prompt, history and visual tokens included.
-        prefix_hits: Share of the prompt's tokens found in the prefix cache. It holds only if follow-up
-            turns reach the replica that answered before.
+        new_image: Share of requests with an image that is not in a cache.
+        prompt_tokens: Mean length of a prompt, including history and visual tokens.
+        prefix_hits: Share of the prompt's tokens found in the prefix cache. It holds only if
+            follow-up turns reach the replica that answered before.
         answer_tokens: Mean length of an answer.
         utilisation: Share of the time that a replica may be busy.
-        spare: Replicas more than needed, for one that fails or is replaced.
+        spare: Additional replicas, for when one fails or is replaced.
     """
 
     new_image: float = 0.4
@@ -62,7 +62,7 @@ class Mix:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a traffic needs, and which part asks for it: ``engine``, ``encoder`` or ``kv cache``."""
+    """The replicas for a traffic, and the bottleneck: ``engine``, ``encoder`` or ``kv cache``."""
 
     replicas: int
     gpus: int
@@ -70,7 +70,7 @@ class Plan:
 
 
 def busy_seconds(costs: Costs, mix: Mix) -> dict[str, float]:
-    """Seconds of encoder and engine that a mean request takes."""
+    """Compute the seconds of encoder and engine for a mean request."""
     engine = (
         mix.prompt_tokens * (1 - mix.prefix_hits) * costs.prefill + mix.answer_tokens * costs.decode
     )
@@ -78,7 +78,7 @@ def busy_seconds(costs: Costs, mix: Mix) -> dict[str, float]:
 
 
 def plan(costs: Costs, mix: Mix, requests_a_minute: float) -> Plan:
-    """Replicas for a traffic; at least one, and the spare ones."""
+    """Compute the replicas for a traffic: at least one, and the spare ones."""
     rate = requests_a_minute / 60
     busy = busy_seconds(costs, mix)
     if costs.encoder_apart:
@@ -86,7 +86,7 @@ def plan(costs: Costs, mix: Mix, requests_a_minute: float) -> Plan:
     else:
         largest = max(busy, key=busy.__getitem__)
         needs = {largest: rate * sum(busy.values()) / mix.utilisation}
-    # Little's law: as many requests are under way as arrive while one is answered.
+    # Little's law: requests in progress = arrival rate x seconds of one answer.
     under_way = rate * mix.answer_tokens * costs.token_latency
     needs["kv cache"] = under_way * (mix.prompt_tokens + mix.answer_tokens) / costs.kv_tokens
     limit = max(needs, key=needs.__getitem__)
@@ -95,7 +95,7 @@ def plan(costs: Costs, mix: Mix, requests_a_minute: float) -> Plan:
 
 
 def table(costs: Costs, mix: Mix) -> str:
-    """Markdown: a row for each traffic."""
+    """Write a Markdown table with a row for each traffic."""
     rows = ["| requests a minute | replicas | GPUs | limited by |", "| ---: | ---: | ---: | --- |"]
     for traffic in TRAFFIC:
         wanted = plan(costs, mix, traffic)
@@ -104,7 +104,7 @@ def table(costs: Costs, mix: Mix) -> str:
 
 
 def read(file: Path) -> tuple[Costs, Mix]:
-    """The tables ``[costs]`` and ``[mix]`` of a TOML file; raises TypeError for an unknown key."""
+    """Read ``[costs]`` and ``[mix]`` of a TOML file; raise TypeError for an unknown key."""
     data = tomllib.loads(file.read_text())
     return Costs(**data["costs"]), Mix(**data.get("mix", {}))
 

@@ -1,4 +1,4 @@
-"""Sending chat requests and timing their streams: closed loop (so many at a time) and open loop."""
+"""Send chat requests and time their streams, in a closed loop or an open loop."""
 
 import asyncio
 import json
@@ -19,14 +19,14 @@ class Sample:
 
     Attributes:
         begin: Seconds since the run began.
-        status: HTTP status; 0 where the connection failed.
-        seconds: Until the answer's end, or until the refusal.
+        status: HTTP status; 0 if the connection failed.
+        seconds: Seconds until the end of the answer or the refusal.
         first_token: Seconds until the first token's chunk.
-        gaps: Seconds between the chunks after it.
-        tokens: Length of the answer as the server counts it.
+        gaps: Seconds between the following chunks.
+        tokens: Length of the answer, counted by the server.
 
-    Chunks are timed, not texts: a token that decodes to nothing (part of a character, an id beyond the
-    tokenizer) has a chunk of its own in every system that is compared.
+    The times are those of chunks, not of texts: all systems also send a chunk for a token that
+    decodes to nothing (a part of a character, an id beyond the tokenizer).
     """
 
     begin: float
@@ -38,7 +38,7 @@ class Sample:
 
     @property
     def ok(self) -> bool:
-        """Whether there was an answer."""
+        """Whether the request was answered."""
         return self.status == 200 and self.first_token > 0
 
 
@@ -50,12 +50,12 @@ class Run:
     samples: list[Sample]
 
     def raw(self) -> dict[str, Any]:
-        """As JSON, rounded to microseconds."""
+        """Return the run as JSON, rounded to microseconds."""
         return json.loads(json.dumps(asdict(self)), parse_float=lambda text: round(float(text), 6))
 
 
 class Client:
-    """Sends to one server. ``tokens`` is the length of every answer."""
+    """Sends requests to one server. Each answer has ``tokens`` tokens."""
 
     def __init__(self, url: str, model: str, tokens: int = 32) -> None:
         self._url = f"{url}/v1/chat/completions"
@@ -65,14 +65,17 @@ class Client:
             "ignore_eos": True,
             "stream": True,
             "stream_options": {"include_usage": True},
-            # Every system does the same sampling, whatever its defaults are.
+            # All systems sample in the same way; their defaults differ.
             "temperature": 1.0,
             "top_p": 0.9,
             "repetition_penalty": 1.0,
         }
 
     async def closed(self, workload: Iterator[Messages], concurrency: int, seconds: float) -> Run:
-        """``concurrency`` users who ask again as soon as they are answered, for ``seconds``."""
+        """Run ``concurrency`` users for ``seconds``.
+
+        Each user asks again as soon as an answer is complete.
+        """
         samples: list[Sample] = []
         begin = monotonic()
 
@@ -87,7 +90,7 @@ class Client:
     async def open(
         self, workload: Iterator[Messages], rate: float, seconds: float, seed: int = 0
     ) -> Run:
-        """Poisson arrivals, ``rate`` a second on average, whether or not earlier ones are answered."""
+        """Send requests at random times, ``rate`` a second, without waiting for answers."""
         begin = monotonic()
         async with self._session() as session:
             tasks = [
@@ -139,14 +142,14 @@ async def _time_stream(response: aiohttp.ClientResponse, sample: Sample, begin: 
 
 
 def _has_token(event: dict[str, Any]) -> bool:
-    """Whether this is more than the role that opens a stream or the usage that closes it."""
+    """Return whether a chunk carries a token: the first has only the role, the last only usage."""
     choices = event.get("choices")
     delta = choices[0]["delta"] if choices else {}
     return bool(delta.get("content")) or ("content" in delta and "role" not in delta)
 
 
 async def arrivals(rate: float, seconds: float, seed: int) -> AsyncIterator[None]:
-    """Yield at the times of a Poisson process."""
+    """Yield at the arrival times of a Poisson process."""
     source = random.Random(seed)
     begin, due = monotonic(), 0.0
     while (due := due + source.expovariate(rate)) < seconds:

@@ -1,8 +1,9 @@
-"""``python -m loadtests.compare --baseline DIR``: this checkout beside another commit's, in turns.
+"""``python -m loadtests.compare --baseline DIR``: compare this checkout with another commit.
 
-``DIR`` is a checkout of the other commit (``git worktree add DIR COMMIT``); both run in this environment. Both
-services are up, and take turns of a few seconds in an alternating order. A service that waits for its turn uses
-no processor time, so other work on the machine affects both alike.
+``DIR`` is a checkout of the other commit (``git worktree add DIR COMMIT``); both run in this
+environment. Both services are up, and take turns of a few seconds in an alternating order. A
+service that waits for its turn uses no processor time, so other work on the machine affects both
+alike.
 """
 
 import argparse
@@ -30,12 +31,12 @@ LEVELS = (("unique", 1), ("unique", 8), ("unique", 32), ("seen", 8), ("text", 8)
 
 WARM_UP_SECONDS = 0.5
 SEEDS = count(step=100_000)
-"""No two measurements share an image."""
+"""Different measurements use different images."""
 
 
 @dataclass(frozen=True)
 class Level:
-    """What one service did in one turn."""
+    """The figures of one service in one turn."""
 
     requests_per_second: float
     tokens_per_second: float
@@ -84,7 +85,7 @@ def main() -> None:
 def take_turns(
     services: dict[str, Started], level: tuple[str, int], turns: int, seconds: float
 ) -> dict[str, list[Level]]:
-    """The figures of each turn of each service, at one level."""
+    """Measure each turn of each service at one level."""
     figures: dict[str, list[Level]] = {name: [] for name in services}
     for number in range(turns):
         for name in sorted(services, reverse=number % 2 == 1):
@@ -93,7 +94,7 @@ def take_turns(
 
 
 def install(checkout: Path, packages: Path) -> Path:
-    """Install a checkout into a folder of its own: vLLM finds the plugin by the package's entry points."""
+    """Install a checkout into its own folder: vLLM finds the plugin by its entry point."""
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"]
     subprocess.run([*pip, "--upgrade", "--target", str(packages), str(checkout)], check=True)
     return packages.resolve()
@@ -111,7 +112,7 @@ def serve(packages: Path, log: Path) -> Iterator[Started]:
 
 
 def measure(service: Started, workload: str, concurrency: int, seconds: float) -> Level:
-    """One turn at a level, after a short warm-up."""
+    """Run one turn at a level, after a short warm-up."""
     client = Client(service.url, service.model)
     requests = WORKLOADS[workload](next(SEEDS))
     asyncio.run(client.closed(requests, concurrency, WARM_UP_SECONDS))
@@ -122,14 +123,14 @@ def measure(service: Started, workload: str, concurrency: int, seconds: float) -
 
 
 def cpu_seconds(pid: int) -> tuple[float, float]:
-    """Processor seconds of the API process, and of the processes that it started."""
+    """Return the CPU seconds of the API process, and of the processes that it started."""
     api = psutil.Process(pid)
     times = [sum(process.cpu_times()[:2]) for process in (api, *api.children(recursive=True))]
     return times[0], sum(times[1:])
 
 
 def summarise(run: Run, api_seconds: float, engine_seconds: float) -> Level:
-    """The figures of one run; raises RuntimeError where a request failed."""
+    """Compute the figures of one run; raise RuntimeError if a request failed."""
     if not all(sample.ok for sample in run.samples):
         raise RuntimeError("A request failed.")
     first = [1000 * sample.first_token for sample in run.samples]
@@ -145,7 +146,7 @@ def summarise(run: Run, api_seconds: float, engine_seconds: float) -> Level:
 
 
 def table(level: tuple[str, int], turns: dict[str, list[Level]]) -> Iterator[str]:
-    """One row for each figure: both medians, and the ratios of this service's turns to the baseline's."""
+    """Write a row for each figure: both medians, and the ratios of the turns."""
     for name, title in FIGURES.items():
         values = [
             [getattr(turn, name) for turn in turns[system]] for system in ("baseline", "this")

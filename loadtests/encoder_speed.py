@@ -1,7 +1,8 @@
-"""The vision encoder alone: images a second by batch size, beside what the device can do at most.
+"""Measure the vision encoder alone: images a second by batch size, and the device's limits.
 
-``python -m loadtests.encoder_speed FOLDER FILE --batches 1 32`` writes a JSON record. A process of its own,
-since a CUDA context, captured graphs and their memory go only with the process that has them.
+``python -m loadtests.encoder_speed FOLDER FILE --batches 1 32`` writes a JSON record. It runs in
+its own process, because a CUDA context and captured graphs keep their memory until their process
+ends.
 """
 
 import argparse
@@ -19,7 +20,7 @@ from service.vision.encoder import TorchEncoder, choose_device, choose_dtype
 
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
 SECONDS = 2.0
-"""Of each measurement: long enough for the clocks to settle under load."""
+"""Seconds of each measurement: long enough for the clocks to settle under load."""
 
 
 def main() -> None:
@@ -35,17 +36,17 @@ def main() -> None:
 
 
 def measure(folder: ModelFolder, batches: list[int], seconds: float) -> dict[str, object]:
-    """Speeds in images/s, FLOP/s and bytes/s."""
+    """Measure speeds in images/s, FLOP/s and bytes/s."""
     device = choose_device("auto")
     dtype = choose_dtype("auto", device)
     config = VisionConfig.load(folder.vision / "config.json")
     encoder = TorchEncoder(folder.vision, config, device, dtype, batches)
-    encoder.startup()  # on a CPU it also sets the threads, which the products then share
+    encoder.startup()  # on a CPU it also sets the number of threads
     peak, work = matrix_flops(device, dtype, seconds), flops(config)
     rows = []
     for batch in batches:
         pixels = torch.randint(0, 256, (batch, *[config.image_size] * 2, 3), dtype=torch.uint8)
-        # Ends with a copy to the CPU, so that it has been computed when it returns.
+        # encode() ends with a copy to the CPU, so the result is computed when it returns.
         speed = batch * calls_a_second(partial(encoder.encode, pixels), device, seconds)
         rows.append({"batch": batch, "images_per_second": speed, "of_peak": speed * work / peak})
     return {
@@ -59,7 +60,7 @@ def measure(folder: ModelFolder, batches: list[int], seconds: float) -> dict[str
 
 
 def flops(config: VisionConfig) -> float:
-    """Floating-point operations of one image in the ViT, 2 for each multiply-add; the rest is small."""
+    """Return the floating-point operations of the ViT for one image, 2 for each multiply-add."""
     vit, tokens = config.vit, config.patches + 1
     weights = 4 * vit.hidden_size**2 + 2 * vit.hidden_size * vit.intermediate_size
     attention = 2 * tokens * vit.hidden_size
@@ -68,9 +69,9 @@ def flops(config: VisionConfig) -> float:
 
 
 def matrix_flops(device: torch.device, dtype: torch.dtype, seconds: float) -> float:
-    """FLOP/s of a large matrix product in the encoder's dtype: the roofline to compare with.
+    """Measure the FLOP/s of a large matrix product in the encoder's dtype: the roofline.
 
-    Of random numbers: a GPU multiplies ones or zeros with less power, and so at higher clocks.
+    The numbers are random: for ones or zeros, a GPU needs less power and runs at higher clocks.
     """
     side = 8192 if device.type == "cuda" else 512
     left, right = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
@@ -80,14 +81,14 @@ def matrix_flops(device: torch.device, dtype: torch.dtype, seconds: float) -> fl
 
 
 def copy_bytes(device: torch.device, seconds: float) -> float:
-    """Bytes/s that memory gives and takes: what bounds the decoding of a single stream."""
+    """Measure the memory's bandwidth in bytes/s, which limits the decoding of a single stream."""
     size = 2**30 if device.type == "cuda" else 2**24
     source, target = (torch.zeros(size, dtype=torch.uint8, device=device) for _ in range(2))
     return 2 * size * calls_a_second(lambda: target.copy_(source), device, seconds)
 
 
 def calls_a_second(work: Callable[[], object], device: torch.device, seconds: float) -> float:
-    """How often ``work`` is done in a second, measured over ``seconds`` after as long a warm-up."""
+    """Return how often ``work`` runs in a second, over ``seconds`` after an equal warm-up."""
     speed = 0.0
     for _ in range(2):
         begin, calls = time.perf_counter(), 0

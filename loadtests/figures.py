@@ -1,4 +1,4 @@
-"""``make figures``: start-up, time to first token and tokens a second of the default model.
+"""``make figures``: measure start-up, time to first token and tokens a second of the default model.
 
 Starts the service itself, on a free port, and prints a Markdown table. Figures are medians over
 ``REPEATS``; the load generator shares the machine with the service.
@@ -26,7 +26,7 @@ CONCURRENCIES = (1, 8, 32)
 
 
 def picture(seed: int) -> str:
-    """A data URI of a 224 x 224 PNG that no other seed gives."""
+    """Return a data URI of a 224 x 224 PNG; each seed gives a different picture."""
     image = Image.new("RGB", (224, 224), (seed * 37 % 256, seed * 91 % 256, seed * 53 % 256))
     ImageDraw.Draw(image).ellipse((20, 20, 60 + seed % 100, 180), (seed % 256, 80, 160))
     image.putpixel((0, 0), (seed % 256, seed // 256 % 256, 7))
@@ -37,7 +37,7 @@ def picture(seed: int) -> str:
 
 @contextmanager
 def service(*flags: str) -> Iterator[tuple[str, float]]:
-    """A started service: its address, and the seconds from the command to readiness."""
+    """Start the service; give its address, and the seconds from the command to readiness."""
     port = free_port()
     address = f"http://127.0.0.1:{port}"
     begin = time.monotonic()
@@ -53,7 +53,7 @@ def service(*flags: str) -> Iterator[tuple[str, float]]:
 
 
 async def first_token(client: AsyncOpenAI, model: str, image: str, text: str) -> float:
-    """Seconds from sending a request to its answer's first token."""
+    """Measure the seconds from a request to the first token of its answer."""
     begin = time.monotonic()
     stream = await client.chat.completions.create(
         model=model, messages=question(image, text), max_tokens=2, stream=True
@@ -66,7 +66,7 @@ async def first_token(client: AsyncOpenAI, model: str, image: str, text: str) ->
 
 
 async def throughput(client: AsyncOpenAI, model: str, concurrency: int, seed: int) -> float:
-    """Tokens a second over ``concurrency`` streams, each with a new image per answer."""
+    """Measure tokens a second over ``concurrency`` streams, with a new image for each answer."""
 
     async def user(index: int) -> int:
         tokens = 0
@@ -86,7 +86,7 @@ async def throughput(client: AsyncOpenAI, model: str, concurrency: int, seed: in
 
 
 def question(image: str, text: str) -> list:  # type: ignore[type-arg]
-    """One user message with an image."""
+    """Make a user message with an image."""
     parts = [
         {"type": "image_url", "image_url": {"url": image}},
         {"type": "text", "text": text},
@@ -95,7 +95,7 @@ def question(image: str, text: str) -> list:  # type: ignore[type-arg]
 
 
 async def measure(address: str) -> dict[str, str]:
-    """The table's rows after start-up."""
+    """Measure the rows of the table below start-up."""
     client = AsyncOpenAI(base_url=f"{address}/v1", api_key="unused", timeout=300)
     model = (await client.models.list()).data[0].id
     await first_token(client, model, picture(9999), "Warm up.")

@@ -1,9 +1,10 @@
-"""How much processor time the service itself takes, by the role of its processes.
+"""Measure the processor time of the service itself, by the role of its processes.
 
 ``python -m loadtests.front_end`` starts the real service with a stub engine and a stub encoder
-(:mod:`loadtests.stubs`), which take a GPU's time without computing. Clients send pictures over HTTP and check
-every answer. What it prints is therefore the cost and the speed of everything but the models, and it can be
-measured without a GPU. ``--short`` takes half a minute, as a check that nothing is lost or mixed up.
+(:mod:`loadtests.stubs`), which take as long as a GPU and compute nothing. Clients send pictures
+over HTTP and check each answer. The printed figures are the cost and the speed of everything except
+the models. No GPU is needed. ``--short`` takes half a minute and checks that no answer is lost or
+belongs to another request.
 """
 
 import argparse
@@ -37,7 +38,7 @@ from service.model_folder.layout import ModelFolder
 
 FAMILY = "minigpt4-vicuna"
 LLAMA_7B = LlamaShape(4096, 11008, 32, 32, TINY_VOCABULARY, 2048)
-"""The sizes of 7B, so that embeddings have their real size; the vocabulary does not matter."""
+"""The sizes of 7B, so that embeddings have their real size. The vocabulary does not matter."""
 
 STREAMS_PER_CLIENT = 128
 
@@ -47,7 +48,7 @@ ROLES = (
     ("API", "::api"),
     ("API", "loadtests.stubs.service"),
 )
-"""Roles by what the process's title contains; the first that matches."""
+"""Roles, and a part of the process's title. The first match decides."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ class Figures:
 
 
 def main() -> None:
-    """Measure every level with each number of API processes; exit with 1 when an answer was wrong."""
+    """Measure each level with each number of API processes; exit with 1 if an answer was wrong."""
     parser = argparse.ArgumentParser(prog="python -m loadtests.front_end", description=__doc__)
     parser.add_argument("--processes", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--short", action="store_true", help="a few requests, as a check")
@@ -133,7 +134,7 @@ def main() -> None:
 
 
 def write_folder(work: Path) -> ModelFolder:
-    """A model folder with a tiny encoder in front of a language model of 7B's sizes without weights."""
+    """Make a model folder: a tiny encoder, and a language model of 7B's sizes without weights."""
     family = FAMILIES[FAMILY]
     vision = make_vision_config(family, "tiny")
     vision = vision.model_copy(update={"hidden_size": LLAMA_7B.hidden_size})

@@ -1,7 +1,8 @@
-"""Clients of :mod:`loadtests.front_end`: they time streams and check that each answer is about its own image.
+"""Clients of :mod:`loadtests.front_end`, which time streams and check the answers.
 
-Each runs in a process of its own. Requests are prepared before the clock starts, and answers are parsed after
-the last one has arrived, so that the client's processor time does not limit the service.
+Each runs in a process of its own. Requests are prepared before the clock starts, and answers are
+parsed after the last one has arrived, so that the client's processor time does not limit the
+service.
 """
 
 import asyncio
@@ -32,7 +33,7 @@ class Request:
 
 @dataclass
 class Outcome:
-    """What became of the requests of one client.
+    """The results of one client's requests.
 
     Attributes:
         seconds: From the first request to the end of the last answer.

@@ -1,12 +1,12 @@
-"""Everything to be measured on a GPU, by one script, without a network: random weights at published sizes.
+"""Measure everything that needs a GPU in one script: random weights, no network.
 
-``python -m loadtests.gpu --out results/gpu`` needs vLLM's CUDA wheel, a C compiler (Triton's kernels ask
-for one) and this project. One size is on the disk at a time: 15 GB for 7B and as much again for vLLM's
-BLIP-2, 28 GB for 13B. Where time is short, ``--parts``, ``--sizes`` and ``--keep`` make several runs of it;
-the report is of all that is there.
+``python -m loadtests.gpu --out results/gpu`` needs vLLM's CUDA wheel, a C compiler (Triton's
+kernels need one) and this project. Only one size is on the disk at a time: 15 GB for 7B and as much
+again for vLLM's BLIP-2, 28 GB for 13B. ``--parts``, ``--sizes`` and ``--keep`` divide the work into
+several runs; the report covers all stored records.
 
-``--dry-run`` goes all the same ways with tiny weights on whatever there is, at one request at a time, to
-see that they can be gone; its figures mean nothing.
+``--dry-run`` runs the same code with tiny weights on any machine, one request at a time, to test
+the script. Its figures mean nothing.
 """
 
 import argparse
@@ -39,20 +39,20 @@ ON_GPU = not current_platform.is_cpu()
 FLAGS = GPU if ON_GPU else EAGER
 COMPARED_TOKENS, SERVED_TOKENS = 32, 128
 PREPARED = 16
-"""Requests of each user that are made before a run: drawing pictures takes the client 1.5 ms apiece, while
-which it reads no answers."""
+"""Requests of each user that are made before a run. To draw a picture takes the client 1.5 ms, and
+it reads no answers meanwhile."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is run.
+    """The plan of the measurement.
 
     Attributes:
-        batches: Of the encoder alone.
+        batches: Batch sizes of the encoder alone.
         served: Levels of concurrency of the service alone.
         compared: Levels of the comparison.
-        one_by_one: Levels of the system that answers one after the other, whose throughput is the same
-            at every level and whose queue takes minutes to empty at high ones.
+        one_by_one: Levels of the system that answers one after the other, whose throughput is the
+            same at every level and whose queue takes minutes to empty at high ones.
         seconds: Length of a run; a third of it is warmed up before.
     """
 
@@ -70,7 +70,7 @@ DRY = Plan((1, 2), 0.2, (1,), (1,), (1,), 3.0)
 
 @dataclass(frozen=True)
 class Load:
-    """Runs of one system: ``title`` is their name in the records, which ``folder`` gets."""
+    """Runs of one system: ``title`` is their name in the records, which go to ``folder``."""
 
     folder: Path
     title: str
@@ -80,7 +80,7 @@ class Load:
 
 
 def options() -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(prog="python -m loadtests.gpu", description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("results/gpu"))
     parser.add_argument("--dry-run", action="store_true", help="tiny weights, one at a time")
@@ -97,7 +97,7 @@ def options() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Size by size: the encoder (once), the service, the comparison (once). Exits with what failed."""
+    """Measure encoder, service and comparison for each size; exit with the list of failures."""
     asked = options()
     plan, sizes = (DRY, ["tiny"]) if asked.dry_run else (FULL, asked.sizes)
     prepare_environment()
@@ -121,19 +121,20 @@ def main() -> None:
 
 
 def prepare_environment() -> None:
-    """What would otherwise end a start after minutes; exits where a GPU's kernels cannot be compiled."""
+    """Exit now if kernels cannot be compiled: a start would fail only after minutes."""
     if ON_GPU and not any(map(shutil.which, ("cc", "gcc", "clang"))) and "CC" not in os.environ:
         sys.exit("Triton compiles its kernels' launchers: install a C compiler (gcc).")
     if not shutil.which("nvcc"):
-        # FlashInfer compiles its sampler with nvcc when the engine starts; Triton's needs none.
+        # FlashInfer compiles its sampler with nvcc when the engine starts. Triton's sampler does
+        # not need nvcc.
         os.environ.setdefault("VLLM_USE_FLASHINFER_SAMPLER", "0")
 
 
 def model(out: Path, size: str) -> ModelFolder:
-    """A random model folder; one that is there is used again."""
+    """Write a random model folder; use an existing one again."""
     folder = out / f"model-{size}"
     if not (folder / INDEX_FILE).exists():
-        shutil.rmtree(folder, ignore_errors=True)  # half of one
+        shutil.rmtree(folder, ignore_errors=True)  # an incomplete folder
         print(f"Writing random weights, {size}", flush=True)
         init_model(folder, FAMILY, size)
         if size == "tiny":
@@ -142,7 +143,7 @@ def model(out: Path, size: str) -> ModelFolder:
 
 
 def enlarge_vocabulary(folder: Path) -> None:
-    """More ids than the tokenizer has pieces, as the large random models have: most decode to nothing."""
+    """Enlarge the vocabulary beyond the tokenizer's, as in the large random models."""
     from transformers import LlamaForCausalLM
 
     llama = LlamaForCausalLM.from_pretrained(folder)
@@ -151,7 +152,7 @@ def enlarge_vocabulary(folder: Path) -> None:
 
 
 def measure_encoder(folder: ModelFolder, plan: Plan, file: Path) -> list[str]:
-    """In a process of its own, which leaves the GPU empty; returns what failed."""
+    """Measure the encoder in its own process, which frees the GPU; return the failures."""
     print("encoder", flush=True)
     batches = [str(batch) for batch in plan.batches]
     words = [str(folder.root), str(file), "--seconds", str(plan.encoder_seconds)]
@@ -163,7 +164,7 @@ def measure_encoder(folder: ModelFolder, plan: Plan, file: Path) -> list[str]:
 
 
 def loads(name: str, size: str, parts: list[str], plan: Plan, out: Path) -> list[Load]:
-    """What a system is given."""
+    """Return the flags of a system."""
     given = []
     if name == "service" and "serve" in parts:
         given.append(Load(out, size, "unique", SERVED_TOKENS, plan.served))
@@ -177,7 +178,7 @@ def loads(name: str, size: str, parts: list[str], plan: Plan, out: Path) -> list
 
 
 def measure_system(name: str, folder: ModelFolder, plan: Plan, given: list[Load]) -> list[str]:
-    """Start a system on the empty GPU and run its loads; what failed, so that the others go on."""
+    """Start a system on the empty GPU and run its loads; return the failures."""
     if not given:
         return []
     work, failed = folder.root.parent, []
@@ -201,7 +202,7 @@ def measure_system(name: str, folder: ModelFolder, plan: Plan, given: list[Load]
 def records(
     system: Started, given: list[Load], seconds: float
 ) -> Iterator[tuple[Load, dict[str, Any]]]:
-    """One record for each load and level."""
+    """Yield a record for each load and level."""
     for load in given:
         client = Client(system.url, system.model, load.tokens)
         for level in load.levels:
@@ -214,12 +215,12 @@ def records(
 
 
 def prepared(requests: Iterator[Messages], number: int) -> Iterator[Messages]:
-    """The same requests, the first ``number`` of them made now."""
+    """Return the same requests, and make the first ``number`` of them now."""
     return chain(list(islice(requests, number)), requests)
 
 
 def language_model_bytes(folder: ModelFolder) -> int:
-    """Of the weights, which every decoding step reads."""
+    """Return the bytes of the weights, which each decoding step reads."""
     files = Path(folder.language_model).glob("*.safetensors")
     return sum(file.stat().st_size for file in files)
 

@@ -1,4 +1,4 @@
-"""Tables of what ``loadtests.gpu`` kept: measured figures beside the bounds of the device."""
+"""Tables of the records of ``loadtests.gpu``: measured figures and the device's limits."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ TARGET_BATCH, TARGET_SHARE = 32, 0.5
 
 
 def write(out: Path) -> None:
-    """``report.md`` of the encoder and the service; ``compare/report.md`` of the comparison."""
+    """Write ``report.md``, and ``compare/report.md`` for the comparison."""
     parts = []
     encoder = read(out / "encoder.json")
     if encoder:
@@ -30,16 +30,16 @@ def write(out: Path) -> None:
 
 
 def read(file: Path) -> report.Record | None:
-    """A record, where there is one."""
+    """Read a record; None if it does not exist."""
     return json.loads(file.read_text()) if file.exists() else None
 
 
 def encoder_table(encoder: report.Record) -> str:
-    """Images/s by batch size and their share of the roofline."""
+    """Write images/s by batch size, and their share of the roofline."""
     peak, work = encoder["matrix_flops"], encoder["flops_per_image"]
     lines = [
-        f"{encoder['device']}: matrix products in {encoder['dtype']} reach {peak / 1e12:.3g} TFLOP/s, "
-        f"which bounds the ViT's {work / 1e12:.2g} TFLOP an image at {peak / work:.0f} images/s.",
+        f"{encoder['device']}: matrix products in {encoder['dtype']} reach "
+        f"{peak / 1e12:.3g} TFLOP/s, which bounds the ViT's {work / 1e12:.2g} TFLOP an image at {peak / work:.0f} images/s.",
         "",
         "| batch | images/s | of the bound |",
         "| ---: | ---: | ---: |",
@@ -51,7 +51,7 @@ def encoder_table(encoder: report.Record) -> str:
 
 
 def encoder_verdict(encoder: report.Record) -> str:
-    """Whether the target share of the roofline was reached."""
+    """Say whether the target share of the roofline was reached."""
     name = f"encoder's share of the roofline at batch {TARGET_BATCH}"
     shares = {row["batch"]: row["of_peak"] for row in encoder["rows"]}
     if TARGET_BATCH in shares:
@@ -62,10 +62,10 @@ def encoder_verdict(encoder: report.Record) -> str:
 
 
 def stream_bound(record: report.Record, encoder: report.Record) -> str:
-    """A single stream beside what reading all weights for each token allows."""
+    """Compare a single stream with its limit: each token reads all weights."""
     bound = encoder["memory_bytes_per_second"] / record["model_bytes"]
     speed = 1 / float(np.median(report.gaps(record)))
     return (
-        f"A single stream, {record['workload']}: {speed:.0f} tokens/s; reading the weights for each token "
-        f"bounds it at {bound:.0f}."
+        f"A single stream, {record['workload']}: {speed:.0f} tokens/s; "
+        f"reading the weights for each token bounds it at {bound:.0f}."
     )

@@ -1,7 +1,8 @@
-"""People at the service, to explore by hand: ``locust -f loadtests/locustfile.py --host http://127.0.0.1:8000``.
+"""Simulated users, for interactive load tests.
 
-The web page at http://localhost:8089 starts and stops them. A person asks about a new picture and goes
-on about it, or only chats; some leave before the answer is complete.
+``locust -f loadtests/locustfile.py --host http://127.0.0.1:8000`` starts a server. The web page at
+http://localhost:8089 starts and stops them. A user asks about a new picture and asks follow-up
+questions, or chats without a picture. Some users leave before the answer is complete.
 """
 
 import random
@@ -14,25 +15,25 @@ from loadtests.traffic import ANSWER, Messages, conversation, picture
 
 
 class Person(HttpUser):
-    """One conversation after the other, with pauses for reading."""
+    """Holds one conversation after the other, with pauses for reading."""
 
     wait_time = between(1, 5)
 
     @task(4)
     def talk_about_a_picture(self) -> None:
-        """A new picture and up to three turns about it."""
+        """Ask up to three questions about a new picture."""
         image = picture(random.getrandbits(32))
         for turn in range(1, random.randint(2, 4)):
             self._ask(conversation(image, turn), "first turn" if turn == 1 else "follow-up turn")
 
     @task(2)
     def chat(self) -> None:
-        """No picture."""
+        """Chat without a picture."""
         self._ask(conversation(None, 1), "text only")
 
     @task(1)
     def give_up(self) -> None:
-        """Leave after the first words; the service must stop writing."""
+        """Disconnect after the first words; the service must stop generating."""
         self._ask(conversation(picture(random.getrandbits(32)), 1), "abandoned", give_up=True)
 
     def _ask(self, messages: Messages, name: str, give_up: bool = False) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 
 def tree_bytes(pid: int) -> int:
-    """Resident bytes of ``pid`` and all that descend from it."""
+    """Return the resident bytes of ``pid`` and all its descendants."""
     total, waiting = 0, [pid]
     while waiting:
         folder = Path(f"/proc/{waiting.pop()}")

@@ -1,6 +1,7 @@
-"""The original's way to serve: transformers' ``generate`` on ``inputs_embeds``, one request at a time.
+"""Serve as the original code does: transformers' ``generate``, one request at a time.
 
-``python -m loadtests.original FOLDER PORT`` speaks enough of OpenAI's protocol for the load tests.
+``python -m loadtests.original FOLDER PORT`` supports enough of OpenAI's protocol for the load
+tests.
 """
 
 import asyncio
@@ -35,8 +36,8 @@ SYSTEM = (
 class Model:
     """Encoder, Llama and tokenizer in one process.
 
-    All of it in float16 on a GPU, as the original's demo loads its ViT and its Vicuna there (its
-    ``low_resource`` switch, 8 bits, saves memory and is slower); on a CPU in float32.
+    On a GPU all weights are float16, as in the original's demo. Its ``low_resource`` switch (8
+    bits) saves memory and is slower. On a CPU all weights are float32.
     """
 
     def __init__(self, folder: ModelFolder) -> None:
@@ -49,7 +50,7 @@ class Model:
         self._one_at_a_time = asyncio.Lock()
 
     async def answer(self, messages: list[dict[str, Any]], tokens: int) -> AsyncIterator[str]:
-        """Texts as they are generated."""
+        """Yield texts while they are generated."""
         async with self._one_at_a_time:
             streamer = TextIteratorStreamer(self._tokenizer, skip_prompt=True)
             thread = Thread(target=self._generate, args=(messages, tokens, streamer))
@@ -89,7 +90,7 @@ class Model:
 
 
 def prompt(messages: list[dict[str, Any]]) -> tuple[str, list[Image.Image]]:
-    """The conversation as the original writes it, and its images."""
+    """Return the conversation in the original's format, and its images."""
     text, images = SYSTEM + "###", []
     for message in messages:
         if message["role"] == "assistant":
@@ -108,7 +109,7 @@ def prompt(messages: list[dict[str, Any]]) -> tuple[str, list[Image.Image]]:
 
 
 def create_app(folder: ModelFolder) -> FastAPI:
-    """The server; it is ready when it answers."""
+    """Run the server. It is ready when it answers."""
     app, model = FastAPI(), Model(folder)
 
     @app.get("/health")
@@ -121,7 +122,7 @@ def create_app(folder: ModelFolder) -> FastAPI:
             async for text in model.answer(request["messages"], request["max_tokens"]):
                 chunk = {"choices": [{"delta": {"content": text}}]}
                 yield f"data: {json.dumps(chunk)}\n\n"
-            # All of them were generated: the least is the most.
+            # Minimum and maximum length are equal, so the answer has exactly this many tokens.
             usage = {"choices": [], "usage": {"completion_tokens": request["max_tokens"]}}
             yield f"data: {json.dumps(usage)}\n\n"
             yield "data: [DONE]\n\n"

@@ -1,7 +1,7 @@
-"""``python -m loadtests.parts``: parts of the work alone, on one thread, for docs/log/performance.md.
+"""``python -m loadtests.parts``: measure top-p and the encoder alone, on one thread.
 
-Top-p over logits of which a few tokens hold nearly everything, as a trained model's do; and the default
-model's encoder by batch size and dtype.
+The parts are top-p over logits where a few tokens have nearly all probability, as in a trained
+model, and the default model's encoder by batch size and dtype.
 """
 
 import time
@@ -17,10 +17,10 @@ from service.vision.weights import load_vision_encoder
 from service.vllm_patches.cpu_top_p import keep_top_p, sort_vocabulary
 
 SECONDS = 1.0
-"""How long each part is repeated."""
+"""Seconds for which each part is repeated."""
 TopP = Callable[[Tensor, Tensor | None, Tensor | None], Tensor]
 VOCABULARIES = (1363, 32000)
-"""The default model's and Vicuna's."""
+"""Vocabulary sizes of the default model and of Vicuna."""
 ROWS = (1, 4, 16, 64)
 BATCHES = (1, 4, 16)
 
@@ -49,19 +49,19 @@ def main() -> None:
 
 
 def peaked_logits(rows: int, vocabulary: int) -> Tensor:
-    """``[rows, vocabulary]``: noise, and eight tokens far above it."""
+    """Return ``[rows, vocabulary]``: noise, and eight tokens with much higher logits."""
     logits = torch.randn(rows, vocabulary, generator=torch.Generator().manual_seed(0))
     logits[:, :8] += 16
     return logits
 
 
 def masked(keep: TopP, logits: Tensor, p: Tensor) -> Tensor:
-    """``keep`` on a copy, as it changes what it is given."""
+    """Call ``keep`` on a copy, because it works in place."""
     return keep(logits.clone(), None, p)
 
 
 def milliseconds(work: Callable[[], object]) -> float:
-    """Mean time of one call."""
+    """Measure the mean time of one call."""
     work()
     begin, calls = time.perf_counter(), 0
     while (elapsed := time.perf_counter() - begin) < SECONDS:

@@ -1,4 +1,4 @@
-"""Tables (Markdown) and plots of what ``bench`` kept, and which targets were met."""
+"""Tables (Markdown) and plots of the records of ``bench``, and which targets are met."""
 
 import json
 from collections.abc import Callable
@@ -20,7 +20,7 @@ ROWS: dict[str, Callable[[Record], str]] = {
     "peak memory": lambda record: f"{record['peak_bytes'] / 2**20:.0f} MiB",
 }
 CONCURRENCIES = (1, 4, 16, 64)
-"""What ``bench`` measures where nothing else is asked for."""
+"""Concurrencies that ``bench`` measures by default."""
 NAMES = {
     "service": "this service",
     "vllm": "vLLM's BLIP-2",
@@ -30,43 +30,43 @@ NAMES = {
 
 
 def good(record: Record) -> list[Record]:
-    """The samples that were answered."""
+    """Return the samples with an answer."""
     return [s for s in record["samples"] if s["status"] == 200 and s["first_token"] > 0]
 
 
 def rate(record: Record) -> float:
-    """Answers a second."""
+    """Return the answers a second."""
     return len(good(record)) / float(record["seconds"])
 
 
 def tokens_rate(record: Record) -> float:
-    """Tokens of answers a second; 0 where nobody counted them."""
+    """Return the answers' tokens a second; 0 if the server did not count them."""
     return sum(sample.get("tokens", 0) for sample in good(record)) / float(record["seconds"])
 
 
 def wavering(record: Record) -> str:
-    """The slowest and the fastest turn, requests/s."""
+    """Return the slowest and the fastest turn in requests/s."""
     rates = record.get("rates")
     return f"{min(rates):.1f} to {max(rates):.1f}" if rates else "-"
 
 
 def first_tokens(record: Record) -> list[float]:
-    """Seconds to the first token, of every answer."""
+    """Return the seconds to the first token of each answer."""
     return [sample["first_token"] for sample in good(record)]
 
 
 def gaps(record: Record) -> list[float]:
-    """Seconds between tokens, of all answers."""
+    """Return the seconds between tokens of all answers."""
     return [gap for sample in good(record) for gap in sample["gaps"]]
 
 
 def milliseconds(values: list[float], percent: float) -> str:
-    """A percentile for a table."""
+    """Format a percentile for a table."""
     return f"{np.percentile(values, percent) * 1000:.0f} ms" if values else "-"
 
 
 def load(folder: Path) -> dict[tuple[str, str, int], Record]:
-    """Closed-loop records by system, workload and concurrency."""
+    """Read the closed-loop records by system, workload and concurrency."""
     records = {}
     for file in folder.glob("*-*-*.json"):
         record = json.loads(file.read_text())
@@ -75,7 +75,7 @@ def load(folder: Path) -> dict[tuple[str, str, int], Record]:
 
 
 def table(records: dict[tuple[str, str, int], Record], workload: str) -> str:
-    """One workload's table: a row a figure and concurrency, a column a system."""
+    """Write the table of one workload, with a column for each system."""
     systems = [name for name in NAMES if any(key[:2] == (name, workload) for key in records)]
     levels = sorted({key[2] for key in records if key[1] == workload})
     lines = [
@@ -98,14 +98,14 @@ VERDICTS = ("| target | measured | |", "| --- | --- | --- |")
 
 
 def verdict(name: str, measured: float, aim: float, at_least: bool = True) -> str:
-    """A target's line: what was aimed at, what was measured, and whether that reaches it."""
+    """Write the line of a target: the target, the measured value, and whether the target is met."""
     met = measured >= aim if at_least else measured <= aim
     sign = "≥" if at_least else "≤"
     return f"| {name} {sign} {aim:g} | {measured:.2f} | {'met' if met else 'missed'} |"
 
 
 def targets(folder: Path) -> str:
-    """What was aimed at, what was measured, and whether it was reached."""
+    """Write the lines of all targets."""
     records = load(folder)
     lines = [*VERDICTS]
 
@@ -144,7 +144,7 @@ def _overload(folder: Path, judge: Any) -> None:
 
 
 def write(folder: Path) -> None:
-    """``report.md`` and ``bench.png`` beside the raw records; the tables are printed as well."""
+    """Write ``report.md`` and ``bench.png`` beside the raw records, and print the tables."""
     records = load(folder)
     parts = [table(records, name) for name in sorted({key[1] for key in records})]
     text = "\n\n".join([*parts, targets(folder)]) + "\n"
@@ -152,7 +152,7 @@ def write(folder: Path) -> None:
     print(text)
     if find_spec("matplotlib"):
         plot(records, folder / "bench.png")
-    else:  # it is no dependency of the service; the raw records can be plotted elsewhere
+    else:  # matplotlib is an optional dependency; the raw records can be plotted elsewhere
         print("No plot: matplotlib is not installed.")
 
 
@@ -166,11 +166,11 @@ PLOTS: dict[str, dict[str, Callable[[Record], float]]] = {
     "CPU s a request": {"o-": lambda record: record["cpu_seconds"] / max(1, len(good(record)))},
     "peak memory, GiB": {"o-": lambda record: record["peak_bytes"] / 2**30},
 }
-"""Rows of the plot: what stands at the axis, and the lines of each system by their style."""
+"""Rows of the plot: the label of the axis, and the lines of each system by line style."""
 
 
 def plot(records: dict[tuple[str, str, int], Record], file: Path) -> None:
-    """:data:`PLOTS` over concurrency, a column a workload."""
+    """Draw :data:`PLOTS` over concurrency, with a column for each workload."""
     import matplotlib as mpl
 
     mpl.use("Agg")

@@ -1,4 +1,4 @@
-"""Starts a server as its own process, waits until it answers, and ends it with every process of its own."""
+"""Start a server as its own process, wait until it answers, and end all its processes."""
 
 import os
 import signal
@@ -13,14 +13,15 @@ from pathlib import Path
 import httpx
 
 START_SECONDS = 900
-"""26 GB of weights are read, kernels compiled and graphs captured. A server that ends is noticed at once."""
+"""Time to read 26 GB of weights, compile kernels and capture graphs. If the server exits, the wait
+ends at once."""
 
 LOG_LINES = 20
-"""Lines of its log that the message about a failed start shows."""
+"""Log lines in the message about a failed start."""
 
 
 def free_port() -> int:
-    """A port on which no server listens."""
+    """Return a port on which no server listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -38,13 +39,14 @@ def run_server(
 
     Args:
         module: The module and its arguments.
-        ready_url: Answers 200 once requests are served.
+        ready_url: A URL that answers 200 when the server is ready.
         log: Where the output goes.
         folder: Working folder of the process.
-        environment: Instead of this process's.
+        environment: The process's environment; by default that of this process.
 
     Raises:
-        RuntimeError: it ends or does not answer in time; the message has the end of its log.
+        RuntimeError: the server exits or does not answer in time. The message has the end of its
+            log.
     """
     with log.open("w") as output:
         process = subprocess.Popen(
@@ -53,8 +55,9 @@ def run_server(
             stderr=subprocess.STDOUT,
             cwd=folder,
             env=environment,
-            # A group, so that its processes can be ended with it. Not a session: Linux schedules sessions
-            # apart (autogroups), and a client would wait for as long as an engine's processes spin.
+            # A process group, so that all its processes can be ended together. Not a session: Linux
+            # gives each session its own share of the CPU (autogroups), which would slow down the
+            # client.
             process_group=0,
         )
     try:
@@ -65,7 +68,7 @@ def run_server(
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    """An engine process that stayed would keep the GPU's memory."""
+    """Stop the server and its engine, which would otherwise keep the GPU's memory."""
     process.send_signal(signal.SIGTERM)
     with suppress(subprocess.TimeoutExpired):
         process.wait(60)

@@ -1,8 +1,9 @@
-"""A soak: a saturated service, every answer compared with the one given when nothing else ran.
+"""A soak test: saturate a service, and compare its answers with those without load.
 
-``python -m loadtests.soak --minutes 15 --report soak`` starts the service, learns the right answers one
-at a time, loads it with text, images, streams, disconnects and bad input, and writes ``soak.json`` and
-``soak.md``. Run again with the same report it goes on where it was interrupted.
+``python -m loadtests.soak --minutes 15 --report soak`` starts the service, asks each question alone
+to learn its right answer, loads the service with text, images, streams, disconnects and bad input,
+and writes ``soak.json`` and ``soak.md``. A second run with the same report continues an interrupted
+one.
 """
 
 import argparse
@@ -29,15 +30,15 @@ from loadtests.memory import tree_bytes
 
 CLIENTS = 32
 QUESTIONS = 120
-"""Different questions, every second with a picture of its own."""
+"""Number of different questions. Every second question has its own picture."""
 
 UNDER_WAY = 12
-"""Fewer places than clients, so that the service is full all the time and must refuse some."""
+"""Limits below the number of clients, so that the service is always full and refuses some requests."""
 
 FLAGS = [
     *("--dtype", "float32", "--encoder-dtype", "float32"),
     *("--max-num-seqs", str(UNDER_WAY), "--max-num-queued-reqs", str(UNDER_WAY)),
-    # Room for a few images only, so that the encoder has work all the time.
+    # A cache for a few images only, so that the encoder always has work.
     *("--embedding-cache-mb", "1", "--mm-processor-cache-gb", "0.05"),
 ]
 SAVE_SECONDS = 10.0
@@ -67,17 +68,17 @@ BAD_IMAGES = (
 
 @dataclass
 class Soak:
-    """Everything that is known, as it is saved.
+    """The state of the test, which is saved as JSON.
 
     Attributes:
         expected: The right answer of each question.
         seconds: How long the load has run.
-        results: Requests by kind and what came of them.
-        wrong: Answers that were not the right ones.
-        unintended: Anything else that should not have been.
+        results: Number of requests by kind and result.
+        wrong: Answers that differ from the right ones.
+        unintended: All other unexpected results.
         memory: Pairs of seconds and the resident bytes of the service's processes.
-        latencies: Seconds of whole answers.
-        held: What the engine still held at the end.
+        latencies: Seconds until answers were complete.
+        held: Resources that the engine still held at the end.
     """
 
     expected: list[str] = field(default_factory=list)
@@ -92,14 +93,14 @@ class Soak:
 
     @classmethod
     def load(cls, file: Path) -> "Soak":
-        """What an earlier run has saved, or nothing yet."""
+        """Load the state of an earlier run, or make an empty one."""
         if not file.exists():
             return cls()
         saved = json.loads(file.read_text())
         return cls(**{**saved, "results": Counter(saved["results"])})
 
     def save(self, file: Path) -> None:
-        """Whole or not at all."""
+        """Save the state atomically."""
         unfinished = file.with_suffix(".unfinished")
         unfinished.write_text(json.dumps(vars(self)))
         unfinished.replace(file)
@@ -107,7 +108,7 @@ class Soak:
 
 @dataclass(frozen=True)
 class Service:
-    """A running service: its address, and the process whose memory is watched."""
+    """A running service: its address, and its process, for measuring memory."""
 
     url: str
     pid: int
@@ -115,7 +116,7 @@ class Service:
 
 @asynccontextmanager
 async def service(log: Path, flags: list[str]) -> AsyncIterator[Service]:
-    """A started service, stopped at the end as an orchestrator would."""
+    """Start the service; at the end, stop it as an orchestrator does."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -144,7 +145,7 @@ async def _is_ready(url: str) -> bool:
 
 
 def question(number: int, image: str | None = None) -> dict[str, Any]:
-    """The body of question ``number``; ``image`` replaces its picture's data."""
+    """Make the body of question ``number``; ``image`` replaces the data of its picture."""
     parts: list[dict[str, Any]] = [{"type": "text", "text": f"{TEXTS[number % 6]} ({number})"}]
     if number % 2:
         url = image or picture(number)
@@ -168,12 +169,15 @@ class Load:
         self._files: dict[int, str] = {}
 
     async def learn(self) -> None:
-        """Ask every question alone, twice; the answers must be the same, also as of an earlier run."""
+        """Ask each question alone, twice.
+
+        The answers must be equal, also to those of an earlier run.
+        """
         for _ in range(2):
             answers = [await self._ask(question(number)) for number in range(QUESTIONS)]
             if self._soak.expected and answers != self._soak.expected:
                 raise RuntimeError(
-                    "The unloaded answers differ from each other: nothing to compare."
+                    "Without load, two answers to a question differ: nothing to compare with."
                 )
             self._soak.expected = answers
         for number in range(1, QUESTIONS, 8):
@@ -257,7 +261,10 @@ class Load:
         return "wrong"
 
     def _refused(self, answer: httpx.Response) -> str:
-        """An answer that is no 200: intended where the service may refuse for load."""
+        """Count a response other than 200.
+
+        It is expected if the service may refuse requests under load.
+        """
         if answer.status_code not in INTENDED or "retry-after" not in answer.headers:
             self._soak.unintended.append(f"{answer.status_code}: {answer.text[:300]}")
         return str(answer.status_code)
@@ -280,7 +287,7 @@ class Load:
 
 
 async def _text_of(answer: httpx.Response) -> str:
-    """The text of a stream's events."""
+    """Join the text of a stream's events."""
     text = ""
     async for line in answer.aiter_lines():
         if line.startswith("data: {"):
@@ -290,7 +297,7 @@ async def _text_of(answer: httpx.Response) -> str:
 
 
 async def held(client: httpx.AsyncClient) -> dict[str, float]:
-    """What the engine holds for requests, once nothing should be left."""
+    """Return what the engine still holds for requests after all of them have ended."""
     names = ("vllm:num_requests_running", "vllm:num_requests_waiting", "vllm:kv_cache_usage_perc")
     found: dict[str, float] = {}
     for _ in range(100):
@@ -306,7 +313,7 @@ async def held(client: httpx.AsyncClient) -> dict[str, float]:
 
 
 def report(soak: Soak) -> str:
-    """The figures as Markdown."""
+    """Write the figures as Markdown."""
     total = soak.results.total()
     compared = sum(
         count for name, count in soak.results.items() if name.endswith(("right", "wrong"))
@@ -341,7 +348,7 @@ def _latency(latencies: list[float]) -> str:
 
 
 def _memory(samples: list[tuple[float, int]]) -> dict[str, str]:
-    """Resident memory over time; flat means that the last part's middle is not above the second's."""
+    """Describe memory over time: flat if the last part's median is not above the second part's."""
     sizes = [size / 2**20 for _, size in samples]
     if len(sizes) < 10:
         return {}
@@ -355,10 +362,14 @@ def _memory(samples: list[tuple[float, int]]) -> dict[str, str]:
 
 
 async def main() -> None:
-    """Soak and report; exit status 1 where something was wrong."""
+    """Run the test and write the report; exit with 1 if a result was wrong."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, default=15, help="under load, all runs together")
-    parser.add_argument("--report", type=Path, default=Path("soak"), help="name without ending")
+    parser.add_argument(
+        "--minutes", type=float, default=15, help="minutes under load, over all runs"
+    )
+    parser.add_argument(
+        "--report", type=Path, default=Path("soak"), help="file name without extension"
+    )
     arguments, flags = parser.parse_known_args()
     file = arguments.report.with_suffix(".json")
     soak = Soak.load(file)

@@ -1,4 +1,4 @@
-"""The systems that are compared, each started as its own process and waited for."""
+"""Start the systems that are compared, each as its own process."""
 
 import os
 from collections.abc import Iterator
@@ -13,22 +13,22 @@ from service.model_folder.layout import INDEX_FILE, ModelFolder
 ENVIRONMENT = {
     "VLLM_CPU_KVCACHE_SPACE": "1",
     "VLLM_LOGGING_LEVEL": "ERROR",
-    # Nothing is to be fetched or told while it is measured.
+    # No downloads and no usage reports during a measurement.
     "HF_HUB_OFFLINE": "1",
     "VLLM_NO_USAGE_STATS": "1",
 }
-"""Of every system; what the caller has set wins."""
+"""The environment of each system; the caller's own values have precedence."""
 EAGER = {"service": (), "vllm": ("--enforce-eager", "--block-size", "32")}
-"""What the service chooses on a CPU, given to vLLM's own server as well."""
+"""The service's defaults on a CPU, also for vLLM's own server."""
 COMPILED = {"service": ("--no-enforce-eager",), "vllm": ("--block-size", "32")}
-"""The same with compiled models, which needs a C++ compiler and a longer start."""
+"""The same with compiled models. It needs a C++ compiler, and the start takes longer."""
 GPU = {"service": ("--gpu-memory-utilization", "0.85")}
-"""Room for our encoder beside the engine, as deploy/ leaves it; vLLM's own is within the engine's share."""
+"""Leave memory for our encoder, as deploy/ does. vLLM's own encoder is a part of its engine."""
 
 
 @dataclass(frozen=True)
 class Started:
-    """A server that answers."""
+    """A running server."""
 
     url: str
     model: str
@@ -36,7 +36,7 @@ class Started:
 
 
 def command(name: str, folder: ModelFolder, work: Path, port: int) -> list[str]:
-    """The arguments of ``python -m`` for a system; vLLM's BLIP-2 folder is exported on the way."""
+    """Return a system's arguments of ``python -m``; export the BLIP-2 folder if needed."""
     where = ["--host", "127.0.0.1", "--port", str(port), "--served-model-name", "model"]
     if name == "service":
         return ["service", "serve", "--model", str(folder.root), *where]
@@ -47,7 +47,7 @@ def command(name: str, folder: ModelFolder, work: Path, port: int) -> list[str]:
 
 
 def blip2_folder(folder: ModelFolder, work: Path) -> Path:
-    """The model as vLLM's own server takes it; written anew where the model is newer."""
+    """Export the model for vLLM's own server; write it again if the model is newer."""
     exported = work / f"blip2-{folder.root.name}"
     whole, source = exported / "config.json", folder.root / INDEX_FILE
     if not whole.exists() or whole.stat().st_mtime < source.stat().st_mtime:
@@ -59,10 +59,10 @@ def blip2_folder(folder: ModelFolder, work: Path) -> Path:
 def started(
     name: str, folder: ModelFolder, work: Path, *flags: str, log: Path | None = None
 ) -> Iterator[Started]:
-    """Run a system; ``flags`` are added to its command. Raises RuntimeError if it does not start.
+    """Run a system; raise RuntimeError if it does not start.
 
-    Without flags of its own (:data:`EAGER`, :data:`COMPILED`, :data:`GPU`) a system runs with its
-    defaults.
+    ``flags`` (:data:`EAGER`, :data:`COMPILED`, :data:`GPU`) are added to its command. Without them,
+    the system runs with its defaults.
     """
     port = free_port()
     url = f"http://127.0.0.1:{port}"

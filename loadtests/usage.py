@@ -1,4 +1,4 @@
-"""What a server uses while it is under load: processor seconds and memory of all its processes."""
+"""Measure the CPU seconds and the memory of a server's processes under load."""
 
 import threading
 from contextlib import suppress
@@ -8,15 +8,15 @@ import psutil
 
 
 class Usage:
-    """Watches a process and its descendants between entering and leaving.
+    """A context manager that watches a process and its descendants.
 
     Attributes:
-        cpu_seconds: Processor time used, all processes.
-        peak_bytes: Highest sum of proportional set sizes seen; shared pages count once.
+        cpu_seconds: CPU seconds of all processes.
+        peak_bytes: Highest sum of proportional set sizes; shared pages count once.
     """
 
     INTERVAL = 0.5
-    """Seconds between looks at the memory."""
+    """Seconds between two measurements of the memory."""
 
     def __init__(self, pid: int) -> None:
         self._root = psutil.Process(pid)
