@@ -1,8 +1,8 @@
-"""What the original computes, in plain transformers: no vLLM, no chat template, no batching.
+"""A reference for the answers, in plain transformers: no vLLM, no chat template, no batching.
 
-Written from the behaviour of the authors' released code: the prompt is a string, the pieces between
-images are tokenized by themselves with ``<s>`` on the first only, their embeddings and the images'
-are concatenated, and ``generate`` runs on the result.
+It follows the behaviour of the authors' released code. The prompt is a string. The pieces between
+images are tokenized separately, with ``<s>`` before the first only. Their embeddings and those of
+the images are concatenated, and ``generate`` runs on the result.
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ SYSTEM = (
 
 @dataclass(frozen=True)
 class Turn:
-    """A question with its images, and the answer it got (absent for the last)."""
+    """A question with its images, and its answer (none for the last question)."""
 
     text: str
     images: tuple[Image.Image, ...] = ()
@@ -31,7 +31,7 @@ class Turn:
 
 
 def vicuna_prompt(turns: list[Turn]) -> str:
-    """The conversation as the original writes it for Vicuna v0."""
+    """Return the conversation in the original's format for Vicuna v0."""
     prompt = SYSTEM + "###"
     for turn in turns:
         images = "".join("<Img><ImageHere></Img> " for _ in turn.images)
@@ -51,7 +51,7 @@ class Reference:
 
     @torch.inference_mode()
     def answer(self, turns: list[Turn], tokens: int) -> list[int]:
-        """Greedy continuation as token ids, at most ``tokens`` of them, cut at the end token."""
+        """Return a greedy continuation: at most ``tokens`` token ids, cut at the end token."""
         embeddings = self.embed(turns)
         generated = self.llama.generate(  # type: ignore[misc]
             inputs_embeds=embeddings[None],
@@ -63,7 +63,7 @@ class Reference:
         return generated[0].tolist()
 
     def embed(self, turns: list[Turn]) -> torch.Tensor:
-        """``[prompt_tokens, hidden]``."""
+        """Return the prompt's embeddings, ``[prompt_tokens, hidden]``."""
         images = [image for turn in turns for image in turn.images]
         segments = vicuna_prompt(turns).split("<ImageHere>")
         parts = []

@@ -1,4 +1,4 @@
-"""JSON schemas of every kind that structured output is asked for with."""
+"""JSON schemas of all kinds that clients send for structured output."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The service's tokens are the reference's tokens, over HTTP, with the same weights in float32."""
+"""Over HTTP, the service gives the same tokens as the reference, in float32."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -37,7 +37,7 @@ def client(server: ServerProcess) -> OpenAI:
 
 
 def messages(turns: list[Turn]) -> list[dict[str, Any]]:
-    """The conversation as an OpenAI client sends it."""
+    """Return the conversation as OpenAI messages."""
     result: list[dict[str, Any]] = []
     for turn in turns:
         images = [
@@ -52,7 +52,7 @@ def messages(turns: list[Turn]) -> list[dict[str, Any]]:
 
 
 def greedy(client: OpenAI, turns: list[Turn]) -> list[int]:
-    """The answer's token ids; the demo's repetition penalty is off, as it sees the prompt here."""
+    """Return the answer's token ids, without the repetition penalty, which counts the prompt."""
     response = client.chat.completions.create(
         model="minigpt4-vicuna",
         messages=messages(turns),  # type: ignore[arg-type]
@@ -92,7 +92,7 @@ def test_a_mixed_batch_under_load_answers_the_same(client: OpenAI, reference: Re
 def test_images_behind_identical_token_ids_are_never_mixed(
     client: OpenAI, reference: Reference
 ) -> None:
-    """Every image has the same placeholder ids; only its content tells the caches apart."""
+    """All images have the same placeholder ids; a hash of the content separates cache entries."""
     long_text = "Describe the picture in detail and name all of its colours, please. " * 4
     pairs = [[Turn(long_text, (image,))] for image in (RED, BLUE, GREEN)]
     expected = [reference.answer(turns, TOKENS) for turns in pairs]

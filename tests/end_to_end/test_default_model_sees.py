@@ -1,4 +1,4 @@
-"""The model that is served by default gives true answers about pictures that no training set holds."""
+"""The default model gives true answers about pictures that are not in a training set."""
 
 import base64
 import shlex
@@ -16,7 +16,7 @@ from tests.example_scenes import read_examples
 from tests.server import ServerProcess
 
 ASKED = 40
-# Below what docs/explanation/alignment.md reports, by more than forty questions can differ by chance.
+# Lower than in docs/explanation/alignment.md: forty questions can differ by chance.
 LEAST = {
     "colour": 0.9,
     "shape": 0.9,
@@ -30,7 +30,7 @@ LEAST = {
 
 @pytest.fixture(scope="module")
 def default_server() -> Iterator[ServerProcess]:
-    """``python -m service serve`` as a newcomer starts it."""
+    """``python -m service serve`` without flags."""
     process = ServerProcess(Path(DEFAULT))
     try:
         yield process.start()

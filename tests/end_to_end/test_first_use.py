@@ -1,4 +1,4 @@
-"""Each kind of request for the first time, on a machine without a compiler: none may end the engine."""
+"""On a machine without a compiler, the first request of each kind must not end the engine."""
 
 from typing import Any
 

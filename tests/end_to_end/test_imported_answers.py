@@ -1,8 +1,8 @@
-"""The running service answers with an imported folder as the original answers with the published files.
+"""With an imported folder, the service answers like the original with the published files.
 
-The reference uses nothing from the imported folder: embeddings come from the published tensors in plain torch, token
-ids from SentencePiece, and the language model is the published one, with MiniGPT-v2's LoRA beside it instead of
-merged.
+The reference uses nothing from the imported folder. Its embeddings come from the published tensors
+in plain torch, its token ids from SentencePiece. Its language model is the published one, with
+MiniGPT-v2's LoRA not merged.
 """
 
 from base64 import b64encode
@@ -39,7 +39,7 @@ NAMES = (
     "text only",
     "identify",
 )
-# The alpha channel of the second must be dropped, not composited.
+# The service must drop the alpha channel of the second, not composite it.
 IMAGES = [
     save_image(Image.fromarray(make_noise(60, 80, 3))),
     save_image(Image.fromarray(make_noise(70, 50, 4) // 2, "RGBA")),
@@ -64,7 +64,7 @@ def service(family: str, imported: Callable[[str], Path]) -> Iterator[ServerProc
 
 
 def _make_openai_messages(messages: list[Message]) -> list[dict[str, Any]]:
-    """Return the messages as an OpenAI client sends them, with one image after the other."""
+    """Return the OpenAI messages, and take the images in order."""
     images = iter(IMAGES)
 
     def convert(part: dict[str, str]) -> dict[str, Any]:
@@ -126,4 +126,4 @@ def test_a_greedy_answer_is_the_originals(
         found = response.choices[0].token_ids  # type: ignore[attr-defined]
         assert found == expected, name
         answers.add(tuple(found))
-    assert len(answers) > len(asked) / 2, "a model that always gives the same answer proves nothing"
+    assert len(answers) > len(asked) / 2, "a model that always gives the same answer is not a test"

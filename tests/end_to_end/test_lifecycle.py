@@ -1,4 +1,4 @@
-"""From start to stop: what probes and clients see, and how the process ends."""
+"""The start and the stop of the service: the answers to probes and clients, and the exit status."""
 
 import secrets
 import signal
@@ -19,7 +19,7 @@ from service.model_folder.layout import ModelFolder
 from tests.pictures import picture_uri
 from tests.server import ServerProcess
 
-# Several at once, so that they are still under way when the signal has arrived.
+# Several answers, so that they are still in progress when the signal arrives.
 LONG_ANSWER = {
     "messages": [{"role": "user", "content": "Hello."}],
     "n": 8,
@@ -33,7 +33,7 @@ LONG_ANSWER = {
 def own_server(
     tiny_model: Callable[[str], ModelFolder], server: ServerProcess
 ) -> Iterator[ServerProcess]:
-    """A service that a test may stop or break. The shared one stays: it only idles meanwhile."""
+    """A service that a test may stop or break. The shared service idles meanwhile."""
     process = ServerProcess(
         tiny_model("minigpt4-vicuna").root, ["--dtype", "float32", "--page", "false"]
     )
@@ -46,7 +46,7 @@ def own_server(
 def test_a_containers_first_process_can_be_stopped_from_the_start(
     tiny_model: Callable[[str], ModelFolder],
 ) -> None:
-    """The kernel spares process 1 signals that it does not handle, as if it ignored them."""
+    """The kernel does not deliver signals to process 1 unless it handles them."""
     serve = f"{sys.executable} -m service serve --port {free_port()} --model"
     command = f"trap '' TERM; exec {serve} {tiny_model('minigpt4-vicuna').root}"
     with subprocess.Popen(["sh", "-c", command], stderr=subprocess.PIPE, text=True) as process:
@@ -93,7 +93,7 @@ def test_starting_draining_and_the_end(own_server: ServerProcess) -> None:
     with suppress(httpx.HTTPError):
         while True:
             health.add(httpx.get(f"{own_server.url}/health").status_code)
-    assert health <= {200, 503}, "asked while it ends, it fails"
+    assert health <= {200, 503}, "a request failed during the end"
     assert own_server.wait(20) == 0
     assert not any("Traceback" in line for line in own_server.log)
 
@@ -101,7 +101,10 @@ def test_starting_draining_and_the_end(own_server: ServerProcess) -> None:
 def test_nothing_is_left_when_it_is_stopped_while_the_engine_starts(
     own_server: ServerProcess,
 ) -> None:
-    """The engine's process imports its libraries for seconds and does not look for its parent."""
+    """The engine's process imports libraries for seconds.
+
+    Meanwhile it does not check its parent.
+    """
     own_server.spawn()
     own_server.wait_for("Loading minigpt4-vicuna", 120)
     children: list[psutil.Process] = []
@@ -160,7 +163,7 @@ def test_a_hung_engine_is_unhealthy_and_then_ends_the_service(own_server: Server
 
 
 class BrokenEncoder(ServerProcess):
-    """Serves with an encoder that fails on everything once it has started."""
+    """A service whose encoder starts, and then fails on each batch."""
 
     def command(self) -> list[str]:
         program = """
@@ -219,7 +222,7 @@ def test_nothing_is_left_when_it_ends_at_once(own_server: ServerProcess, end: st
 
 
 def run_serve(*flags: str) -> subprocess.CompletedProcess[str]:
-    """Run ``serve`` where it must fail at once."""
+    """Run ``serve`` with flags that must fail at once."""
     command = [sys.executable, "-m", "service", "serve", *flags]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
@@ -272,5 +275,5 @@ def test_an_engine_that_cannot_start_says_why_in_the_last_line(
     assert_last_line(result, "did not start", "memory", "100000")
 
 
-def test_a_folder_that_is_no_model_is_one_clear_line(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_model_is_one_clear_line(tmp_path: Path) -> None:
     assert_one_line(run_serve("--model", str(tmp_path)), "model_index.json", "init-model")

@@ -1,4 +1,4 @@
-"""Own data, end to end: train with LoRA, serve, ask, export, import again, and get the same answers."""
+"""Train on own data with LoRA, serve, export, import again, and get the same answers."""
 
 import json
 import shutil
@@ -46,7 +46,7 @@ def talks(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def train(model: Path, talks: Path, out: Path) -> Path:
-    """Train the projection and LoRA; returns the finished folder."""
+    """Train the projection and LoRA; return the finished folder."""
     given = ["--model", str(model), "--data", str(talks / "talks.json"), "--out", str(out)]
     small = "--epochs 1 --steps-per-epoch 8 --batch 4 --warmup-steps 1 --workers 0 --lora-rank 4"
     rates = "--learning-rate 0.02 --final-learning-rate 0.01 --validation 0.1 --device cpu"
@@ -55,7 +55,7 @@ def train(model: Path, talks: Path, out: Path) -> Path:
 
 
 def import_again(files: PublishedFiles, model: Path, projection: Path, out: Path) -> None:
-    """Import the exported file as one would import a published one."""
+    """Import the exported file like a published one."""
     # LoRA belongs to the language model that it was trained on, which has MiniGPT-v2's own merged.
     language_model = shutil.copytree(model / "language_model", out.with_name("llm"))
     shutil.copy(files.language_model / "tokenizer.model", language_model)
@@ -64,7 +64,7 @@ def import_again(files: PublishedFiles, model: Path, projection: Path, out: Path
 
 
 def ask(process: ServerProcess, name: str, pictures: list[Path]) -> list[list[int]]:
-    """The token ids of greedy answers."""
+    """Return the token ids of greedy answers."""
     answers = []
     for picture in pictures:
         uri = f"data:image/png;base64,{b64encode(picture.read_bytes()).decode()}"

@@ -1,4 +1,4 @@
-"""The plugin under vLLM's own server, which knows nothing of this service but its entry point."""
+"""The plugin under vLLM's own server, which loads only the entry point of this service."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -24,7 +24,7 @@ from tests.server import ServerProcess
 
 
 class PlainVllm(ServerProcess):
-    """As ``vllm-command`` says."""
+    """The command that ``vllm-command`` prints."""
 
     def command(self) -> list[str]:
         python, *line = vllm_command(ModelFolder.open(self.model))
@@ -44,7 +44,7 @@ def plain_vllm(
     tiny_model: Callable[[str], ModelFolder],
     files_dir: Path,
 ) -> Iterator[ServerProcess]:
-    """With our media connector, and with vLLM's own."""
+    """Plain vLLM, with our media connector and with its own."""
     folder: Path = tiny_model("minigpt4-vicuna").root
     flags = ["--dtype", "float32", "--enforce-eager", "--served-model-name", "minigpt4-vicuna"]
     environment = {

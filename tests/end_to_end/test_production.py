@@ -1,4 +1,4 @@
-"""What a shared service needs: keys, isolation, deadlines, limits, overload, logs and traces."""
+"""A service for several teams: keys, isolation, deadlines, limits, overload, logs and traces."""
 
 import json
 import threading
@@ -21,7 +21,7 @@ from tests.pictures import picture_uri
 from tests.server import ServerProcess
 
 SECRET = "xylophone"
-"""Stands in a prompt and must not be in a log."""
+"""Text of a prompt that must not appear in a log."""
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 
@@ -45,7 +45,7 @@ def shared(
     keys: tuple[Path, dict[str, str]],
     traces: Collector,
 ) -> Iterator[ServerProcess]:
-    """A service as several teams would share it, with room for few requests."""
+    """A service that several teams share, with low limits."""
     process = ServerProcess(
         tiny_model("minigpt4-vicuna").root,
         [
@@ -57,7 +57,7 @@ def shared(
         {
             "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf",
             "OTEL_BSP_SCHEDULE_DELAY": "200",
-            # Python and the libraries say all they have to say, past the loggers.
+            # Python and the libraries print all their messages, without loggers.
             "PYTHONWARNINGS": "default",
         },
     )
@@ -82,7 +82,7 @@ def alice(shared: ServerProcess, keys: tuple[Path, dict[str, str]]) -> openai.Op
     return shared.openai(api_key=keys[1]["alice"])
 
 
-def test_without_a_key_there_is_nothing_but_probes(
+def test_without_a_key_only_probes_are_answered(
     shared: ServerProcess, alice: openai.OpenAI
 ) -> None:
     with pytest.raises(openai.AuthenticationError):
@@ -97,7 +97,7 @@ def test_without_a_key_there_is_nothing_but_probes(
     assert shared.metric("minigpt4_requests_rejected_total", reason="unauthorized") == 1
 
 
-def test_nobody_gains_by_what_another_key_has_asked(
+def test_a_key_does_not_use_the_caches_of_another_key(
     shared: ServerProcess, keys: tuple[Path, dict[str, str]]
 ) -> None:
     text = "A question that is long enough to fill more than one block of the cache. " * 3
@@ -115,7 +115,7 @@ def test_nobody_gains_by_what_another_key_has_asked(
     assert shared.metric("minigpt4_encoder_images_total", outcome="encoded") == encoded + 1
 
 
-def test_a_deadline_takes_the_request_out_of_the_engine(
+def test_a_deadline_removes_the_request_from_the_engine(
     shared: ServerProcess, alice: openai.OpenAI
 ) -> None:
     options: dict[str, Any] = {
@@ -233,7 +233,7 @@ def test_limits_in_the_file_apply_while_the_service_runs(
         ({"extra_body": {"structured_outputs": {"choice": ["a" * MAX_CHARACTERS]}}}, "r"),
     ],
 )
-def test_what_cannot_be_had_is_refused_before_a_stream_begins(
+def test_impossible_constraints_are_refused_before_a_stream_begins(
     alice: openai.OpenAI, options: dict[str, Any], parameter: str | None, stream: bool
 ) -> None:
     if "response_format" in options:
@@ -242,11 +242,11 @@ def test_what_cannot_be_had_is_refused_before_a_stream_begins(
         ask(alice, stream=stream, **options)
     if parameter:
         assert refusal.value.param == "response_format"
-    assert "/" not in str(refusal.value.body), "a library's own text"
+    assert "/" not in str(refusal.value.body), "the text comes from a library"
 
 
 def test_overload_is_refused_at_once_and_the_others_are_served(alice: openai.OpenAI) -> None:
-    """Four run, twenty wait, the rest is told to come back later."""
+    """Four requests run, twenty wait, and the service refuses the others with Retry-After."""
     begun = threading.Barrier(40)
 
     def one(number: int) -> tuple[int, float, Any]:
@@ -284,7 +284,7 @@ def test_a_trace_reaches_from_the_request_to_the_last_token(
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("path", ["chat/completions", "completions", "responses", "messages"])
-def test_a_clients_mistake_is_no_error_in_the_log(
+def test_a_clients_mistake_is_not_an_error_in_the_log(
     shared: ServerProcess, keys: tuple[Path, dict[str, str]], path: str, stream: bool
 ) -> None:
     headers = {"Authorization": f"Bearer {keys[1]['alice']}"}
@@ -301,12 +301,12 @@ def test_a_clients_mistake_is_no_error_in_the_log(
         answer = httpx.post(f"{shared.url}/v1/{path}", json=body, headers=headers, timeout=60)
         assert 400 <= answer.status_code < 500, answer.text
     wait_until(lambda: sum(f"/v1/{path}' 4" in line for line in shared.log) >= 3)
-    # Lines of before may be there, of what was made to fail.
+    # Earlier tests may have left lines of intended failures.
     errors = [line for line in shared.log if '"levelname": "ERROR"' in line]
     assert not errors
 
 
-def test_every_line_is_json_and_tells_nothing_of_the_content(
+def test_every_line_is_json_and_has_no_content_of_requests(
     shared: ServerProcess, alice: openai.OpenAI, keys: tuple[Path, dict[str, str]]
 ) -> None:
     headers = {"X-Request-Id": "the-last-one"}

@@ -1,4 +1,4 @@
-"""What clients of the OpenAI and Anthropic protocols expect beyond the answer's text."""
+"""The parts of the OpenAI and Anthropic protocols beyond the answer's text."""
 
 import json
 import re
@@ -123,7 +123,7 @@ def test_the_responses_route_sees_the_image(client: OpenAI) -> None:
 
 @pytest.fixture
 def claude(server: ServerProcess) -> Iterator[anthropic.Anthropic]:
-    """Anthropic's client."""
+    """An Anthropic client."""
     with anthropic.Anthropic(base_url=server.url, api_key="unused", max_retries=0) as client:
         yield client
 
@@ -190,15 +190,17 @@ def test_an_answer_ends_at_the_familys_separator(server: ServerProcess, client: 
     forced = {"allowed_token_ids": tokens[-1:]}
     choice = ask(client, max_tokens=60, extra_body=forced, stop=None).choices[0]
     assert choice.finish_reason == "stop"
-    assert choice.stop_reason is None, "the client asked for no stop string"
+    assert choice.stop_reason is None, "the client sent no stop string"
     assert choice.message.content == ""
     asked = ask(client, max_tokens=60, extra_body=forced, stop=["###"]).choices[0]
     assert (asked.finish_reason, asked.stop_reason) == ("stop", "###")
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_anthropics_clients_get_a_bound_answer_whole(server: ServerProcess, stream: bool) -> None:
-    """The family's separator does not end an answer that a grammar bounds."""
+def test_anthropics_clients_get_a_complete_constrained_answer(
+    server: ServerProcess, stream: bool
+) -> None:
+    """The family's separator does not end an answer with a grammar."""
     body = {
         "model": MODEL,
         "max_tokens": 60,
@@ -224,7 +226,7 @@ def test_request_ids_and_probes(server: ServerProcess, client: OpenAI) -> None:
     "path",
     ["/scale_elastic_ep", "/inference/v1/abort_requests", "/v1/chat/completions/batch", "/ping"],
 )
-def test_routes_that_reach_into_the_engine_are_off(server: ServerProcess, path: str) -> None:
+def test_routes_that_control_the_engine_are_off(server: ServerProcess, path: str) -> None:
     answer = httpx.post(f"{server.url}{path}", json={})
     assert answer.status_code == 404
     assert answer.json()["error"]["code"] == 404

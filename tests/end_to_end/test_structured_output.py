@@ -1,4 +1,4 @@
-"""An answer bound by a schema that ends with "stop" validates, whatever the model, route and family."""
+"""An answer with a schema that ends with "stop" validates, for all models, routes and families."""
 
 import json
 import re
@@ -27,7 +27,7 @@ def client(
     server: ServerProcess,
     path_without_compiler: str,
 ) -> Iterator[OpenAI]:
-    """A client of a random model of each family: what a grammar allows, such a model writes."""
+    """A client of a random model of each family. Such a model writes all that a grammar allows."""
     if request.param == "minigpt4-vicuna":
         yield server.openai()
         return
@@ -41,7 +41,7 @@ def client(
 
 
 def ask_chat(client: OpenAI, schema: Schema, stream: bool) -> tuple[str, str]:
-    """The text of an answer, and why it ended."""
+    """Return the text of an answer and its finish reason."""
     answer: Any = client.chat.completions.create(
         model=client.models.list().data[0].id,
         messages=[{"role": "user", "content": PROMPT}],
@@ -63,7 +63,7 @@ def ask_chat(client: OpenAI, schema: Schema, stream: bool) -> tuple[str, str]:
 
 
 def ask_responses(client: OpenAI, schema: Schema, stream: bool) -> tuple[str, str]:
-    """As :func:`ask_chat`, in its words."""
+    """Ask on the responses route; return the same as :func:`ask_chat`."""
     answer: Any = client.responses.create(
         model=client.models.list().data[0].id,
         input=PROMPT,
@@ -120,7 +120,7 @@ def test_the_end_mark_does_not_cut_other_constraints(
 
 @pytest.fixture(scope="module")
 def byte_tokens(tiny_model: Callable[[str], ModelFolder]) -> dict[int, int]:
-    """The token of each byte; the tiny models share a vocabulary."""
+    """Return the token of each byte. The tiny models share a vocabulary."""
     folder = tiny_model("minigpt4-vicuna")
     vocabulary = AutoTokenizer.from_pretrained(folder.root / "tokenizer").get_vocab()
     return {byte: vocabulary[f"<0x{byte:02X}>"] for byte in range(256)}
@@ -128,7 +128,7 @@ def byte_tokens(tiny_model: Callable[[str], ModelFolder]) -> dict[int, int]:
 
 @pytest.mark.parametrize(("first", "second"), [(0xED, 0xA0), (0xE0, 0x80), (0xF0, 0x80)])
 @pytest.mark.parametrize("limit", [{"maxLength": 4}, {"pattern": "^.{1,4}$"}], ids=str)
-def test_a_model_that_wants_ill_formed_text_writes_other_text(
+def test_a_model_cannot_write_ill_formed_text(
     client: OpenAI, byte_tokens: dict[int, int], limit: Schema, first: int, second: int
 ) -> None:
     schema: Schema = {"type": "string", **limit}
@@ -145,7 +145,7 @@ def test_a_model_that_wants_ill_formed_text_writes_other_text(
     jsonschema.validate(json.loads(text), schema)
 
 
-def test_a_schema_that_only_ill_formed_text_fits_is_refused(client: OpenAI) -> None:
+def test_a_schema_that_only_ill_formed_text_matches_is_refused(client: OpenAI) -> None:
     with pytest.raises(BadRequestError, match="No text fits"):
         ask_chat(client, {"type": "string", "pattern": "^[\\ud800-\\udfff]$"}, stream=False)
     assert ask_chat(client, {"const": 1}, stream=False) == ("1", "stop")

@@ -1,7 +1,7 @@
-"""Requests made from the service's own OpenAPI schema, valid and not, and what came of them.
+"""Send valid and invalid requests, generated from the OpenAPI schema, and count the results.
 
-``python -m tests.fuzz.api URL`` fuzzes a running service at length and prints the figures as JSON; the
-tests do the same for less long.
+``python -m tests.fuzz.api URL`` fuzzes a running service for long and prints the figures as JSON. The
+tests send fewer requests.
 """
 
 import argparse
@@ -26,7 +26,7 @@ TIMEOUT = 60
 """Seconds without an answer that count as a hang."""
 
 INTENDED = frozenset({503})
-"""Statuses of 500 and above that are no defect: refusals for load."""
+"""Statuses of 500 and above that are not defects: refusals because of overload."""
 
 FEW_TOKENS = 4
 LENGTHS = ("max_tokens", "max_completion_tokens", "max_output_tokens", "min_tokens")
@@ -34,18 +34,18 @@ LENGTHS = ("max_tokens", "max_completion_tokens", "max_output_tokens", "min_toke
 
 @dataclass
 class Outcome:
-    """What came of the requests of one operation.
+    """The results of the requests of one operation.
 
     Attributes:
         statuses: Requests by status.
-        failures: The first requests that got an unintended 5xx, or nothing at all.
+        failures: The first requests with an unintended 5xx or without an answer.
     """
 
     statuses: Counter[str] = field(default_factory=Counter)
     failures: list[dict[str, Any]] = field(default_factory=list)
 
     def note(self, case: AnyCase, status: str, answer: str) -> None:
-        """Count one request; keep it where it should not have ended so."""
+        """Count a request, and store it if its result is a failure."""
         self.statuses[status] += 1
         if status == "none" or (status >= "500" and int(status) not in INTENDED):
             self.failures.append(
@@ -60,13 +60,13 @@ class Outcome:
 
 
 def operations(url: str) -> list[AnyOperation]:
-    """Everything that the service says it offers."""
+    """Return all operations of the service's OpenAPI schema."""
     schema = schemathesis.openapi.from_url(f"{url}/openapi.json")
     return [result.ok() for result in schema.get_all_operations() if isinstance(result, Ok)]
 
 
 def fuzz(operation: AnyOperation, examples: int) -> Outcome:
-    """Send ``examples`` valid requests of an operation and as many that are not."""
+    """Send ``examples`` valid requests of an operation, and as many invalid ones."""
     outcome = Outcome()
     for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
 
@@ -88,13 +88,16 @@ def fuzz(operation: AnyOperation, examples: int) -> Outcome:
             else:
                 outcome.note(case, str(answer.status_code), answer.text)
 
-        with suppress(Unsatisfiable):  # an operation of which every request is valid, or none
+        with suppress(Unsatisfiable):  # all requests of the operation are valid, or none is
             send()
     return outcome
 
 
 def _shorten(case: AnyCase) -> None:
-    """Few tokens an answer: the fuzzing is about requests. Lengths out of range stay as they are."""
+    """Lower the number of tokens: the tests are about requests.
+
+    Lengths out of range stay unchanged.
+    """
     body: Any = case.body
     if not isinstance(body, dict) or not {"messages", "input", "prompt"} & body.keys():
         return
@@ -106,7 +109,7 @@ def _shorten(case: AnyCase) -> None:
 
 
 def main() -> None:
-    """Fuzz every operation; exit status 1 where a request should not have ended as it did."""
+    """Fuzz all operations; exit with 1 after a failure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("url")
     parser.add_argument("--examples", type=int, default=100, help="an operation and mode")

@@ -1,4 +1,4 @@
-"""Clients that go away at any moment, and whether what they held is given back.
+"""Clients that disconnect at random moments, and whether the service frees their resources.
 
 ``python -m tests.fuzz.disconnects URL PID --count 1000`` prints the figures as JSON.
 """
@@ -19,18 +19,18 @@ from tests.pictures import data_uri, encoded, picture, picture_uri
 
 AT_ONCE = 16
 LONGEST = 0.4
-"""Seconds after which a client has gone at the latest."""
+"""Seconds after which each client has disconnected."""
 
 GAUGES = ("vllm:num_requests_running", "vllm:num_requests_waiting", "vllm:kv_cache_usage_perc")
 
 
 @dataclass(frozen=True)
 class Disconnects:
-    """What a run of disconnects left behind.
+    """The state of the service after a run of disconnects.
 
     Attributes:
-        settled_seconds: From the last disconnect until nothing was held any more.
-        held: The engine's gauges then.
+        settled_seconds: From the last disconnect until all resources were free.
+        held: The engine's gauges at that time.
         memory_before, memory_after: Resident bytes of the service's processes.
     """
 
@@ -42,7 +42,10 @@ class Disconnects:
 
 
 async def disconnect_randomly(url: str, count: int, seed: int) -> None:
-    """``count`` requests, a few at once, whose clients go away while sending, waiting or reading."""
+    """Send ``count`` requests, a few at a time.
+
+    Their clients disconnect while sending, waiting or reading.
+    """
     generator = random.Random(seed)
     plans = iter([(_request(generator), generator.uniform(0, LONGEST)) for _ in range(count)])
 
@@ -54,7 +57,7 @@ async def disconnect_randomly(url: str, count: int, seed: int) -> None:
 
 
 def _request(generator: random.Random) -> bytes:
-    """A whole request or the beginning of one."""
+    """Return a whole request or the beginning of one."""
     image = generator.choice([None, picture_uri(), _fresh(generator)])
     parts: list[dict[str, Any]] = [{"type": "text", "text": "What is this?"}]
     if image:
@@ -75,7 +78,7 @@ def _request(generator: random.Random) -> bytes:
 
 
 def _fresh(generator: random.Random) -> str:
-    """A picture that nobody has sent before."""
+    """Return a new picture."""
     image = picture("blue")
     image.putpixel((0, 0), tuple(generator.randrange(256) for _ in range(3)))
     return data_uri(encoded(image))
@@ -95,7 +98,7 @@ async def _go_away(url: str, request: bytes, seconds: float) -> None:
 
 
 def held(url: str) -> dict[str, float]:
-    """The engine's gauges of what requests hold."""
+    """Return the engine's gauges of resources of requests."""
     found = dict.fromkeys(GAUGES, 0.0)
     for line in httpx.get(f"{url}/metrics", timeout=60).text.splitlines():
         series, _, value = line.rpartition(" ")
@@ -105,7 +108,7 @@ def held(url: str) -> dict[str, float]:
 
 
 def wait_until_nothing_is_held(url: str, seconds: float = 30) -> float:
-    """Seconds until every gauge was zero; fails when that takes too long."""
+    """Wait until all gauges are zero; return the seconds, or fail after a limit."""
     begin = monotonic()
     while any(left := held(url).values()):
         assert monotonic() - begin < seconds, f"still held: {left}"
@@ -113,7 +116,7 @@ def wait_until_nothing_is_held(url: str, seconds: float = 30) -> float:
 
 
 def run(url: str, pid: int, count: int, seed: int = 0) -> Disconnects:
-    """Disconnect a few times to fill caches and pools, then ``count`` times, and compare."""
+    """Disconnect a few times to fill caches and pools, then ``count`` times; compare the memory."""
     asyncio.run(disconnect_randomly(url, max(100, count // 4), seed + 1))
     wait_until_nothing_is_held(url)
     before = tree_bytes(pid)
@@ -123,7 +126,7 @@ def run(url: str, pid: int, count: int, seed: int = 0) -> Disconnects:
 
 
 def main() -> None:
-    """Run and print."""
+    """Run and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("url")
     parser.add_argument("pid", type=int)

@@ -1,7 +1,7 @@
-"""Good requests with one or two odd fields: what gets past the first validation, where bugs are.
+"""Send good requests with one or two odd fields, which pass the first validation.
 
-``python -m tests.fuzz.fields URL`` tries every field of every body with every odd value, then pairs,
-and prints the figures as JSON.
+``python -m tests.fuzz.fields URL`` tries each field of each body with each odd value, then pairs of
+fields, and prints the figures as JSON.
 """
 
 import argparse
@@ -98,24 +98,24 @@ ODD: list[Any] = [
     [{"type": "reasoning", "id": "x", "summary": []}],
     [{"type": "item_reference", "id": "x"}],
 ]
-# What would make a request long, not wrong.
+# These values would make a request long, not wrong.
 ENDLESS = frozenset({"ignore_eos", "min_tokens"})
 
 Request = tuple[str, dict[str, Any]]
 
 
-# Anthropic's routes want the model named.
+# Anthropic's routes require the model's name.
 NAMED = frozenset({"/v1/messages", "/v1/messages/count_tokens"})
 
 
 def base(path: str, model: str) -> dict[str, Any]:
-    """A good body for a route."""
+    """Return a good body for a route."""
     body = copy.deepcopy(BASES[path])
     return {**body, "model": model} if path in NAMED else body
 
 
 def single_fields(schema: dict[str, Any], model: str) -> Iterator[Request]:
-    """Every known field of every body, and one that nobody knows, with every odd value."""
+    """Yield bodies with each field, and with an unknown field, for each odd value."""
     for path in BASES:
         for name in [*_fields(schema, path), "unheard_of"]:
             for value in ODD:
@@ -123,7 +123,7 @@ def single_fields(schema: dict[str, Any], model: str) -> Iterator[Request]:
 
 
 def pairs(schema: dict[str, Any], model: str, seed: int) -> Iterator[Request]:
-    """Endlessly: a good body with two to four odd fields."""
+    """Yield good bodies with two to four odd fields, without end."""
     generator = random.Random(seed)
     fields = {path: _fields(schema, path) for path in BASES}
     while True:
@@ -144,7 +144,7 @@ def _fields(schema: dict[str, Any], path: str) -> list[str]:
 
 
 def send(client: httpx.Client, request: Request) -> str:
-    """The status of a request's answer, or ``none``. A status of 200 is read to the stream's end."""
+    """Return the status of the answer, or ``none``. After a 200, read the stream to its end."""
     path, body = request
     content = json.dumps(body).encode()
     try:
@@ -154,13 +154,13 @@ def send(client: httpx.Client, request: Request) -> str:
             text = answer.read()
     except httpx.HTTPError as error:
         return f"none: {error!r}"
-    # One request at a time is no load: 503 is no excuse here.
+    # There is only one request at a time, so 503 is a failure as well.
     failed = answer.status_code >= 500
     return f"{answer.status_code}: {text[:300]!r}" if failed else str(answer.status_code)
 
 
 def main() -> None:
-    """Try everything; exit status 1 where something should not have ended as it did."""
+    """Try all bodies; exit with 1 after a failure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("url")
     parser.add_argument("--pairs", type=int, default=2000)

@@ -1,4 +1,4 @@
-"""Damaged picture files against the decoder, in process.
+"""Decode damaged picture files, in this process.
 
 ``python -m tests.fuzz.pictures --cases 20000`` prints the figures as JSON.
 """
@@ -24,7 +24,7 @@ EXTREMES = (b"\x00" * 4, b"\xff" * 4, b"\x7f\xff\xff\xff", b"\xff\xff\xff\x7f", 
 
 
 def originals() -> list[bytes]:
-    """Good files of every accepted format, and of those of their variants that decode differently."""
+    """Return good files of each accepted format and its variants."""
     image = picture("green", (24, 24))
     files = [encoded(image, name) for name in FORMATS]
     variants: list[tuple[Image.Image, str, dict[str, Any]]] = [
@@ -45,7 +45,7 @@ def originals() -> list[bytes]:
 
 
 def mutate(generator: random.Random, files: list[bytes]) -> bytes:
-    """A damaged copy of one of ``files``: bytes, sizes, pieces, ends, or the tail of another."""
+    """Return a damaged copy of one of ``files``: other bytes, sizes, pieces or ends."""
     data = bytearray(generator.choice(files))
     for _ in range(generator.randint(1, 6)):
         place = generator.randrange(len(data) or 1)
@@ -66,7 +66,7 @@ def mutate(generator: random.Random, files: list[bytes]) -> bytes:
 
 
 def decode(data: bytes) -> str:
-    """What came of a file: ``decoded``, or why it was refused. Anything else is raised."""
+    """Decode a file; return ``decoded`` or the reason of the refusal. Other errors are raised."""
     try:
         pixels = decode_pixels(data, SIDE, MAX_PIXELS)
     except (ImageFormatError, ImageTooLargeError) as error:
@@ -74,12 +74,14 @@ def decode(data: bytes) -> str:
     else:
         assert pixels.shape == (SIDE, SIDE, 3)
         return "decoded"
-    assert str(refusal).startswith(("The file is not an image", "The image")), "not our own words"
+    assert str(refusal).startswith(("The file is not an image", "The image")), (
+        "the message is not ours"
+    )
     return type(refusal).__name__
 
 
 def main() -> None:
-    """Fuzz and print."""
+    """Decode damaged files and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cases", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=0)

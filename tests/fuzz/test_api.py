@@ -1,4 +1,4 @@
-"""Requests from the OpenAPI schema, odd fields, damaged pictures: clear refusals, nothing else."""
+"""Generated requests, odd fields and damaged pictures are served or clearly refused."""
 
 import random
 from itertools import islice
@@ -54,7 +54,9 @@ FATAL = {
 
 @pytest.mark.parametrize("name", FATAL)
 @pytest.mark.parametrize("stream", [False, True])
-def test_what_ended_the_process_once(server: ServerProcess, name: str, stream: bool) -> None:
+def test_requests_that_once_ended_the_process(
+    server: ServerProcess, name: str, stream: bool
+) -> None:
     body = {
         "messages": [{"role": "user", "content": "What?"}],
         "structured_outputs": FATAL[name],
@@ -62,7 +64,7 @@ def test_what_ended_the_process_once(server: ServerProcess, name: str, stream: b
         "stream": stream,
     }
     answer = httpx.post(f"{server.url}/v1/chat/completions", json=body, timeout=60)
-    # A stream has begun before the engine finds that nothing fits.
+    # The stream has begun before the engine finds that no token is allowed.
     assert answer.status_code == 400 or (stream and '"code":400' in answer.text.replace(" ", ""))
     assert_still_serving(server)
 
@@ -71,7 +73,7 @@ def test_what_ended_the_process_once(server: ServerProcess, name: str, stream: b
     "text",
     [r'"\ud800"', "NaN", "-Infinity", "1e999", "9" * 30, '"x": 1, "x": 1e999', r'["\udfff"]'],
 )
-def test_json_that_is_not_everybodys(server: ServerProcess, text: str) -> None:
+def test_json_that_parsers_read_differently(server: ServerProcess, text: str) -> None:
     body = f'{{"messages": [{{"role": "user", "content": "Hi."}}], "seed": {text}}}'
     headers = {"Content-Type": "application/json"}
     answer = httpx.post(f"{server.url}/v1/chat/completions", content=body, headers=headers)
@@ -88,7 +90,7 @@ def test_a_prompt_is_not_cut_through_an_image(server: ServerProcess) -> None:
 
 
 def test_damaged_pictures_over_http(server: ServerProcess) -> None:
-    """Served where the file can still be read, refused where not."""
+    """A damaged file is served if it can still be decoded, and refused otherwise."""
     generator, files = random.Random("pictures over HTTP"), originals()
     seen = set()
     with httpx.Client(base_url=server.url, timeout=60) as client:
@@ -118,7 +120,7 @@ HEADERS = {
 
 @pytest.mark.parametrize("name", HEADERS)
 def test_odd_headers(server: ServerProcess, name: str) -> None:
-    """Refused, cut off or ignored; never a failure."""
+    """The service refuses, disconnects or ignores; it does not fail."""
     headers = [(key.encode("latin-1"), value.encode("latin-1")) for key, value in HEADERS[name]]
     body = b'{"messages": [{"role": "user", "content": "Hi."}], "max_tokens": 1}'
     try:
@@ -126,7 +128,7 @@ def test_odd_headers(server: ServerProcess, name: str) -> None:
             f"{server.url}/v1/chat/completions", content=body, headers=headers, timeout=30
         )
     except httpx.TransportError:
-        pass  # the server has closed the connection without reading on
+        pass  # the server has closed the connection before it read everything
     else:
         assert answer.status_code < 500
     assert_still_serving(server)

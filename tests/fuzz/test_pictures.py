@@ -1,4 +1,4 @@
-"""Damaged pictures decode or are refused in our own words."""
+"""Damaged pictures decode, or are refused with our own message."""
 
 import random
 from collections import Counter
