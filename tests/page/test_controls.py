@@ -11,7 +11,6 @@ import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
-from service.api.routes.page import BEAMS
 from service.model_folder.layout import ModelFolder
 from tests.page.conftest import OpenPage
 from tests.page.steps import add, ask, png, turn
@@ -63,7 +62,6 @@ def test_an_invalid_value_is_shown_and_not_sent(page: Page) -> None:
     expect(page.locator(".turn")).to_have_count(0)
 
 
-@pytest.mark.skipif(not BEAMS, reason="the page does not offer beams")
 def test_beam_search_shows_the_best_beam(page: Page) -> None:
     page.get_by_role("button", name="Sampling").click()
     page.get_by_label("Beams").fill("2")

@@ -234,12 +234,6 @@ def test_a_wrong_key_is_called_wrong(
         expect(page.locator("#notice")).to_be_hidden()
 
 
-def test_beams_are_not_offered_before_the_service_has_them(page: Page) -> None:
-    page.get_by_role("button", name="Sampling").click()
-    expect(page.get_by_label("Seed")).to_be_visible()
-    expect(page.get_by_label("Beams")).to_be_hidden()
-
-
 def test_the_documentation_needs_no_other_host(page: Page, alone: str) -> None:
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))

@@ -33,9 +33,6 @@ MEDIA_TYPES = {
 }
 EXAMPLE_TYPES = frozenset({".jpeg", ".jpg", ".png", ".webp"})
 
-BEAMS = False
-"""Whether the page offers beams: vLLM's run past the mark with which the families end an answer."""
-
 POLICY = "; ".join(
     (
         "default-src 'none'",
@@ -81,7 +78,6 @@ def attach_page(app: FastAPI, model: Path, defaults: Mapping[str, Any], settings
     shown_settings = {
         "examples": shown,
         "defaults": dict(defaults),
-        "beams": BEAMS,
         "limits": limits,
     }
 

@@ -50,9 +50,9 @@ addEventListener("beforeunload", (event) => {
 /** Reads what the service serves. Runs each time the service becomes ready. */
 async function connect() {
   try {
-    const { examples, defaults, beams, limits: given } = await service.pageSettings();
+    const { examples, defaults, limits: given } = await service.pageSettings();
     limits = given;
-    sampling.showDefaults(defaults, beams);
+    sampling.showDefaults(defaults);
     showExamples(examples, addFiles, notify);
     await showModels();
   } catch (error) {

@@ -15,9 +15,8 @@ export class Sampling {
     byId("sampling-reset").addEventListener("click", () => this.#reset());
   }
 
-  /** Shows the service's defaults in empty fields, and the field for beams if the service has them. */
-  showDefaults(defaults, beams) {
-    byId("beams-field").hidden = !beams;
+  /** Shows the service's defaults in empty fields. */
+  showDefaults(defaults) {
     for (const name of FIELDS) {
       if (name in defaults) this.#input(name).placeholder = String(defaults[name]);
     }
