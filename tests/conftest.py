@@ -1,4 +1,4 @@
-"""Fixtures for all tests: model folders of every family, and one running service a session."""
+"""Fixtures for all tests: model folders of every family, and two running services a session."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -10,6 +10,7 @@ from service.checkpoints.random_model import init_model
 from service.cli import main
 from service.families import FAMILIES
 from service.model_folder.layout import ModelFolder
+from service.serve.builtin_models import DEFAULT
 from tests.published.files import PublishedFiles, publish
 from tests.server import ServerProcess
 
@@ -101,6 +102,17 @@ def server(
             "MINIGPT4_FILES_DIR": str(tmp_path_factory.mktemp("files")),
         },
     )
+    try:
+        yield process.start()
+    finally:
+        process.stop()
+
+
+@pytest.fixture(scope="session")
+def default_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """``python -m service serve`` as a newcomer starts it, with the default model."""
+    files = {"MINIGPT4_FILES_DIR": str(tmp_path_factory.mktemp("default-files"))}
+    process = ServerProcess(Path(DEFAULT), environment=files)
     try:
         yield process.start()
     finally:

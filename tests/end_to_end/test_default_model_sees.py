@@ -2,7 +2,6 @@
 
 import base64
 import shlex
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -28,31 +27,21 @@ LEAST = {
 }
 
 
-@pytest.fixture(scope="module")
-def default_server() -> Iterator[ServerProcess]:
-    """``python -m service serve`` without flags."""
-    process = ServerProcess(Path(DEFAULT))
-    try:
-        yield process.start()
-    finally:
-        process.stop()
-
-
 @pytest.mark.parametrize("kind", LEAST)
 def test_questions_about_held_out_scenes_are_answered_truly(
-    default_server: ServerProcess, kind: str
+    default_service: ServerProcess, kind: str
 ) -> None:
     questions = make_questions("held-out", kind, ASKED)
     results = SceneResults("default", "held-out")
-    results.add(kind, questions, ask_all(default_server.url, questions))
+    results.add(kind, questions, ask_all(default_service.url, questions))
     assert results.errors == 0
     assert results.accuracy[kind] >= LEAST[kind], results.wrong[kind]
 
 
-def test_descriptions_are_whole_and_name_what_is_there(default_server: ServerProcess) -> None:
+def test_descriptions_are_whole_and_name_what_is_there(default_service: ServerProcess) -> None:
     questions = make_questions("held-out", "describe", ASKED)
     results = SceneResults("default", "held-out")
-    results.add("describe", questions, ask_all(default_server.url, questions))
+    results.add("describe", questions, ask_all(default_service.url, questions))
     assert results.failures["describe"]["any"] <= 0.1, results.wrong["describe"]
     assert results.hallucinated is not None
     assert results.missed is not None
@@ -61,11 +50,11 @@ def test_descriptions_are_whole_and_name_what_is_there(default_server: ServerPro
 
 
 def test_the_same_question_has_another_answer_for_another_picture(
-    default_server: ServerProcess, tmp_path: Path
+    default_service: ServerProcess, tmp_path: Path
 ) -> None:
     folder = resolve_model(DEFAULT, tmp_path).root / "examples"
     scenes = read_examples(folder)
-    client = default_server.openai()
+    client = default_service.openai()
     right = 0
     for name, scene in scenes.items():
         picture = base64.b64encode((folder / name).read_bytes()).decode()
@@ -91,8 +80,8 @@ def test_the_same_question_has_another_answer_for_another_picture(
     assert right >= len(scenes) - 1
 
 
-def test_small_talk_needs_no_picture(default_server: ServerProcess) -> None:
-    client = default_server.openai()
+def test_small_talk_needs_no_picture(default_service: ServerProcess) -> None:
+    client = default_service.openai()
     said = client.chat.completions.create(
         model=client.models.list().data[0].id,
         temperature=0,
@@ -102,8 +91,8 @@ def test_small_talk_needs_no_picture(default_server: ServerProcess) -> None:
     assert "do not see" in (said.choices[0].message.content or "")
 
 
-def test_the_line_to_paste_gets_a_true_answer(default_server: ServerProcess) -> None:
-    line = next(line for line in default_server.log if line.startswith("  curl "))
+def test_the_line_to_paste_gets_a_true_answer(default_service: ServerProcess) -> None:
+    line = next(line for line in default_service.log if line.startswith("  curl "))
     _, url, _, header, _, body = shlex.split(line)
     name, _, value = header.partition(": ")
     answer = httpx.post(url, headers={name: value}, content=body, timeout=60).json()
