@@ -7,7 +7,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -27,6 +29,8 @@ LONG_ANSWER = {
     "ignore_eos": True,
     "stream": True,
 }
+
+HANG_LIMITS = {"MINIGPT4_HANG_UNHEALTHY_SECONDS": "4", "MINIGPT4_HANG_EXIT_SECONDS": "12"}
 
 
 @pytest.fixture
@@ -134,6 +138,13 @@ def test_a_dead_engine_ends_the_service(own_server: ServerProcess) -> None:
     assert any("engine has died" in line for line in own_server.log)
 
 
+def wait_until_unhealthy(url: str) -> None:
+    deadline = time.monotonic() + 30
+    while httpx.get(f"{url}/health").status_code == 200:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
 def engine_processes(server: ServerProcess) -> list[psutil.Process]:
     assert server.process is not None
     children = psutil.Process(server.process.pid).children(recursive=True)
@@ -141,20 +152,14 @@ def engine_processes(server: ServerProcess) -> list[psutil.Process]:
 
 
 def test_a_hung_engine_is_unhealthy_and_then_ends_the_service(own_server: ServerProcess) -> None:
-    own_server.environment |= {
-        "MINIGPT4_HANG_UNHEALTHY_SECONDS": "4",
-        "MINIGPT4_HANG_EXIT_SECONDS": "12",
-    }
+    own_server.environment |= HANG_LIMITS
     own_server.start()
     engines = engine_processes(own_server)
     assert engines
     assert httpx.get(f"{own_server.url}/health").status_code == 200
     for engine in engines:
         engine.suspend()
-    deadline = time.monotonic() + 30
-    while httpx.get(f"{own_server.url}/health").status_code == 200:
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
+    wait_until_unhealthy(own_server.url)
     assert httpx.get(f"{own_server.url}/ready").status_code == 503
     assert own_server.wait(60) == 1
     assert any("engine makes no progress" in line for line in own_server.log)
@@ -162,16 +167,20 @@ def test_a_hung_engine_is_unhealthy_and_then_ends_the_service(own_server: Server
     assert not any(engine.is_running() for engine in engines)
 
 
-class BrokenEncoder(ServerProcess):
-    """A service whose encoder starts, and then fails on each batch."""
+@dataclass
+class OtherEncoder(ServerProcess):
+    """A service whose encoder starts, and then runs the statement ``encode`` for each batch."""
+
+    encode: str = "pass"
 
     def command(self) -> list[str]:
-        program = """
+        program = f"""
+import threading
 from service.cli import main
 from service.vision.encoder import TorchEncoder
 
 def encode(self, pixels):
-    raise RuntimeError("CUDA error: an illegal memory access was encountered")
+    {self.encode}
 
 TorchEncoder.encode = encode
 main()
@@ -179,27 +188,61 @@ main()
         return ["-c", program, *super().command()[2:]]
 
 
-def test_a_dead_encoder_ends_the_service(tiny_model: Callable[[str], ModelFolder]) -> None:
-    process = BrokenEncoder(tiny_model("minigpt4-vicuna").root, ["--page", "false"])
+@pytest.fixture
+def with_encoder(
+    tiny_model: Callable[[str], ModelFolder],
+) -> Iterator[Callable[..., OtherEncoder]]:
+    """Starts a service whose encoder runs the given statement, with variables of the environment."""
+    started: list[OtherEncoder] = []
+
+    def start(encode: str, **environment: str) -> OtherEncoder:
+        model = tiny_model("minigpt4-vicuna").root
+        started.append(OtherEncoder(model, ["--page", "false"], environment, encode=encode))
+        started[0].start()
+        return started[0]
+
     try:
-        process.start()
-        with suppress(httpx.HTTPError):
-            while process.process and process.process.poll() is None:
-                ask_about_a_new_picture(process.url)
-        assert process.wait(30) == 1
+        yield start
     finally:
-        process.stop()
+        for process in started:
+            process.stop()
+
+
+def test_a_dead_encoder_ends_the_service(with_encoder: Callable[..., OtherEncoder]) -> None:
+    process = with_encoder(
+        'raise RuntimeError("CUDA error: an illegal memory access was encountered")'
+    )
+    with suppress(httpx.HTTPError):
+        while process.process and process.process.poll() is None:
+            assert ask_about_a_new_picture(process.url) in (500, 503)
+    assert process.wait(30) == 1
     log = "".join(process.log)
     assert "The vision encoder has died" in log
     assert "illegal memory access" in log
 
 
-def ask_about_a_new_picture(url: str) -> None:
+def test_a_hung_encoder_is_unhealthy_and_then_ends_the_service(
+    with_encoder: Callable[..., OtherEncoder],
+) -> None:
+    """The encoder is a thread, which no signal stops: it waits for an event that never comes."""
+    process = with_encoder("threading.Event().wait()", **HANG_LIMITS)
+    assert httpx.get(f"{process.url}/health").status_code == 200
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(ask_about_a_new_picture, process.url)
+        wait_until_unhealthy(process.url)
+        assert httpx.get(f"{process.url}/ready").status_code == 503
+        assert process.wait(60) == 1
+        with suppress(httpx.HTTPError):  # the process may end before it has answered
+            assert waiting.result() >= 500
+    assert any("vision encoder makes no progress" in line for line in process.log)
+
+
+def ask_about_a_new_picture(url: str) -> int:
+    """The status of the answer."""
     color = "#" + secrets.token_hex(3)
     image = {"type": "image_url", "image_url": {"url": picture_uri(color)}}
     body = {"messages": [{"role": "user", "content": [image]}]}
-    answer = httpx.post(f"{url}/v1/chat/completions", json=body, timeout=60)
-    assert answer.status_code in (500, 503)
+    return httpx.post(f"{url}/v1/chat/completions", json=body, timeout=60).status_code
 
 
 @pytest.mark.parametrize("end", ["two SIGTERMs", "SIGKILL"])
