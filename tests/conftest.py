@@ -1,6 +1,5 @@
 """Fixtures for all tests: model folders of every family, and two running services a session."""
 
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from service.cli import main
 from service.families import FAMILIES
 from service.model_folder.layout import ModelFolder
 from service.serve.builtin_models import DEFAULT
+from tests.container import link_programs_without_compilers
 from tests.published.files import PublishedFiles, publish
 from tests.server import ServerProcess
 
@@ -37,18 +37,11 @@ def any_family(
     return tiny_model(request.param)
 
 
-COMPILER = re.compile(r"(.*-)?(cc|gcc|g\+\+|c\+\+|clang|clang\+\+|cpp|icx|icpx|ld)(-[\d.]+)?")
-
-
 @pytest.fixture(scope="session")
 def path_without_compiler(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A PATH with this machine's programs except its compilers: the container has none."""
     folder = tmp_path_factory.mktemp("bin")
-    for source in map(Path, ("/usr/bin", "/bin", "/usr/sbin", "/sbin")):
-        for program in source.iterdir() if source.is_dir() else ():
-            link = folder / program.name
-            if not COMPILER.fullmatch(program.name) and not link.is_symlink():
-                link.symlink_to(program)
+    link_programs_without_compilers(folder)
     return str(folder)
 
 
