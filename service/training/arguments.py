@@ -164,10 +164,6 @@ def check_arguments(arguments: argparse.Namespace) -> None:
         raise AlignmentError(
             f"--crop-scale is {arguments.crop_scale}; it must be above 0 and at most 1."
         )
-    if arguments.keep_features and arguments.variant == "train-qformer":
-        raise AlignmentError(
-            "--keep-features: with --variant train-qformer the features change at every step."
-        )
     if arguments.keep_features and select_stage(arguments).crop_scale < 1:
         raise AlignmentError(
             "--keep-features is for images that come again, and random crops do not. Give only one "
