@@ -220,6 +220,11 @@ class Settings(BaseSettings):
         return max(self.request_bodies_mb * MEBIBYTE, self.request_max_bytes)
 
     @property
+    def names_projections(self) -> bool:
+        """Whether projections are served by name; the encoder then gives features."""
+        return bool(self.projections or self.projections_dir)
+
+    @property
     def files_root(self) -> Path:
         """Folder of the uploaded files."""
         return self.files_dir or self.cache_dir / "files"

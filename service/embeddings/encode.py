@@ -16,7 +16,7 @@ from service.embeddings.image_sizes import (
 )
 from service.embeddings.url_memory import Key, url_memory
 from service.embeddings.wire import NO_EMBEDDINGS, embeddings_digest, from_uri, is_embeddings_uri
-from service.errors import ImageEmbeddingsError
+from service.errors import EncoderNotReadyError, ImageEmbeddingsError
 from service.files.record import FILE_PREFIX
 from service.files.store import FileStore, StoreLimits
 from service.images.decoding import decode_pixels
@@ -54,6 +54,8 @@ async def encode_source(url: str, orientation: str | None = None) -> EncodedImag
         return _read_embeddings(url, settings, salt)
     image = await _encode(url, orientation, settings, salt, note_size)
     if (projections := shared_projections()) is None:
+        if settings.names_projections:  # plain `vllm serve` with the service's environment
+            raise EncoderNotReadyError("Only `serve` applies projections by name.")
         return image
     wanted = current_request().projection
     projection = wanted if isinstance(wanted, Projection) else projections.base

@@ -176,7 +176,7 @@ class Server:
         shared.set_model_folder(self._folder)
         shared.set_settings(self._settings)
         say(f"Loading {self._folder.index.family} from {self._folder.root}")
-        if self._settings.projections or self._settings.projections_dir:
+        if self._settings.names_projections:
             self._projections = await asyncio.to_thread(
                 load_projections, self._folder, self._settings, self._arguments
             )

@@ -117,8 +117,10 @@ class Projections:
         self._thread.shutdown()
 
     def _load(self, file: ProjectionFile) -> Projection:
-        module = make_projection(self._config.model_copy(update={"projection_layers": file.layers}))
-        module.load_state_dict(dict(file.tensors))
+        config = self._config.model_copy(update={"projection_layers": file.layers})
+        with torch.device("meta"):
+            module = make_projection(config)
+        module.load_state_dict(dict(file.tensors), assign=True)
         module.to(self._device, self._dtype).requires_grad_(False)
         return Projection(file.name, file.digest, module)
 

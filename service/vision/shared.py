@@ -99,7 +99,7 @@ def _start_runtime(folder: ModelFolder | None, settings: Settings) -> EncodingRu
         choose_dtype(settings.encoder_dtype, device),
         _list_batch_sizes(settings.encoder_max_batch),
         settings.encoder_threads,
-        features=_process.projections is not None,
+        features=settings.names_projections,
     )
     runtime = EncodingRuntime(encoder, EncodingLimits.from_settings(settings))
     runtime.startup()

@@ -4,6 +4,7 @@ import argparse
 
 import pytest
 
+from service.errors import SettingsError
 from service.serve.arguments import (
     FIRST,
     GROUPS,
@@ -52,6 +53,22 @@ def test_flags_go_where_they_belong(parser: argparse.ArgumentParser) -> None:
     arguments.vllm_flags = unknown
     assert given_settings(arguments) == {"encoder_queue": "3"}
     assert given_vllm_flags(arguments) == ["--enforce-eager", "--port", "9", "--dtype", "float32"]
+
+
+def test_projections_are_given_one_by_one_or_together(parser: argparse.ArgumentParser) -> None:
+    words = ["--projection", "a=b/c.safetensors", "--projection", "d=e=f"]
+    given = given_settings(parser.parse_args(words))
+    assert given == {"projections": {"a": "b/c.safetensors", "d": "e=f"}}
+    with pytest.raises(SettingsError, match="not both"):
+        given_settings(parser.parse_args([*words, "--projections", "{}"]))
+
+
+@pytest.mark.parametrize("text", ["a", "=b", "a=", ""])
+def test_a_projection_without_a_name_or_a_file_is_refused(
+    text: str, parser: argparse.ArgumentParser
+) -> None:
+    with pytest.raises(SettingsError, match="NAME=FILE"):
+        given_settings(parser.parse_args([f"--projection={text}"]))
 
 
 @pytest.mark.parametrize("port", ["abc", "99999", "-1", "80.0", ""])

@@ -163,3 +163,18 @@ def test_auto_uses_half_precision_on_a_cpu_only_if_it_is_faster(
 ) -> None:
     monkeypatch.setattr("service.vision.encoder.has_fast_bfloat16", lambda: pays)
     assert choose_dtype(name, torch.device(device)) is expected
+
+
+def test_features_are_what_the_projection_reads(any_family: ModelFolder) -> None:
+    config = load_vision_config(any_family.vision)
+    cpu, pixels = torch.device("cpu"), make_images(config, 2)
+    outputs = []
+    for features in (True, False):
+        encoder = TorchEncoder(
+            any_family.vision, config, cpu, torch.float32, [1], 1, features=features
+        )
+        encoder.startup()
+        outputs.append(encoder.encode(pixels))
+    assert outputs[0].shape == (2, config.visual_tokens, config.projection_width)
+    projection = load_vision_encoder(any_family.vision).projection
+    torch.testing.assert_close(projection(outputs[0]), outputs[1])
