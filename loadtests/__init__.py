@@ -10,6 +10,7 @@ Each command answers one question (``docs/how-to/measure-speed.md``):
 - ``capacity``: how many replicas does a given traffic need?
 - ``front_end``: what does everything but the models cost, by process?
 - ``parts``: what do the encoder and the sampler cost by themselves?
+- ``batches``: what does a running batch cost the other requests?
 - ``soak``: does it stay correct under a long load?
 - ``token_level``: what does vLLM's own benchmark measure?
 - ``locustfile``: interactive load.

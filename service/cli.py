@@ -41,6 +41,12 @@ GROUPS = {
         ),
         "build-demo": ("service.demo.command", "make the demo model's weights from a seed"),
     },
+    "use": {
+        "caption": (
+            "service.captioning.command",
+            "describe a folder of images, with a running service or one of its own",
+        ),
+    },
     "measure": {
         "inspect": (
             "service.model_folder.inspect_command",

@@ -99,6 +99,10 @@ class FileQuotaError(ClientError):
     """The owner's files would exceed the quota; deleting some files helps."""
 
 
+class BatchQuotaError(ClientError):
+    """The owner has too many unfinished batches; the client should try again later."""
+
+
 # Overloaded: the same request may succeed later.
 
 
@@ -177,6 +181,10 @@ class DatasetError(AlignmentError):
 
 class EvaluationError(ServiceError):
     """A running service cannot be evaluated: it is unreachable or refuses every question."""
+
+
+class CaptioningError(ServiceError):
+    """A folder of images cannot be captioned, or some of its images could not."""
 
 
 class RemoteError(ServiceError):

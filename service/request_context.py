@@ -36,6 +36,7 @@ class RequestContext:
         trace_id: Id of the OpenTelemetry trace, in hex; empty where tracing is off.
         refusal: Why the request was refused (:class:`service.api.error_responses.Refusal`), if it was.
         continues_text: Whether the answer continues a text of the client's, so that a space before it counts.
+        batch: Id of the batch whose line this request is; empty for a client's own request.
         slot: The slot that admission reserved when the body had arrived. The engine client exchanges it for
             as many sequences as the request asks for.
         image_sizes: Of the request's images, in their order; an item is None while the size is unknown, and for
@@ -52,12 +53,18 @@ class RequestContext:
     trace_id: str = ""
     refusal: str | None = None
     continues_text: bool = False
+    batch: str = ""
     slot: Slot | None = None
     image_sizes: list[ImageSize | None] | None = None
     beam_stop: tuple[str, ...] = ()
     orientation: str | None = None
     model: str = ""
     projection: object | None = None
+
+    @property
+    def is_background(self) -> bool:
+        """Whether nobody waits for the answer, so that it yields to requests that somebody waits for."""
+        return bool(self.batch)
 
 
 _current: ContextVar[RequestContext] = ContextVar("request_context")

@@ -165,10 +165,28 @@ class Settings(BaseSettings):
 
     files_mb: int = Field(1024, ge=0)
     """Maximum size of the uploaded files of each API key, or of all clients if there are no keys,
-    in mebibytes. 0 turns `/v1/files` off."""
+    in mebibytes. 0 turns `/v1/files` and `/v1/batches` off."""
 
     files_max_hours: float = Field(720.0, gt=0)
     """Hours after which an uploaded file expires at the latest. A client may set a shorter time."""
+
+    batch_concurrency: int = Field(4, ge=0)
+    """Lines of batches that run at once while the service has nothing else to do. 0 turns `/v1/batches`
+    off. A GPU has room for 32 or more; the default leaves a CPU's next request a short wait."""
+
+    batch_concurrency_busy: PositiveInt = 1
+    """Lines of batches that run at once while other requests are served. With 1, a service that is
+    always busy still finishes its batches."""
+
+    batch_max_lines: PositiveInt = 50_000
+    """Maximum number of lines of one batch; OpenAI's own limit."""
+
+    batch_max_open: PositiveInt = 16
+    """Maximum number of unfinished batches of each API key, or of all clients if there are no keys."""
+
+    batch_output_mb: PositiveInt = 256
+    """Mebibytes of results after which the other lines of a batch fail. Results may exceed `files_mb`;
+    they count in it for the next upload."""
 
     image_embeddings_input: bool = False
     """Whether a chat may contain embeddings in place of an image (`image_embeds` parts). Off by

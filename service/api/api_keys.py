@@ -107,6 +107,9 @@ class KeySource(Protocol):
     def find(self, presented: str) -> Key | None:
         """The line of a presented key; None for an unknown one."""
 
+    def find_name(self, name: str) -> Key | None:
+        """A line of that name; None for an unknown one."""
+
 
 class KeyFile:
     """The keys of a file, read again when it changes.
@@ -125,6 +128,11 @@ class KeyFile:
         """The line of a presented key; None for an unknown one."""
         self._reload()
         return _find(self._keys, presented)
+
+    def find_name(self, name: str) -> Key | None:
+        """A line of that name; None for an unknown one."""
+        self._reload()
+        return next((key for key in self._keys if key.name == name), None)
 
     def _reload(self) -> None:
         now = monotonic()
@@ -151,6 +159,10 @@ class GivenKeys:
     def find(self, presented: str) -> Key | None:
         """The line of a presented key; None for an unknown one."""
         return _find(self._keys, presented)
+
+    def find_name(self, name: str) -> Key | None:
+        """One of the keys, if ``name`` is theirs."""
+        return next((key for key in self._keys if key.name == name), None)
 
 
 def _find(keys: Sequence[Key], presented: str) -> Key | None:

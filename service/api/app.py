@@ -1,6 +1,7 @@
 """The HTTP application: vLLM's OpenAI and Anthropic routers, and our own routes beside them."""
 
 from argparse import Namespace
+from hashlib import sha256
 
 from fastapi import FastAPI
 from vllm.entrypoints.anthropic import api_router as messages
@@ -19,12 +20,15 @@ from service.api.model_access import ModelAccess
 from service.api.request_bodies import BodyAdapter
 from service.api.routes.adapters import adapters_router
 from service.api.routes.api_documentation import attach_documentation
+from service.api.routes.batches import batches_router
 from service.api.routes.files import files_router
 from service.api.routes.image_embeddings import embeddings_router
 from service.api.routes.models import models_router
 from service.api.routes.page import attach_page
 from service.api.routes.usage import usage_router
 from service.api.routes.version import versions
+from service.batches.limits import BatchLimits
+from service.batches.store import BatchStore
 from service.engine.beam_answers import beam_search
 from service.engine.client import Engine
 from service.families import DEFAULT_MAX_TOKENS
@@ -61,18 +65,25 @@ SERVED_PATHS = frozenset(
         "/v1/files",
         "/v1/files/{file_id}",
         "/v1/files/{file_id}/content",
+        "/v1/batches",
+        "/v1/batches/{batch_id}",
+        "/v1/batches/{batch_id}/cancel",
         "/v1/image_embeddings",
         "/v1/load_lora_adapter",
         "/v1/unload_lora_adapter",
         "/v1/usage",
     }
 )
-"""vLLM's routers bring more routes: rendering, raw tokens, batches, cache and load internals. A client must
+"""vLLM's routers bring more routes: rendering, raw tokens, lists of chats, cache and load internals. A client must
 not be able to change, stop or inspect the engine."""
 
 
 async def create_app(
-    engine: Engine, arguments: Namespace, settings: Settings, folder: ModelFolder
+    engine: Engine,
+    arguments: Namespace,
+    settings: Settings,
+    folder: ModelFolder,
+    batches: BatchStore | None,
 ) -> FastAPI:
     """Compose the application; its lifespan must be entered before it serves.
 
@@ -81,6 +92,7 @@ async def create_app(
         arguments: vLLM's arguments, parsed.
         settings: The service's own settings.
         folder: The model folder that is served; it may bring example images for the page.
+        batches: From :func:`create_batch_store`.
     """
     tasks = await engine.get_supported_tasks()
     app = FastAPI(
@@ -93,7 +105,7 @@ async def create_app(
     )
     app.state.args = arguments
     app.root_path = arguments.root_path or ""
-    _add_routes(app, settings, folder, arguments)
+    _add_routes(app, settings, folder, arguments, batches)
     adapter = BodyAdapter(
         engine.model_config.max_model_len,
         embeddings_allowed=settings.image_embeddings_input,
@@ -123,8 +135,24 @@ async def create_app(
     return app
 
 
+def create_batch_store(settings: Settings, model: str) -> BatchStore | None:
+    """The store of batches, beside the uploaded files; None where the settings turn batches off.
+
+    Services that share the folder run only the batches of their own ``model``, which is the name that they serve.
+    """
+    if not settings.files_mb or not settings.batch_concurrency:
+        return None
+    files = FileStore(settings.files_root, StoreLimits.from_settings(settings))
+    root = settings.files_root / "batches" / sha256(model.encode()).hexdigest()[:16]
+    return BatchStore(root, files, BatchLimits.from_settings(settings))
+
+
 def _add_routes(
-    app: FastAPI, settings: Settings, folder: ModelFolder, arguments: Namespace
+    app: FastAPI,
+    settings: Settings,
+    folder: ModelFolder,
+    arguments: Namespace,
+    batches: BatchStore | None,
 ) -> None:
     for router in VLLM_ROUTERS:
         router.attach_router(app)
@@ -138,6 +166,8 @@ def _add_routes(
     if settings.files_mb:
         store = FileStore(settings.files_root, StoreLimits.from_settings(settings))
         app.include_router(files_router(store, settings, shared_runtime().on_decoding_thread))
+    if batches is not None:
+        app.include_router(batches_router(batches))
     app.include_router(health.router)
     app.add_api_route("/version", versions, methods=["GET"])
     metrics.attach_router(app)

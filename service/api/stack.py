@@ -23,6 +23,7 @@ from service.api.middleware.decompress import Decompress
 from service.api.middleware.event_stream import EventStream
 from service.api.middleware.gate import Gate
 from service.api.middleware.head_requests import HeadRequests
+from service.api.middleware.line_key import LineKey
 from service.api.middleware.rate_limit import RateLimit
 from service.api.middleware.request_observer import RequestObserver
 from service.api.middleware.require_key import RequireKey
@@ -30,6 +31,9 @@ from service.api.middleware.retry_after import RetryAfter
 from service.api.middleware.strict_json import StrictJson
 from service.api.middleware.tracing import Tracing
 from service.settings import Settings
+
+LINE_SECONDS = 3600.0
+"""Seconds that a batch's line may take, unless `request_max_seconds` is longer."""
 
 
 @dataclass(frozen=True)
@@ -89,11 +93,43 @@ def layers(
     ]
 
 
+def line_layers(
+    backend: Backend, lifecycle: Lifecycle, settings: Settings, options: StackOptions
+) -> list[Middleware]:
+    """The layers that the request of a batch's line passes, in this order.
+
+    It comes from this process, with the name of the key that created the batch. Its number and size were bounded
+    when the batch was created, so it takes no slot of the engine's queue and no room among the bodies in flight.
+    """
+    return [
+        Middleware(RequestObserver),
+        *([Middleware(Tracing)] if options.traces else []),
+        # Refuses lines while the service drains; a drain waits for those that run.
+        Middleware(Gate, backend, lifecycle),
+        # Gives the line the rights of its batch's key; makes it wait where the key's tokens run out.
+        *([Middleware(LineKey, options.keys)] if options.keys else []),
+        # A line may wait for interactive requests for long; a stop cuts it here.
+        Middleware(Deadline, lifecycle, max(settings.request_max_seconds, LINE_SECONDS)),
+        Middleware(StrictJson),
+        *([Middleware(Boxes)] if options.boxes else []),
+    ]
+
+
 def build_stack(
     backend: Backend, lifecycle: Lifecycle, settings: Settings, options: StackOptions
 ) -> ASGIApp:
     """``backend`` with all layers around it."""
-    app: ASGIApp = backend
-    for cls, args, kwargs in reversed(layers(backend, lifecycle, settings, options)):
+    return _wrap(backend, layers(backend, lifecycle, settings, options))
+
+
+def build_line_stack(
+    backend: Backend, lifecycle: Lifecycle, settings: Settings, options: StackOptions
+) -> ASGIApp:
+    """``backend`` with the layers for lines of batches around it."""
+    return _wrap(backend, line_layers(backend, lifecycle, settings, options))
+
+
+def _wrap(app: ASGIApp, stack: Sequence[Middleware]) -> ASGIApp:
+    for cls, args, kwargs in reversed(stack):
         app = cls(app, *args, **kwargs)
     return app

@@ -5,11 +5,11 @@ the paper's.
 """
 
 import asyncio
-import base64
 from pathlib import Path
 
 from service.chat_client import Message, Reply
 from service.curation.refusals import RefusalGuard
+from service.measurement.images import image_part
 
 SHORTEST = 80
 """A description of fewer tokens is continued once."""
@@ -37,12 +37,10 @@ async def describe(describer: RefusalGuard, file: Path) -> str:
     """Return a detailed description of an image, continued once if it is short.
 
     Raises:
-        OSError: the file cannot be read.
+        UnreadableImageError: the file cannot be read.
         RemoteError: as :meth:`~service.curation.refusals.RefusalGuard.ask`.
     """
-    kind = file.suffix.lower().lstrip(".").replace("jpg", "jpeg")
-    data = base64.b64encode(await asyncio.to_thread(file.read_bytes)).decode()
-    image = {"type": "image_url", "image_url": {"url": f"data:image/{kind};base64,{data}"}}
+    image = await asyncio.to_thread(image_part, file)
     messages: list[Message] = [
         {"role": "user", "content": [image, {"type": "text", "text": DESCRIBE}]}
     ]

@@ -23,11 +23,10 @@ from service.curation.describing import clean_up, describe
 from service.curation.filters import estimate_tokens, find_problems
 from service.curation.refusals import RefusalGuard
 from service.errors import AlignmentError, RemoteError, RequestRefusedError
+from service.measurement.images import ENDINGS, UnreadableImageError, find_images
 
 _LOG_SECONDS = 15.0
 """Pause between two lines of progress where the output is not a terminal."""
-
-_IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
 
 
 def curate(
@@ -54,11 +53,9 @@ def curate(
             cannot be written.
     """
     done = read_images(out)
-    files = sorted(
-        file for file in images.rglob("*") if file.suffix.lower() in _IMAGES and file.is_file()
-    )
+    files = find_images(images)
     if not files:
-        raise AlignmentError(f"{images} holds no images ({', '.join(_IMAGES)}).")
+        raise AlignmentError(f"{images} holds no images ({', '.join(sorted(ENDINGS))}).")
     left = [file for file in files if name_image(file, out) not in done]
     written: list[CuratedCaption] = []
     try:
@@ -132,8 +129,8 @@ async def _curate_one(
         clean = await clean_up(fixer, raw) if raw else Reply("")
     except RequestRefusedError as refusal:
         return CuratedCaption(image, "", False, [f"refused: {refusal}"], 0, raw), True
-    except OSError as error:
-        problem = f"cannot be read: {error.strerror}"
+    except UnreadableImageError as error:
+        problem = f"cannot be read: {error.reason}"
         return CuratedCaption(image, "", False, [problem], 0, raw), False
     tokens = estimate_tokens(clean.text)
     problems = find_problems(clean.text, truncated=clean.truncated)

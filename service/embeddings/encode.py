@@ -90,7 +90,9 @@ async def _encode(
         )
 
     with span("image.encode"):
-        image = await runtime.encode(digest, load_pixels)
+        image = await runtime.encode(
+            digest, load_pixels, background=current_request().is_background
+        )
     if is_size_wanted():
         if find_size(digest) is None:  # the embeddings were cached for longer than the size
             await runtime.on_decoding_thread(load_pixels)
@@ -110,13 +112,15 @@ def _find_cached(digest: str) -> EncodedImage | None:
 async def _read_image(
     url: str, settings: Settings, conditions: Mapping[str, str]
 ) -> Fetched | None:
-    tenant = current_request().tenant
+    request = current_request()
     if url.startswith(FILE_PREFIX):
         store = FileStore(settings.files_root, StoreLimits.from_settings(settings))
-        return Fetched(await asyncio.to_thread(store.read, tenant, url))
-    fetched = await read_if_changed(url, FetchPolicy.from_settings(settings), conditions, tenant)
+        return Fetched(await asyncio.to_thread(store.read, request.tenant, url))
+    # The lines of a key's batches share fetches apart from its other requests. No key's name has a space.
+    slots = f"{request.tenant} batch" if request.is_background else request.tenant
+    fetched = await read_if_changed(url, FetchPolicy.from_settings(settings), conditions, slots)
     if fetched is not None and url[:4].lower() == "http":  # others arrived with the request's body
-        record(tenant, Usage(bytes_received=len(fetched.data)))
+        record(request.tenant, Usage(bytes_received=len(fetched.data)))
     return fetched
 
 

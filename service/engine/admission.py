@@ -6,6 +6,8 @@ reserves what it needs before its response begins, and the second check always p
 
 Between the arrival of a body and the first check, the body is parsed and its images are decoded and encoded. A
 request reserves one slot for that time, or many would be prepared only to be refused.
+
+The lines of batches are bounded before they get here. They take no slot and are never refused.
 """
 
 import weakref
@@ -42,11 +44,37 @@ class Reservation:
         self._sequences = 0
 
 
+class _Background:
+    """The sequences of a batch's line."""
+
+    def __init__(self, engine: "AdmittingEngine", sequences: int) -> None:
+        self._engine = engine
+        self._sequences = sequences
+        engine.background += sequences
+
+    def release(self) -> None:
+        """Stop counting them. Idempotent."""
+        self._engine.background -= self._sequences
+        self._sequences = 0
+
+
+async def _release_at_end(counted: _Background, answer: Answer) -> Answer:
+    try:
+        async with aclosing(answer):
+            async for output in answer:
+                yield output
+    finally:
+        counted.release()
+
+
 class AdmittingEngine(AsyncLLM):
     """AsyncLLM that refuses a request before its response begins, or not at all. Lives on the event loop."""
 
     reserved: int = 0
     """Sequences that are reserved and not yet in the engine."""
+
+    background: int = 0
+    """Sequences of batches' lines, in the engine or on their way to it."""
 
     _adding: Reservation | None = None
     """The reservation of the request that :meth:`add_request` is about to be called for."""
@@ -58,6 +86,12 @@ class AdmittingEngine(AsyncLLM):
         except VLLMError:
             return True
         return False
+
+    def is_serving_clients(self) -> bool:
+        """Whether the engine has, or will soon have, a request that a client waits for."""
+        shared = self.admission_stats  # of all API processes, where there are several
+        inside = shared.get_num_requests() if shared else self.get_num_unfinished_requests()
+        return bool(inside + self.reserved - self.background > 0)
 
     @contextmanager
     def reserve_slot(self) -> Iterator[bool]:
@@ -93,14 +127,21 @@ class AdmittingEngine(AsyncLLM):
 
         AsyncLLM names the request when it checks again while it adds one: that request has its reservation.
         """
-        if request_id is not None:
+        if request_id is not None or current_request().is_background:
             return
         limit = self.scheduler_config.max_num_queued_reqs
         if limit is not None and n > limit:
             raise BadRequestError(f"At most {limit} sequences can be asked for.", parameter="n")
         slot = current_request().slot
         others = self.reserved - (slot.sequences if slot is not None else 0)
-        super().check_admission(n + others)
+        super().check_admission(n + others - self.background)
+
+    def count_background(self, sequences: int, answer: Answer) -> Answer:
+        """``answer``, whose sequences count as background until it ends or is dropped."""
+        counted = _Background(self, sequences)
+        held = _release_at_end(counted, answer)
+        weakref.finalize(held, counted.release)
+        return held
 
     def hold_until_added(self, reservation: Reservation, answer: Answer) -> Answer:
         """``answer``, whose first step calls :meth:`add_request`; that releases ``reservation``.

@@ -21,6 +21,9 @@ from service.request_context import current_request
 from service.vllm_patches.log_filter import filter_client_errors
 from service.vllm_patches.start_failure import collect_cause, explain
 
+BACKGROUND_PRIORITY = 1 << 62
+"""Of a batch's line; other requests have 0 or a client's own, and the scheduler takes the lowest first."""
+
 
 class Engine(AdmittingEngine):
     """Submits requests to the engine process.
@@ -31,13 +34,20 @@ class Engine(AdmittingEngine):
     - reserves slots in the queue (:mod:`service.engine.admission`);
     - ends every answer at the family's stop strings, and strips the space before it;
     - charges the request's API key (:mod:`service.engine.metering`);
-    - keeps the cached prefixes of API keys apart, where the settings ask for it.
+    - keeps the cached prefixes of API keys apart, where the settings ask for it;
+    - lets the lines of batches wait for all other requests.
     """
 
     family_stop: tuple[str, ...] = ()
     isolate_keys: bool = False
     control_tokens: tuple[int, ...] = ()
     ill_formed_pairs: tuple[TokenPair, ...] = ()
+    client_priorities: bool = False
+
+    @property
+    def has_priorities(self) -> bool:
+        """Whether the scheduler regards priorities (``--scheduling-policy priority``, our default)."""
+        return bool(self.scheduler_config.policy == "priority")
 
     def generate(
         self, prompt: Any, sampling_params: SamplingParams, request_id: str, **options: Any
@@ -46,7 +56,12 @@ class Engine(AdmittingEngine):
         check_constraints(self, sampling_params)
         sampling_params = forbid_tokens(bound_integers(sampling_params), self.control_tokens)
         sampling_params = forbid_pairs(sampling_params, self.ill_formed_pairs, self.get_tokenizer())
-        reservation = self.reserve(sampling_params.n)
+        background = current_request().is_background
+        reservation = None if background else self.reserve(sampling_params.n)
+        if background and self.has_priorities:
+            options["priority"] = BACKGROUND_PRIORITY
+        elif not self.client_priorities:
+            options["priority"] = 0  # otherwise a client could put itself before all others
         stop = missing_stop(sampling_params, self.family_stop)
         if self.isolate_keys:
             prompt = salt_prompt(prompt, current_request().tenant)
@@ -59,6 +74,8 @@ class Engine(AdmittingEngine):
             answer = end_naturally(answer, stop)
         if has_leading_space_stripped(sampling_params, request_id):
             answer = strip_leading_space(answer, sampling_params.output_kind)
+        if reservation is None:
+            return self.count_background(sampling_params.n, answer)
         return self.hold_until_added(reservation, answer)
 
 
@@ -76,7 +93,7 @@ def start_engine(arguments: Namespace, stop: tuple[str, ...], isolate_keys: bool
     """Start the engine's processes and wait until they can serve. Blocks for tens of seconds.
 
     Args:
-        arguments: vLLM's arguments, parsed.
+        arguments: vLLM's arguments, parsed. With ``client_priorities``, requests may name their priority.
         stop: The family's stop strings.
         isolate_keys: Whether API keys share no cached prefixes.
 
@@ -93,6 +110,7 @@ def start_engine(arguments: Namespace, stop: tuple[str, ...], isolate_keys: bool
     engine.control_tokens = find_control_tokens(vocabulary)
     engine.ill_formed_pairs = find_ill_formed_pairs(vocabulary)
     meter(engine.output_processor)
+    engine.client_priorities = getattr(arguments, "client_priorities", False)
     filter_client_errors()
     return engine
 

@@ -56,6 +56,8 @@ def vllm_flags(
         # Serves functions that a client names, as structured output. vLLM loads no parser without the switch below.
         "--tool-call-parser": TOOL_PARSER,
         "--max-num-queued-reqs": "512",
+        # The lines of batches wait for all other requests, and give up their memory first.
+        "--scheduling-policy": "priority",
         "--shutdown-timeout": "30",
         "--sse-keep-alive-interval": "15",
         "--disable-access-log-for-endpoints": "/health,/ready,/metrics",
@@ -146,6 +148,11 @@ def _without(ours: list[str], user_flags: Sequence[str]) -> list[str]:
         if not dropping:
             kept.append(word)
     return kept
+
+
+def gives_flag(flags: Sequence[str], name: str) -> bool:
+    """Whether ``flags`` contain the flag ``name`` (without ``--``) in any form."""
+    return name in {_switch(flag) for flag in flags if flag.startswith("--")}
 
 
 def _switch(flag: str) -> str:

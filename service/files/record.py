@@ -1,4 +1,4 @@
-"""The record of an uploaded file, on disk and as clients see it."""
+"""The record of a stored file, on disk and as clients see it."""
 
 import re
 import secrets
@@ -10,9 +10,17 @@ FILE_PREFIX = "file-"
 FILE_ID = re.compile(rf"{FILE_PREFIX}[0-9a-f]{{32}}")
 """The only names that reach the file system. 128 random bits make an id impossible to guess."""
 
-Purpose = Literal["vision", "user_data"]
-PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
+ImagePurpose = Literal["vision", "user_data"]
 """Both are for images that requests refer to; OpenAI's newer clients send the second."""
+
+UploadPurpose = Literal[ImagePurpose, "batch"]
+"""`batch` is for the requests of a batch, in JSON lines."""
+
+Purpose = Literal[UploadPurpose, "batch_output"]
+"""The service itself writes `batch_output`."""
+
+PURPOSES: tuple[UploadPurpose, ...] = get_args(UploadPurpose)
+"""The purposes of uploads."""
 
 FILENAME_CHARACTERS = 255
 
@@ -26,7 +34,7 @@ class FileRecord(BaseModel):
     """An OpenAI file object (https://platform.openai.com/docs/api-reference/files/object).
 
     Attributes:
-        bytes: Size of the image file.
+        bytes: Size of the content.
         created_at: Unix time in seconds.
         expires_at: Unix time in seconds at which the file expires.
         filename: The client's name for the file; the service only displays it.

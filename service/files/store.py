@@ -1,20 +1,23 @@
-"""The store of uploaded files on disk.
+"""The store of uploaded files, and of files that the service writes for a client, on disk.
 
-Each owner has a folder, and each upload is one file with its record in the first line. There is no
+Each owner has a folder, and each of the owner's files is one file with its record in the first line. There is no
 index in memory, so a restart loses nothing and replicas may share the folder.
 """
 
 import errno
 import logging
 import os
+import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
+from io import BytesIO
 from pathlib import Path
 from tempfile import NamedTemporaryFile
+from typing import BinaryIO
 
 from service.errors import FileQuotaError, NoSuchFileError, StorageError, StorageFullError
 from service.files.record import FILE_ID, FileRecord, Purpose, new_file_id
@@ -96,26 +99,68 @@ class FileStore:
             filename=filename,
             purpose=purpose,
         )
-        with self._adding, _translate_disk_errors():
+        with self._adding, translate_disk_errors():
             self.sweep()
             self._check_quota(owner, len(data))
-            self._write(self._folder_of(owner), record, data)
+            self._write(self._folder_of(owner), record, BytesIO(data))
         return record
+
+    def add_output(
+        self, owner: str, file_id: str, source: Path, filename: str, age: int | None = None
+    ) -> None:
+        """Store what the service has written for an owner, whole or not at all, whatever the quota.
+
+        It counts in the quota for the owner's next uploads. Adding the same id again replaces the file.
+
+        Args:
+            file_id: From :func:`~service.files.record.new_file_id`.
+            source: The content.
+            age: As for :meth:`add`.
+
+        Raises:
+            StorageFullError, StorageError: as :meth:`add`.
+        """
+        now = int(time.time())
+        lifetime = min(age or self._limits.max_age, self._limits.max_age)
+        with translate_disk_errors(), source.open("rb") as content:
+            record = FileRecord(
+                id=file_id,
+                bytes=source.stat().st_size,
+                created_at=now,
+                expires_at=now + lifetime,
+                filename=filename,
+                purpose="batch_output",
+            )
+            self._write(self._folder_of(owner), record, content)
 
     def record(self, owner: str, file_id: str) -> FileRecord:
         """Return a file's record; raises :class:`NoSuchFileError` and :class:`StorageError`."""
-        with _translate_disk_errors(), self._find(owner, file_id).open("rb") as file:
+        with translate_disk_errors(), self._find(owner, file_id).open("rb") as file:
             return _parse_record(file.readline())
 
     def read(self, owner: str, file_id: str) -> bytes:
         """Return a file's content; raises :class:`NoSuchFileError` and :class:`StorageError`."""
-        with _translate_disk_errors():
+        with translate_disk_errors():
             return self._find(owner, file_id).read_bytes().partition(b"\n")[2]
+
+    def open(self, owner: str, file_id: str) -> BinaryIO:
+        """Open a file's content for reading; raises :class:`NoSuchFileError` and :class:`StorageError`."""
+        with translate_disk_errors():
+            file = self._find(owner, file_id).open("rb")
+            file.readline()  # the record
+            return file
+
+    def copy(self, owner: str, file_id: str, target: Path) -> None:
+        """Copy a file's content to ``target``, synced; raises as :meth:`open`."""
+        with self.open(owner, file_id) as content, target.open("wb") as copy:
+            shutil.copyfileobj(content, copy)
+            copy.flush()
+            os.fsync(copy.fileno())
 
     def records(self, owner: str) -> list[FileRecord]:
         """Return the records of an owner, newest first; raises :class:`StorageError`."""
         found = []
-        with _translate_disk_errors():
+        with translate_disk_errors():
             for path in _list_files(self._folder_of(owner)):
                 with suppress(NoSuchFileError):
                     found.append(self.record(owner, path.name))
@@ -123,7 +168,7 @@ class FileStore:
 
     def delete(self, owner: str, file_id: str) -> None:
         """Remove a file; raises :class:`NoSuchFileError` and :class:`StorageError`."""
-        with _translate_disk_errors():
+        with translate_disk_errors():
             self._find(owner, file_id).unlink()
 
     def sweep(self) -> int:
@@ -153,12 +198,12 @@ class FileStore:
                 f"Your files may have {limits.owner_bytes} bytes in total; delete some first."
             )
 
-    def _write(self, folder: Path, record: FileRecord, data: bytes) -> None:
+    def _write(self, folder: Path, record: FileRecord, content: BinaryIO) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with NamedTemporaryFile(dir=folder, prefix=UNFINISHED, delete=False) as file:
             try:
                 file.write(record.model_dump_json().encode() + b"\n")
-                file.write(data)
+                shutil.copyfileobj(content, file)
                 file.flush()
                 os.fsync(file.fileno())
                 # The modification time is the time of expiry, readable without opening the file.
@@ -190,12 +235,17 @@ def _no_such_file() -> NoSuchFileError:
 
 
 @contextmanager
-def _translate_disk_errors() -> Iterator[None]:
-    """Log an error of the operating system and raise our own, without its text."""
+def translate_disk_errors(
+    missing: Callable[[], Exception] = _no_such_file,
+) -> Iterator[None]:
+    """Log an error of the operating system and raise our own, without its text.
+
+    ``missing`` makes the error for a file that does not exist.
+    """
     try:
         yield
     except FileNotFoundError:
-        raise _no_such_file() from None  # another request deleted it meanwhile
+        raise missing() from None  # another request deleted it meanwhile
     except OSError as error:
         logger.error("uploaded files cannot be read or written: %s", error)
         if error.errno in DISK_FULL:

@@ -1,4 +1,4 @@
 """Measuring another service over HTTP: data set files, questions that survive a kill, intervals.
 
-``evaluation`` and ``experiments`` import it. Nothing here knows a benchmark, a prompt or a score.
+``evaluation``, ``experiments``, ``captioning`` and ``curation`` import it. Nothing here knows a benchmark, a prompt or a score.
 """

@@ -4,19 +4,32 @@ import asyncio
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 from tqdm import tqdm
 
 from service.chat_client import Endpoint, connect
 from service.errors import EvaluationError, RemoteError, RequestRefusedError
-from service.measurement.answers import Answer, AnswerFile
-from service.measurement.questions import (
-    Question,
-    QuestionClient,
-    Sampling,
-    UnreadableImageError,
-)
+from service.measurement.answers import Answer
+from service.measurement.images import UnreadableImageError
+from service.measurement.questions import Question, QuestionClient, Sampling
+
+
+class Answers(Protocol):
+    """Where the answers of a run are kept: :class:`~service.measurement.answers.AnswerFile` or a file like it.
+
+    Attributes:
+        path: The file.
+        answers: Those that it has, by item id.
+    """
+
+    path: Path
+    answers: dict[str, Answer]
+
+    def add(self, answer: Answer) -> None:
+        """Keep an answer."""
+
 
 _TERMINAL_SECONDS, _LOG_SECONDS = 0.2, 15.0
 """Pause between two updates of the progress line."""
@@ -58,7 +71,7 @@ def find_model(endpoint: Endpoint) -> str:
 def ask_all(
     endpoint: Endpoint,
     questions: Sequence[Question],
-    file: AnswerFile,
+    file: Answers,
     sampling: Sampling,
     concurrency: int,
 ) -> Asked:
@@ -87,7 +100,7 @@ def ask_all(
     return asked
 
 
-def _has_answer(file: AnswerFile, question: Question) -> bool:
+def _has_answer(file: Answers, question: Question) -> bool:
     answer = file.answers.get(question.id)
     return answer is not None and answer.asked == question.digest
 
@@ -95,7 +108,7 @@ def _has_answer(file: AnswerFile, question: Question) -> bool:
 async def _ask(
     endpoint: Endpoint,
     questions: Sequence[Question],
-    file: AnswerFile,
+    file: Answers,
     sampling: Sampling,
     concurrency: int,
     asked: Asked,
@@ -113,7 +126,7 @@ async def _ask(
 
 
 async def _work(
-    client: QuestionClient, todo: Iterator[Question], file: AnswerFile, asked: Asked, bar: Any
+    client: QuestionClient, todo: Iterator[Question], file: Answers, asked: Asked, bar: Any
 ) -> None:
     for question in todo:
         try:

@@ -1,9 +1,7 @@
 """One question as a request: text, image as a data URI, sampling."""
 
 import asyncio
-import base64
 import hashlib
-import mimetypes
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import Any
 from service.chat_client import ChatClient, Message
 from service.errors import RequestRefusedError
 from service.measurement.answers import Answer
+from service.measurement.images import image_part
 
 
 @dataclass(frozen=True)
@@ -40,10 +39,6 @@ class Sampling:
     longest: int
     temperature: float = 0.0
     seed: int = 0
-
-
-class UnreadableImageError(Exception):
-    """A question's image file cannot be read; the message names it."""
 
 
 @dataclass
@@ -91,15 +86,6 @@ class QuestionClient:
 def _message(question: Question) -> Message:
     content: list[Message] = []
     if question.image is not None:
-        content.append({"type": "image_url", "image_url": {"url": _data_uri(question.image)}})
+        content.append(image_part(question.image))
     content.append({"type": "text", "text": question.prompt})
     return {"role": "user", "content": content}
-
-
-def _data_uri(image: Path) -> str:
-    try:
-        data = image.read_bytes()
-    except OSError as error:
-        raise UnreadableImageError(f"{image} cannot be read: {error.strerror}.") from error
-    kind = mimetypes.guess_type(image.name)[0] or "image/jpeg"
-    return f"data:{kind};base64,{base64.b64encode(data).decode()}"

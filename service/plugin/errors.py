@@ -40,8 +40,8 @@ def as_vllm_error(error: errors.ServiceError) -> VLLMError:
     """vLLM's error for ours.
 
     400 for a request or an image that cannot be used, 403 for what an API key may not do, 404 for what is not
-    there, 413 for files beyond an owner's quota, 422 for an image that could not be fetched, 503 for load, 507
-    for a full disk, and 500 for everything that an operator must hear of.
+    there, 413 for files beyond an owner's quota, 422 for an image that could not be fetched, 429 for too many
+    batches, 503 for load, 507 for a full disk, and 500 for everything that an operator must hear of.
     """
     match error:
         case errors.ImageFetchError():
@@ -54,6 +54,8 @@ def as_vllm_error(error: errors.ServiceError) -> VLLMError:
             return GracefulHTTPError(str(error), HTTPStatus.FORBIDDEN)
         case errors.FileQuotaError():
             return GracefulHTTPError(str(error), HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+        case errors.BatchQuotaError():
+            return GracefulHTTPError(str(error), HTTPStatus.TOO_MANY_REQUESTS)
         case errors.StorageFullError():
             return GracefulHTTPError(str(error), HTTPStatus.INSUFFICIENT_STORAGE)
         case errors.OverloadedError() | errors.EncoderNotReadyError():

@@ -20,10 +20,11 @@ from vllm.entrypoints.launchers.launcher import NoSignalServer
 from vllm.envs import enable_envs_cache
 
 from service.api.api_keys import GivenKeys, KeyFile, KeySource
-from service.api.app import create_app
+from service.api.app import create_app, create_batch_store
 from service.api.backend import Backend, Loaded
+from service.api.batch_lines import LineSender, run_batches
 from service.api.lifecycle import Lifecycle, State
-from service.api.stack import StackOptions, build_stack
+from service.api.stack import StackOptions, build_line_stack, build_stack
 from service.engine.client import Engine, start_engine
 from service.errors import ServiceError
 from service.model_folder.layout import ModelFolder
@@ -77,6 +78,7 @@ class Server:
         # Our layer does this instead of vLLM's.
         arguments.sse_keep_alive_interval = 0
         self._app = build_stack(self._backend, self._lifecycle, settings, options)
+        self._line_app = build_line_stack(self._backend, self._lifecycle, settings, options)
         self._stop = asyncio.Event()
         self._watching: list[asyncio.Task[None]] = []
         self._projections: ProjectionLoader | None = None
@@ -126,7 +128,8 @@ class Server:
         while not http.started:  # noqa: ASYNC110 - uvicorn offers no event for it
             await asyncio.sleep(0.01)
         engine, runtime = await self._load_parts(stack)
-        app = await create_app(engine, self._arguments, self._settings, self._folder)
+        batches = create_batch_store(self._settings, self._arguments.served_model_name[0])
+        app = await create_app(engine, self._arguments, self._settings, self._folder, batches)
         app.state.server = http  # vLLM's error handlers look for it there
         await stack.enter_async_context(app.router.lifespan_context(app))
         if self._settings.warm_up == "on" or (
@@ -158,6 +161,12 @@ class Server:
             retry_after=lambda: max(1, round(runtime.seconds_to_empty)),
         )
         self._backend.attach(loaded)
+        if batches is not None:
+            sender = LineSender(self._line_app, is_healthy)
+            is_busy = engine.is_serving_clients
+            await stack.enter_async_context(
+                run_batches(batches, sender, self._lifecycle, is_busy, batches.limits)
+            )
         self._lifecycle.state = State.READY
         say(capacity(self._folder, self._settings, engine.vllm_config))
         say(banner(self._arguments, self._settings.page))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from service.engine.flags import default_name, vllm_flags, with_config_file
+from service.engine.flags import default_name, gives_flag, vllm_flags, with_config_file
 from service.errors import AdapterError, SettingsError
 from service.model_folder.adapter import check_adapter
 from service.model_folder.layout import ModelFolder
@@ -71,6 +71,8 @@ def parse_vllm_flags(
             "--enable-auto-tool-choice needs --tool-call-parser, with a model that calls tools."
         )
     _check_adapters(arguments, folder)
+    # Our default is for batches only: clients may name priorities where the operator asks for priorities.
+    arguments.client_priorities = gives_flag(given, "scheduling-policy")
     return arguments
 
 

@@ -7,6 +7,9 @@ state, so any thread may call it. Three kinds of threads do:
 * a decoding thread then calls :meth:`ImageQueue.add_pixels` or :meth:`ImageQueue.fail_decoding`;
 * the encoding thread calls :meth:`ImageQueue.take_batch`, and :meth:`ImageQueue.finish` or
   :meth:`ImageQueue.fail` for each job.
+
+Background images (lines of batches) never share a batch with others, and only form one while no other
+image is ready. They do not take the others' places in the queue.
 """
 
 import threading
@@ -23,6 +26,10 @@ from service.vision import metrics
 from service.vision.encoded_image import EncodedImage
 from service.vision.limits import EncodingLimits
 
+BACKGROUND_SECONDS = 0.1
+"""Time that a batch of background images may take, as far as one image allows: an image that arrives
+meanwhile waits for it."""
+
 
 @dataclass(eq=False)
 class Job:
@@ -32,9 +39,11 @@ class Job:
         waiters: One future per request.
         pixels: ``[image_size, image_size, 3]`` uint8; None until the image is decoded.
         ready_at: Monotonic time in seconds at which the pixels were added.
+        background: Whether only lines of batches wait for it.
     """
 
     digest: str
+    background: bool = False
     waiters: list["Future[EncodedImage]"] = field(default_factory=list)
     pixels: Tensor | None = None
     ready_at: float = 0.0
@@ -53,20 +62,30 @@ class ImageQueue:
         self._changed = threading.Condition()
         self._jobs: dict[str, Job] = {}
         self._ready: deque[Job] = deque()
+        self._background_ready: deque[Job] = deque()
         self._cache: LRUCache[str, EncodedImage] = LRUCache(
             max(limits.cache_bytes, 1), getsizeof=lambda image: image.embeddings.nbytes
         )
         self._queued = 0
+        self._background_queued = 0
         self._open = True
         self.seconds_per_image = 0.0
 
     @property
     def seconds_to_empty(self) -> float:
-        """Estimated seconds to encode all queued images, at the speed of the last batch."""
+        """Estimated seconds to encode all queued images, at the speed of the last batch.
+
+        Background images do not count, because no other image waits for them.
+        """
         return self._queued * self.seconds_per_image
 
-    def enter(self, digest: str) -> "tuple[Future[EncodedImage], Job | None]":
+    def enter(
+        self, digest: str, *, background: bool = False
+    ) -> "tuple[Future[EncodedImage], Job | None]":
         """Ask for the embeddings of an image.
+
+        Args:
+            background: Whether the image waits for all images that are not.
 
         Returns:
             The future, and a job if the caller must have the image decoded.
@@ -86,12 +105,14 @@ class ImageQueue:
             if (job := self._jobs.get(digest)) is not None:
                 metrics.IMAGES.labels("deduplicated").inc()
                 job.waiters.append(waiter)
+                if job.background and not background:
+                    self._promote(job)
                 return waiter, None
-            if self._queued >= self._limits.max_queue:
+            if (self._background_queued if background else self._queued) >= self._limits.max_queue:
                 metrics.IMAGES.labels("rejected").inc()
                 raise EncoderOverloadedError("Too many images are waiting; try again later.")
-            job = self._jobs[digest] = Job(digest, [waiter])
-            self._count_queued(+1)
+            job = self._jobs[digest] = Job(digest, background, [waiter])
+            self._count_queued(job, +1)
             return waiter, job
 
     def find_cached(self, digest: str) -> EncodedImage | None:
@@ -103,13 +124,13 @@ class ImageQueue:
         """Add the decoded image, so that the job can join a batch."""
         with self._changed:
             job.pixels, job.ready_at = pixels, monotonic()
-            self._ready.append(job)
+            (self._background_ready if job.background else self._ready).append(job)
             self._changed.notify_all()
 
     def fail_decoding(self, job: Job, error: Exception) -> None:
         """Remove a job whose image cannot be decoded, and give ``error`` to its waiters."""
         with self._changed:
-            self._count_queued(-1)
+            self._count_queued(job, -1)
         self.fail(job, error)
 
     def drop_if_abandoned(self, job: Job) -> bool:
@@ -124,9 +145,13 @@ class ImageQueue:
             while self._open and not batch:
                 if self._ready:
                     self._wait_for_full_batch()
-                else:
-                    self._changed.wait_for(lambda: self._ready or not self._open)
-                batch = self._take_ready()
+                elif not self._background_ready:
+                    self._changed.wait_for(
+                        lambda: self._ready or self._background_ready or not self._open
+                    )
+                batch = self._take(self._ready, self._limits.max_batch) or self._take(
+                    self._background_ready, self._background_batch()
+                )
             return batch
 
     def finish(self, job: Job, image: EncodedImage) -> None:
@@ -155,11 +180,12 @@ class ImageQueue:
         """Refuse new images and fail all jobs that are not in a batch. Idempotent."""
         with self._changed:
             self._open = False
-            queued = [
-                job for job in self._jobs.values() if job.pixels is None or job in self._ready
-            ]
+            ready = {*self._ready, *self._background_ready}
+            queued = [job for job in self._jobs.values() if job.pixels is None or job in ready]
             self._ready.clear()
-            self._count_queued(-self._queued)
+            self._background_ready.clear()
+            self._queued = self._background_queued = 0
+            metrics.QUEUE_LENGTH.set(0)
             self._changed.notify_all()
         for job in queued:
             self.fail(job, EncoderNotReadyError("The service is shutting down."))
@@ -176,23 +202,46 @@ class ImageQueue:
         ):
             self._changed.wait(left)
 
-    def _take_ready(self) -> list[Job]:
+    def _take(self, ready: deque[Job], most: int) -> list[Job]:
         batch: list[Job] = []
-        while self._ready and len(batch) < self._limits.max_batch:
-            job = self._ready.popleft()
+        while ready and len(batch) < most:
+            job = ready.popleft()
             if not self._drop_if_abandoned(job):
-                self._count_queued(-1)
+                self._count_queued(job, -1)
                 batch.append(job)
         return batch
+
+    def _background_batch(self) -> int:
+        """The most background images that are encoded at once; one until the encoder's speed is known."""
+        if self.seconds_per_image == 0:
+            return 1
+        fitting = int(BACKGROUND_SECONDS / self.seconds_per_image)
+        return min(max(1, fitting), self._limits.max_batch)
+
+    def _promote(self, job: Job) -> None:
+        """Let a background job go first, because another request waits for it now."""
+        queued = job.pixels is None or job in self._background_ready
+        if queued:
+            self._count_queued(job, -1)
+        job.background = False
+        if queued:
+            self._count_queued(job, +1)
+        if job in self._background_ready:
+            self._background_ready.remove(job)
+            self._ready.append(job)
+            self._changed.notify_all()
 
     def _drop_if_abandoned(self, job: Job) -> bool:
         if not all(waiter.cancelled() for waiter in job.waiters):
             return False
         self._jobs.pop(job.digest, None)
-        self._count_queued(-1)
+        self._count_queued(job, -1)
         metrics.IMAGES.labels("abandoned").inc()
         return True
 
-    def _count_queued(self, change: int) -> None:
-        self._queued += change
-        metrics.QUEUE_LENGTH.set(self._queued)
+    def _count_queued(self, job: Job, change: int) -> None:
+        if job.background:
+            self._background_queued += change
+        else:
+            self._queued += change
+        metrics.QUEUE_LENGTH.set(self._queued + self._background_queued)

@@ -37,6 +37,7 @@ class EncodingRuntime:
         self._queue = ImageQueue(limits)
         self._encoding = EncodingThread(encoder, self._queue)
         self._decoding: ThreadPoolExecutor | None = None
+        self._background_decoding: ThreadPoolExecutor | None = None
 
     @property
     def config(self) -> VisionConfig:
@@ -69,34 +70,44 @@ class EncodingRuntime:
         self._encoding.startup()
         # The encoding thread keeps the threads that it has set. All others share this number.
         torch.set_num_threads(1)
+        # The images of batches have a thread of their own, so that no other image waits for them.
+        self._background_decoding = ThreadPoolExecutor(1, "background-decoding")
         self._decoding = ThreadPoolExecutor(self._limits.decode_threads, "image-decoding")
 
     def shutdown(self) -> None:
         """Refuse new images, fail the queued ones, and finish the current batch. Idempotent."""
         self._queue.close()
+        if self._background_decoding is not None:
+            self._background_decoding.shutdown(cancel_futures=True)
         if self._decoding is not None:
             self._decoding.shutdown(cancel_futures=True)
             self._decoding = None
             self._encoding.join()
 
-    async def encode(self, digest: str, load_pixels: LoadPixels) -> EncodedImage:
+    async def encode(
+        self, digest: str, load_pixels: LoadPixels, *, background: bool = False
+    ) -> EncodedImage:
         """Encode one image, once for all concurrent callers with the same digest.
+
+        ``background`` images wait for all others.
 
         Raises:
             EncoderNotReadyError, EncoderOverloadedError: before any work.
             ImageError: from ``load_pixels``.
             EncodingError: the encoder failed on this image.
         """
-        return await asyncio.wrap_future(self.submit(digest, load_pixels))
+        return await asyncio.wrap_future(self.submit(digest, load_pixels, background=background))
 
     def find_cached(self, digest: str) -> EncodedImage | None:
         """The cached embeddings of an image, from any thread."""
         return self._queue.find_cached(digest)
 
-    def submit(self, digest: str, load_pixels: LoadPixels) -> "Future[EncodedImage]":
+    def submit(
+        self, digest: str, load_pixels: LoadPixels, *, background: bool = False
+    ) -> "Future[EncodedImage]":
         """Do the same as :meth:`encode` from any thread; cancel the future to stop waiting."""
-        decoding = self._get_decoding_threads()
-        waiter, job = self._queue.enter(digest)
+        decoding = self._get_decoding_threads(background=background)
+        waiter, job = self._queue.enter(digest, background=background)
         if job is not None:
             decoding.submit(self._decode, job, load_pixels)
         return waiter
@@ -110,10 +121,11 @@ class EncodingRuntime:
         """
         await asyncio.wrap_future(self._get_decoding_threads().submit(work))
 
-    def _get_decoding_threads(self) -> ThreadPoolExecutor:
-        if self._decoding is None:
+    def _get_decoding_threads(self, *, background: bool = False) -> ThreadPoolExecutor:
+        threads = self._background_decoding if background else self._decoding
+        if threads is None:
             raise EncoderNotReadyError("The vision encoder is not ready.")
-        return self._decoding
+        return threads
 
     def _decode(self, job: Job, load_pixels: LoadPixels) -> None:
         """Add the pixels to a job, or fail the job. Runs on a decoding thread."""

@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 from service.api.api_keys import GivenKeys
 from service.api.backend import Backend, Loaded
 from service.api.lifecycle import Lifecycle, State
-from service.api.stack import StackOptions, build_stack, layers
+from service.api.stack import StackOptions, build_stack, layers, line_layers
 from service.request_context import current_request
 from service.settings import load_settings
 
@@ -45,6 +45,19 @@ def test_the_layers_stand_in_order() -> None:
         "Decompress",
         "BodyLimit",
         "Admission",
+        "StrictJson",
+        "Boxes",
+    ]
+
+
+def test_the_lines_of_batches_pass_fewer_layers() -> None:
+    stack = line_layers(Backend(), Lifecycle(), load_settings(), ALL)
+    assert [layer.cls.__name__ for layer in stack] == [  # type: ignore[attr-defined]
+        "RequestObserver",
+        "Tracing",
+        "Gate",
+        "LineKey",
+        "Deadline",
         "StrictJson",
         "Boxes",
     ]

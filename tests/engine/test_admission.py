@@ -26,7 +26,11 @@ class Engine(AdmittingEngine):
 
     def __init__(self) -> None:
         self.inside = 0
+        self.admission_stats = None
         self.scheduler_config: Any = SimpleNamespace(max_num_queued_reqs=3)
+
+    def get_num_unfinished_requests(self) -> int:
+        return self.inside
 
     def shutdown(self, *_: Any, **__: Any) -> None:
         """Nothing runs."""
@@ -131,3 +135,48 @@ async def test_a_place_is_given_back_however_the_request_ends() -> None:
     with pytest.raises(asyncio.CancelledError):
         await serving
     assert engine.reserved == 0
+
+
+def as_line(engine: Engine, n: int = 1) -> Answer:
+    """The answer to a batch's line."""
+
+    async def answer() -> Any:
+        await engine.add_request("line", {})
+        yield TOKEN
+        engine.inside -= 1
+
+    return engine.count_background(n, answer())
+
+
+async def test_the_lines_of_batches_take_no_room_and_are_never_refused() -> None:
+    engine = Engine()
+    others = [ask(engine) for _ in range(3)]
+    line = copy_context()
+    line.run(enter_request, RequestContext(batch="batch_1"))
+    answer = line.run(as_line, engine)
+    task = line.run(asyncio.ensure_future, anext(answer))
+    assert await task == TOKEN
+    assert engine.background == 1
+    with pytest.raises(FullError):
+        ask(engine)
+    del others
+    assert not engine.is_serving_clients()
+    assert not engine.is_full()
+    await answer.aclose()
+    assert engine.background == 0
+
+
+async def test_a_client_is_being_served_from_its_reservation_on() -> None:
+    engine = Engine()
+    assert not engine.is_serving_clients()
+    with engine.reserve_slot():
+        assert engine.is_serving_clients()
+    assert not engine.is_serving_clients()
+
+
+def test_a_line_whose_answer_is_dropped_does_not_count() -> None:
+    engine = Engine()
+    answer = as_line(engine)
+    assert engine.background == 1
+    del answer
+    assert engine.background == 0

@@ -61,8 +61,10 @@ def make_pixels(value: int) -> Callable[[], Tensor]:
     return lambda: torch.full((14, 14, 3), value, dtype=torch.uint8)
 
 
-def submit(runtime: EncodingRuntime, value: int, digest: str | None = None) -> Future[EncodedImage]:
-    return runtime.submit(digest or str(value), make_pixels(value))
+def submit(
+    runtime: EncodingRuntime, value: int, digest: str | None = None, *, background: bool = False
+) -> Future[EncodedImage]:
+    return runtime.submit(digest or str(value), make_pixels(value), background=background)
 
 
 def value_of(future: Future[EncodedImage]) -> float:
@@ -84,7 +86,9 @@ def wait_for_ready(runtime: EncodingRuntime, count: int) -> None:
     """Block until ``count`` decoded images wait for the next batch."""
     queue = runtime._queue
     with queue._changed:
-        assert queue._changed.wait_for(lambda: len(queue._ready) == count, 10)
+        assert queue._changed.wait_for(
+            lambda: len(queue._ready) + len(queue._background_ready) == count, 10
+        )
 
 
 def fail_to_decode() -> Tensor:

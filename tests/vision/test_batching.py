@@ -1,10 +1,12 @@
 """Which images share a batch, an encoding or a cache entry."""
 
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 
 import pytest
 
 from service.errors import EncoderOverloadedError
+from service.vision.image_queue import BACKGROUND_SECONDS
 from tests.vision.fake_encoder import (
     FakeEncoder,
     StartRuntime,
@@ -109,3 +111,57 @@ def test_many_threads_that_submit_few_images_get_the_right_results(
         results = list(threads.map(lambda value: value_of(submit(runtime, value)), values))
     assert results == values
     assert all(len(batch) == len(set(batch)) for batch in encoder.batches)
+
+
+def test_background_images_wait_for_all_others_and_share_no_batch_with_them(
+    start_runtime: StartRuntime, encoder: FakeEncoder
+) -> None:
+    runtime = start_runtime(max_batch=8)
+    first = hold_busy(runtime, encoder)
+    background = [submit(runtime, value, background=True) for value in (1, 2)]
+    wait_for_ready(runtime, 2)
+    others = [submit(runtime, value) for value in (3, 4)]
+    wait_for_ready(runtime, 4)
+    encoder.go.set()
+    assert [value_of(future) for future in (first, *background, *others)] == [9, 1, 2, 3, 4]
+    assert [sorted(batch) for batch in encoder.batches[:2]] == [[9], [3, 4]]
+    assert sorted(chain.from_iterable(encoder.batches[2:])) == [1, 2]
+
+
+def test_background_batches_are_short(start_runtime: StartRuntime, encoder: FakeEncoder) -> None:
+    runtime = start_runtime(max_batch=8)
+    hold_busy(runtime, encoder)
+    runtime._queue.seconds_per_image = BACKGROUND_SECONDS / 2.5
+    assert runtime._queue._background_batch() == 2
+    runtime._queue.seconds_per_image = 10
+    assert runtime._queue._background_batch() == 1
+    runtime._queue.seconds_per_image = 1e-6
+    assert runtime._queue._background_batch() == 8
+    encoder.go.set()
+
+
+def test_a_background_image_that_another_request_needs_goes_first(
+    start_runtime: StartRuntime, encoder: FakeEncoder
+) -> None:
+    runtime = start_runtime(max_batch=1)
+    hold_busy(runtime, encoder)
+    background = [submit(runtime, value, background=True) for value in (1, 2)]
+    wait_for_ready(runtime, 2)
+    other = submit(runtime, 2)
+    encoder.go.set()
+    assert [value_of(future) for future in (*background, other)] == [1, 2, 2]
+    assert encoder.batches == [[9], [2], [1]]
+    assert (runtime._queue._queued, runtime._queue._background_queued) == (0, 0)
+
+
+def test_background_images_take_no_places_of_others(
+    start_runtime: StartRuntime, encoder: FakeEncoder
+) -> None:
+    runtime = start_runtime(max_queue=2)
+    hold_busy(runtime, encoder)
+    accepted = [submit(runtime, value, background=True) for value in (1, 2)]
+    with pytest.raises(EncoderOverloadedError):
+        submit(runtime, 3, background=True)
+    accepted += [submit(runtime, value) for value in (3, 4)]
+    encoder.go.set()
+    assert [value_of(future) for future in accepted] == [1, 2, 3, 4]

@@ -53,6 +53,9 @@ whatever was still sent. The number is nginx's."""
 PAGE_FILES = ("/page/", "/docs/")
 """Beginnings of the paths of files that a browser loads for a page. Their access lines would hide the others."""
 
+LINE = "minigpt4.line"
+"""Extension in the scope of a batch's line: its context. Only this process can set it."""
+
 access = logging.getLogger(ACCESS)
 
 
@@ -64,7 +67,7 @@ class RequestObserver:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Observe HTTP requests other than probes."""
-        context = RequestContext()
+        context = scope.get("extensions", {}).get(LINE) or RequestContext()
         token = enter_request(context)
         try:
             if scope["type"] != "http" or scope["path"] in PROBES:
@@ -78,11 +81,14 @@ class RequestObserver:
         self, context: RequestContext, scope: Scope, receive: Receive, send: Send
     ) -> None:
         exchange = _Exchange(context, scope)
-        IN_FLIGHT.inc()
+        counted = not context.is_background  # the lines of batches have metrics of their own
+        if counted:
+            IN_FLIGHT.inc()
         try:
             await self._app(scope, exchange.watch_receive(receive), exchange.watch_send(send))
         finally:
-            IN_FLIGHT.dec()
+            if counted:
+                IN_FLIGHT.dec()
             exchange.report()
 
 
@@ -139,15 +145,12 @@ class _Exchange:
         served = self._complete and not self._disconnected and refusal != Refusal.CLIENT_DEADLINE
         status = self._status if served else CLIENT_CLOSED
         seconds = monotonic() - self._begin
-        route = getattr(self._scope.get("route"), "path", "other")
-        used = Usage(requests=1, bytes_received=self._received, bytes_sent=self._sent)
-        record(context.tenant, used)
-        REQUESTS.labels(route, str(status), shared_ledger().label(context.tenant)).inc()
-        if context.model:
-            MODEL_REQUESTS.labels(context.model, str(status)).inc()
-        SECONDS.labels(route).observe(seconds)
-        if reason := refusal or REFUSAL_OF_STATUS.get(status):
-            REJECTED.labels(reason).inc()
+        record(
+            context.tenant,
+            Usage(requests=1, bytes_received=self._received, bytes_sent=self._sent),
+        )
+        if not context.is_background:
+            self._count(status, seconds)
         if status < 400 and self._is_of_page():
             return
         access.info(
@@ -159,6 +162,7 @@ class _Exchange:
                     "key": context.tenant,
                     "model": context.model or None,
                     "rejected": refusal and str(refusal),
+                    "batch": context.batch or None,
                     "request_id": context.request_id,
                     "trace_id": context.trace_id or None,
                 }
@@ -169,3 +173,13 @@ class _Exchange:
         """Whether the request is for the page or one of its files: a browser asks for forty of them."""
         path = self._scope["path"]
         return path == "/" or path.startswith(PAGE_FILES)
+
+    def _count(self, status: int, seconds: float) -> None:
+        route = getattr(self._scope.get("route"), "path", "other")
+        label = shared_ledger().label(self._context.tenant)
+        REQUESTS.labels(route, str(status), label).inc()
+        if self._context.model:
+            MODEL_REQUESTS.labels(self._context.model, str(status)).inc()
+        SECONDS.labels(route).observe(seconds)
+        if reason := self._context.refusal or REFUSAL_OF_STATUS.get(status):
+            REJECTED.labels(reason).inc()

@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, BinaryIO, Literal
 
 from fastapi import APIRouter, FastAPI, Path, Query, Request
-from fastapi.responses import Response
+from fastapi.responses import Response, StreamingResponse
 
 from service.api.routes.upload import ANCHOR, SECONDS, Upload, check_image, read_upload
 from service.errors import NoSuchFileError, NotFoundError, StorageBusyError, StorageError
@@ -20,6 +20,9 @@ MAX_UPLOADS = 8
 """Uploads that are checked and written at the same time. Uploads that still arrive do not count, because a slow
 client would keep others out; their memory is bounded with that of all bodies."""
 
+PIECE_BYTES = 1 << 18
+"""Bytes of a file that are sent at once."""
+
 SWEEP_SECONDS = 600
 """How often expired files are removed. They cannot be read in between."""
 
@@ -27,7 +30,11 @@ FORM = {
     "type": "object",
     "required": ["file", "purpose"],
     "properties": {
-        "file": {"type": "string", "format": "binary", "description": "An image file."},
+        "file": {
+            "type": "string",
+            "format": "binary",
+            "description": "An image, or a batch's JSON lines.",
+        },
         "purpose": {"type": "string", "enum": list(PURPOSES)},
         ANCHOR: {"type": "string", "enum": ["created_at"]},
         SECONDS: {"type": "integer", "description": "Seconds until the file is gone."},
@@ -77,7 +84,7 @@ class _Routes:
         self._uploads = 0
 
     async def create(self, request: Request) -> FileRecord:
-        """Upload an image once and refer to it by its id in any number of requests."""
+        """Upload an image once and refer to it by its id in any number of requests; or the lines of a batch."""
         upload = await read_upload(request, self._settings.image_max_bytes)
         if self._uploads >= MAX_UPLOADS:
             raise StorageBusyError("Too many files are being uploaded; try again later.")
@@ -88,7 +95,8 @@ class _Routes:
             self._uploads -= 1
 
     async def _keep(self, upload: Upload) -> FileRecord:
-        await self._decode(partial(check_image, upload.data, self._settings.image_max_pixels))
+        if upload.purpose != "batch":
+            await self._decode(partial(check_image, upload.data, self._settings.image_max_pixels))
         return await asyncio.to_thread(
             self._store.add,
             current_request().tenant,
@@ -133,15 +141,26 @@ class _Routes:
         return DeletedFile(id=file_id)
 
     async def content(self, file_id: FileId) -> Response:
-        """The image file as it was uploaded."""
+        """A file as it was uploaded, or a batch's output."""
+        tenant = current_request().tenant
         with _answer_not_found():
-            data = await asyncio.to_thread(self._store.read, current_request().tenant, file_id)
+            record = await asyncio.to_thread(self._store.record, tenant, file_id)
+            file = await asyncio.to_thread(self._store.open, tenant, file_id)
         # A browser must never render an uploaded file as a page of this site.
         headers = {
             "X-Content-Type-Options": "nosniff",
             "Content-Disposition": f'attachment; filename="{file_id}"',
+            "Content-Length": str(record.bytes),
         }
-        return Response(data, headers=headers, media_type="application/octet-stream")
+        return StreamingResponse(
+            _read_pieces(file), headers=headers, media_type="application/octet-stream"
+        )
+
+
+def _read_pieces(file: BinaryIO) -> Iterator[bytes]:
+    """A batch's output may be too large to be held as one object. Starlette iterates on a thread."""
+    with file:
+        yield from iter(partial(file.read, PIECE_BYTES), b"")
 
 
 async def _sweep_forever(store: FileStore) -> None:

@@ -1,4 +1,4 @@
-"""From a ``multipart/form-data`` body to an image that may be stored (RFC 7578).
+"""From a ``multipart/form-data`` body to a file that may be stored (RFC 7578).
 
 The form stays in memory, which is bounded by the size of a body. Nothing is spooled to a disk, which could be
 full.
@@ -14,7 +14,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
 from service.errors import ImageError, UploadError
-from service.files.record import PURPOSES, Purpose, shown_filename
+from service.files.record import PURPOSES, UploadPurpose, shown_filename
 from service.images.decoding import decode_pixels
 
 # We tell the client about malformed forms ourselves.
@@ -40,35 +40,35 @@ class Upload:
     data: bytes
     filename: str
     age: int | None
-    purpose: Purpose
+    purpose: UploadPurpose
 
 
-async def read_upload(request: Request, max_bytes: int) -> Upload:
-    """Read the form. Whether the file is an image is checked later.
+async def read_upload(request: Request, max_image_bytes: int) -> Upload:
+    """Read the form. Whether an image is one is checked later, and so are the lines of a batch.
 
     Args:
         request: The request, whose body has not been read.
-        max_bytes: Largest size of the file.
+        max_image_bytes: Largest size of an image. The lines of a batch are bounded with the body.
 
     Raises:
         UploadError: naming the wrong field.
     """
     async with _parsed(request) as form:
-        return await _read(form, max_bytes)
+        return await _read(form, max_image_bytes)
 
 
-async def _read(form: FormData, max_bytes: int) -> Upload:
+async def _read(form: FormData, max_image_bytes: int) -> Upload:
     purpose = form.get("purpose")
     if purpose not in PURPOSES:
-        names = " or ".join(f"`{name}`" for name in PURPOSES)
+        names = ", ".join(f"`{name}`" for name in PURPOSES[:-1]) + f" or `{PURPOSES[-1]}`"
         raise UploadError(
             f"The purpose of a file is {names}: other purposes are not served.", "purpose"
         )
     file = form.get("file")
     if not isinstance(file, UploadFile):
-        raise UploadError("The form needs a field `file` that holds an image file.", "file")
-    if (file.size or 0) > max_bytes:
-        raise UploadError(f"The image has more than {max_bytes} bytes.", "file")
+        raise UploadError("The form needs a field `file` that holds a file.", "file")
+    if purpose != "batch" and (file.size or 0) > max_image_bytes:
+        raise UploadError(f"The image has more than {max_image_bytes} bytes.", "file")
     return Upload(await file.read(), shown_filename(file.filename), _age(form), purpose)
 
 
