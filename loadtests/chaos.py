@@ -166,16 +166,25 @@ class Load:
                 stop.set()
                 await asyncio.gather(*clients)
 
+    async def ask_once(self, phase: Phase) -> None:
+        """Ask one more question from each of as many clients, which wait for nothing else."""
+        async with httpx.AsyncClient(timeout=120) as http:
+            await asyncio.gather(*(self._ask_and_note(http, phase) for _ in range(self._clients)))
+
     async def _ask_until(self, http: httpx.AsyncClient, stop: asyncio.Event, phase: Phase) -> None:
         while not stop.is_set():
-            exchange = Exchange(f"{phase.name}-{len(phase.exchanges)}", time.monotonic())
-            phase.exchanges.append(exchange)
-            self.running[exchange.id] = exchange
-            await self._ask(http, exchange)
-            exchange.ended = time.monotonic()
-            del self.running[exchange.id]
+            exchange = await self._ask_and_note(http, phase)
             if exchange.outcome != "whole":
                 await asyncio.sleep(0.2)
+
+    async def _ask_and_note(self, http: httpx.AsyncClient, phase: Phase) -> Exchange:
+        exchange = Exchange(f"{phase.name}-{len(phase.exchanges)}", time.monotonic())
+        phase.exchanges.append(exchange)
+        self.running[exchange.id] = exchange
+        await self._ask(http, exchange)
+        exchange.ended = time.monotonic()
+        del self.running[exchange.id]
+        return exchange
 
     async def _ask(self, http: httpx.AsyncClient, exchange: Exchange) -> None:
         body = {
@@ -301,7 +310,9 @@ async def stop_one(load: Load, victim: Service) -> Phase:
     async with load.during(phase):
         victim.send(signal.SIGSTOP)
         stopped = time.monotonic()
-        await asyncio.sleep(HUNG_SECONDS)
+        await asyncio.sleep(NOTICE_SECONDS)
+        await load.ask_once(phase)
+        await asyncio.sleep(max(0.0, stopped + HUNG_SECONDS - time.monotonic()))
         waiting = [one for one in load.running.values() if one.began < stopped + NOTICE_SECONDS]
         begun = {one.id for one in waiting if one.begun}
         victim.send(signal.SIGKILL)
