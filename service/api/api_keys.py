@@ -1,7 +1,7 @@
-"""Where API keys are looked up: a file of names and hashes, and the keys of vLLM's ``--api-key``.
+"""Look up API keys in a file of names and hashes, and among the keys of vLLM's ``--api-key``.
 
-A line of the file is ``NAME SHA256``, and the key's limits as ``LIMIT=VALUE``. ``minigpt4-service keys add NAME
-FILE`` adds one and prints the key, which is stored nowhere. Keys are random and long, so a plain hash is enough.
+A line of the file has the form ``NAME SHA256 LIMIT=VALUE ...``. ``minigpt4-service keys add NAME
+FILE`` adds a line and prints the key, which is not stored. Keys are random and long, so a plain hash is enough.
 Names appear in logs and metrics.
 """
 
@@ -24,7 +24,7 @@ COUNTED = ("requests_per_minute", "tokens_per_minute", "concurrent_requests")
 """Limits whose value is a number; ``models`` is a list of names with commas."""
 
 GIVEN = "default"
-"""Name of the keys from ``--api-key``, which have none of their own."""
+"""Name of all keys from ``--api-key``, which have no names of their own."""
 
 RECHECK_SECONDS = 1.0
 """How often the file is checked for changes."""
@@ -166,7 +166,7 @@ class GivenKeys:
 
 
 def _find(keys: Sequence[Key], presented: str) -> Key | None:
-    """Find the key in constant time, whichever one matches."""
+    """Find the key. The time does not depend on which key matches."""
     digest = sha256(presented.encode()).hexdigest()
     found = None
     for key in keys:
@@ -176,7 +176,7 @@ def _find(keys: Sequence[Key], presented: str) -> Key | None:
 
 
 def _stamp(file: Path) -> tuple[int, int, int] | None:
-    """Changes when the file does. A mounted secret is replaced through a symbolic link: its inode changes."""
+    """Return a value that changes with the file. A mounted secret is a symbolic link: its inode changes."""
     try:
         status = file.stat()
     except OSError:

@@ -1,4 +1,4 @@
-"""What the middleware stack stands in front of: the application, once the service has loaded it."""
+"""The innermost layer of the stack: the application, after the service has loaded it."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -9,14 +9,15 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 @dataclass(frozen=True)
 class Loaded:
-    """The application, and what the layers ask the engine and the encoder.
+    """The application, and functions with which the layers ask the engine and the encoder.
 
     Attributes:
         app: vLLM's and our routes.
         is_healthy: Whether engine and encoder can serve; asked at each probe.
         is_full: Whether the engine has no slot for another request.
-        reserve_slot: Reserves a slot for one request while the block runs; gives whether there was one.
-        retry_after: Seconds that a client should stay away when it is refused for load.
+        reserve_slot: Reserves a slot for one request while the block runs; gives whether a slot was
+            free.
+        retry_after: Seconds that a client should wait after a refusal because of overload.
     """
 
     app: ASGIApp
@@ -43,7 +44,7 @@ class Backend:
 
     @property
     def loaded(self) -> Loaded:
-        """What was attached."""
+        """The loaded application."""
         assert self._loaded is not None, (
             "a request passed the gate before the service was loaded: a bug"
         )

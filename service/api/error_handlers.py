@@ -1,4 +1,4 @@
-"""The application's exception handlers: exceptions in, responses in OpenAI's shape out."""
+"""The application's exception handlers, which turn exceptions into responses in OpenAI's shape."""
 
 import logging
 from collections.abc import Awaitable, Callable
@@ -34,7 +34,7 @@ def add_error_handlers(app: FastAPI) -> None:
 
 
 async def handle_http_error(_: Request, error: Exception) -> Response:
-    """Starlette's own refusals: no such route, method not allowed."""
+    """Answer Starlette's own errors: no such route, method not allowed."""
     assert isinstance(error, HTTPException)
     status = error.status_code
     body = error_body(status, error.detail, error_type=HTTPStatus(status).phrase)
@@ -42,14 +42,14 @@ async def handle_http_error(_: Request, error: Exception) -> Response:
 
 
 async def handle_validation_error(_: Request, error: Exception) -> Response:
-    """A body that is not of the route's form: one sentence that names the parameter."""
+    """Answer a body that does not fit the route, in one sentence that names the parameter."""
     assert isinstance(error, RequestValidationError)
     message, parameter = describe(error.errors())
     return Response(error_body(400, message, parameter), 400, media_type="application/json")
 
 
 async def handle_service_error(request: Request, error: Exception) -> Response:
-    """Errors that our own routes raise."""
+    """Answer errors of our own routes."""
     assert isinstance(error, ServiceError)
     if isinstance(error, FileQuotaError):
         current_request().refusal = Refusal.FILE_QUOTA
@@ -57,13 +57,13 @@ async def handle_service_error(request: Request, error: Exception) -> Response:
 
 
 async def handle_unexpected_error(_: Request, error: Exception) -> Response:
-    """Bugs: the log has the details, the client gets a general message."""
+    """Answer bugs: the log has the details, and the client gets a general message."""
     body = error_body(500, "The service failed on this request.")
     return Response(body, 500, media_type="application/json")
 
 
 def log_failures(app: FastAPI) -> None:
-    """Make every handler of ``app`` log a traceback where it answers 500; vLLM's handlers log nothing."""
+    """Make each handler of ``app`` log a traceback for a 500; vLLM's handlers log nothing."""
     for kind, handler in app.exception_handlers.items():
         if kind is not Exception:  # uvicorn logs exceptions that no other handler takes
             app.exception_handlers[kind] = _log_500(handler)

@@ -1,6 +1,6 @@
 """Error responses in OpenAI's shape, and the reasons for which requests are refused.
 
-Used by every layer that answers before vLLM's routers are reached. The shape is
+All layers that answer before vLLM's routers use this module. The shape is
 https://platform.openai.com/docs/guides/error-codes; the names of the types are vLLM's.
 """
 
@@ -36,7 +36,7 @@ REFUSAL_OF_STATUS = {
     429: Refusal.RATE_LIMIT,
     503: Refusal.OVERLOADED,
 }
-"""The reason that a status stands for where no layer named another one."""
+"""The reason of a status if no layer has named another one."""
 
 ERROR_TYPES = {
     400: "BadRequestError",
@@ -60,7 +60,7 @@ def error_body(
 
     Args:
         parameter: The request field or header that is wrong, in OpenAI's naming.
-        error_type: Instead of the one in :data:`ERROR_TYPES`.
+        error_type: A type other than the one in :data:`ERROR_TYPES`.
     """
     error = {
         "message": message,
@@ -97,12 +97,15 @@ async def send_error(
     retry_after: int | None = None,
     headers: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
-    """Send an error response; ``refusal`` is noted for the access line and the metrics."""
+    """Send an error response; store ``refusal`` for the access line and the metrics."""
     if refusal is not None:
         current_request().refusal = refusal
     await send_json(send, status, error_body(status, message, parameter), retry_after, headers)
 
 
 async def send_overloaded(send: Send) -> None:
-    """Send 503 for load. :class:`service.api.middleware.retry_after.RetryAfter` adds the header."""
+    """Send 503 because of overload.
+
+    :class:`service.api.middleware.retry_after.RetryAfter` adds the header.
+    """
     await send_error(send, 503, BUSY, refusal=Refusal.OVERLOADED)

@@ -9,7 +9,7 @@ from prometheus_client import Enum
 
 
 class State(StrEnum):
-    """Where in its life the service is."""
+    """The state of the service."""
 
     STARTING = "starting"
     READY = "ready"
@@ -24,11 +24,11 @@ class Exchange(Protocol):
     """A request and its response that can be ended early."""
 
     def cut(self) -> None:
-        """End the request and tell its client that the service stops."""
+        """End the request, and tell its client that the service stops."""
 
 
 class Lifecycle:
-    """State, number of requests in flight, and the exchanges that a stop has to cut."""
+    """State, number of requests in flight, and the exchanges that a stop must cut."""
 
     def __init__(self) -> None:
         self.state = State.STARTING

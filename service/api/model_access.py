@@ -8,7 +8,7 @@ from service.vllm_patches.body_validation import Prepare
 
 
 class ModelAccess:
-    """Refuses bodies that name a model which the request's API key may not use."""
+    """Refuses a body with a model that the request's API key may not use."""
 
     def __init__(self, default: str) -> None:
         """``default`` is the model that answers requests without a name."""

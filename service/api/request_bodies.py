@@ -1,4 +1,4 @@
-"""Adapts request bodies to what vLLM's routes take: what clients of other services send is served where it can be."""
+"""Adapts request bodies to vLLM's routes, also those written for other services."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 
 
 class BodyAdapter:
-    """What :func:`service.vllm_patches.body_validation.wrap_validation` calls around each validation."""
+    """The functions that :func:`service.vllm_patches.body_validation.wrap_validation` calls."""
 
     def __init__(
         self,
@@ -30,15 +30,16 @@ class BodyAdapter:
         boxes: bool = False,
         projections: Projections | None = None,
     ) -> None:
-        """Keep what the checks need to know of the engine.
+        """Store what the checks need to know about the engine.
 
         Args:
             max_model_len: Tokens of the context.
             embeddings_allowed: Whether content parts may hold embeddings.
             model_chooses: Whether the model decides by itself to call a tool.
-            cap_limits: Whether a limit beyond the context is lowered to it; otherwise vLLM refuses it.
+            cap_limits: Whether a limit beyond the context is lowered to it; otherwise vLLM refuses
+                it.
             boxes: Whether the family's answers can hold boxes.
-            projections: Those that are served by name, if any.
+            projections: The projections that are served by name, if any.
         """
         self._max_model_len = max_model_len
         self._embeddings_allowed = embeddings_allowed
@@ -64,7 +65,7 @@ class BodyAdapter:
     def finish(self, request: Any) -> None:
         """Lower a limit on the answer's length to the context: vLLM then generates what fits.
 
-        Notes for the engine client whether the answer continues the last message, and where beams end.
+        Tells the engine client whether the answer continues the last message, and where beams end.
         """
         current_request().continues_text = bool(getattr(request, "continue_final_message", False))
         if getattr(request, "use_beam_search", False):
@@ -77,7 +78,7 @@ class BodyAdapter:
                 setattr(request, name, self._max_model_len)
 
     def _choose_projection(self, body: dict[str, Any]) -> None:
-        """Note the projection that the request's model has; it stays this one if its file changes meanwhile."""
+        """Store the projection of the request's model: a change of its file has no effect."""
         if self._projections is None:
             return
         name, request = body.get("model"), current_request()
@@ -110,7 +111,7 @@ class BodyAdapter:
 
 
 def _take_orientation(body: dict[str, Any]) -> dict[str, Any]:
-    """Note the orientation of the request's images; vLLM refuses ``media_io_kwargs`` of clients altogether."""
+    """Store the orientation of the request's images; vLLM refuses clients' ``media_io_kwargs``."""
     match body.get("media_io_kwargs"):
         case {"image": {"orientation": _, **others}, **media} if not others and not media:
             current_request().orientation = read_orientation(body["media_io_kwargs"])
@@ -134,7 +135,8 @@ def _check_parts(message: Any) -> None:
         kind = part.get("type") if isinstance(part, dict) else None
         if isinstance(kind, str) and kind not in SERVED_PARTS:
             raise RequestError(
-                f"This content part of type `{kind[:40]}` is not served: a message holds text and images.",
+                f"This content part of type `{kind[:40]}` is not served: "
+                "a message holds text and images.",
                 "messages",
             )
 

@@ -1,7 +1,7 @@
 """Which ``tools`` are served, by one rule for the chat, responses and messages routes.
 
-A grammar can write the arguments of a function that the client names or requires. The model itself was not
-trained to decide that a function is to be called.
+With a grammar, the model can write the arguments of a function that the client names or requires.
+The model was not trained to decide by itself whether to call a function.
 """
 
 from collections.abc import Mapping
@@ -13,21 +13,23 @@ LEFT_TO_THE_MODEL = (None, "auto")
 ANY_FUNCTION = ("required", "any")
 
 NO_CHOICE = (
-    "This model does not decide by itself to call a tool. Name one function in `tool_choice`, or send "
-    "`required`, to get its arguments; or ask for structured output with `response_format`; or send "
-    "`tool_choice: none`. An operator can serve a model that calls tools with --enable-auto-tool-choice and "
+    "This model does not decide by itself to call a tool. Name one function in `tool_choice`, or "
+    "send `required`, to get its arguments; or ask for structured output with `response_format`; "
+    "or send `tool_choice: none`. An operator can serve a model that calls tools with "
+    "--enable-auto-tool-choice and "
     "--tool-call-parser."
 )
 
 
 def prepare_tools(body: dict[str, Any], model_chooses: bool) -> dict[str, Any]:
-    """``body`` without tools that are not to be used, and with a function that is the only one by its name.
+    """Return ``body`` without unused tools, and with the only function named.
 
-    vLLM binds an answer that requires any function to a list of calls, which a model that was not trained on calls
-    may go on with to its limit. The only function by its name is one call.
+    If any function is required, vLLM's grammar allows a list of calls, which an untrained model may
+    continue to its limit. A named function is a single call.
 
     Args:
-        body: Of any of the three routes; the choice is a word or, with Anthropic's clients, an object's type.
+        body: Of any of the three routes; the choice is a word or, with Anthropic's clients, an
+            object's type.
         model_chooses: Whether the served model decides by itself.
 
     Raises:
@@ -46,7 +48,7 @@ def prepare_tools(body: dict[str, Any], model_chooses: bool) -> dict[str, Any]:
 
 
 def _name_only_function(tools: Any) -> dict[str, Any] | None:
-    """The choice of the only function, in the form of its route; None for several functions or other tools."""
+    """Return the choice of the only function; None for several functions or other tools."""
     match tools:
         case [{"type": "function", "function": {"name": name}}]:
             return {"type": "function", "function": {"name": name}}

@@ -1,5 +1,5 @@
-"""vLLM as the API process sees it: its flags, the client that submits requests, admission, constraints.
+"""The API process's side of vLLM: flags, the client, admission, constraints.
 
-``api`` and ``serve`` import the client and the flags from here. Nothing here knows HTTP, images or pixels:
-a request's tenant comes as a value, its images as embeddings.
+``api`` and ``serve`` import the client and the flags from here. Nothing here knows HTTP, images or
+pixels: a request's tenant comes as a value, its images as embeddings.
 """

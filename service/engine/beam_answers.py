@@ -1,4 +1,4 @@
-"""Answers by beam search, on every route that offers it: the engine's likeliest tokens, one step at a time."""
+"""Answers by beam search, for all routes that offer it, one engine request for each step."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -100,7 +100,7 @@ class _Texts:
         self._window = max(map(len, self._stops), default=0) + CONTEXT_TOKENS
 
     def find_end(self, tokens: Sequence[int]) -> End | None:
-        """Look for the end-of-sequence token and for stop strings; earlier steps have looked before that."""
+        """Look for the end-of-sequence token and for stop strings in the newest text."""
         if tokens[-1] == self._tokenizer.eos_token_id and not self._params.ignore_eos:
             return End("stop")
         if not self._stops:
@@ -131,7 +131,7 @@ class _Texts:
         )
 
     def _decode(self, tokens: Sequence[int]) -> str:
-        """Decode behind the prompt's last tokens, as a tokenizer drops the space before a whole text."""
+        """Decode after the prompt's last tokens: at a text's start, a space would be dropped."""
         skip = self._params.skip_special_tokens
         before = self._tokenizer.decode(self._context, skip_special_tokens=skip)
         whole = self._tokenizer.decode([*self._context, *tokens], skip_special_tokens=skip)

@@ -1,7 +1,8 @@
-"""The arithmetic of beam search, as transformers' ``generate`` does it with ``early_stopping=False``.
+"""The arithmetic of beam search, as in transformers with ``early_stopping=False``.
 
-A beam ends at the end-of-sequence token or at a stop string, and its score is the sum of its log-probabilities,
-those of the end included, divided by ``length ** length_penalty``. Nothing here calls the engine.
+A beam ends at the end-of-sequence token or at a stop string, and its score is the sum of its
+log-probabilities, those of the end included, divided by ``length ** length_penalty``. Nothing here
+calls the engine.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +13,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class End:
-    """Why a beam has ended: ``reason`` is ``stop`` or ``length``; ``stop`` is the client's own stop string."""
+    """Why a beam has ended: ``reason`` is ``stop`` or ``length``, ``stop`` the client's string."""
 
     reason: str
     stop: str | None = None
@@ -64,7 +65,7 @@ class BeamSearch:
 
     @property
     def is_over(self) -> bool:
-        """Whether no running beam can become better than the ended ones, by transformers' estimate."""
+        """Whether no running beam can become better than the ended ones, by an estimate."""
         if not self.running or len(self.ended) < self._width:
             return not self.running
         return self._normalise(self.running[0]) <= self.ended[-1].score
@@ -73,7 +74,8 @@ class BeamSearch:
         """Continue the beams by one token.
 
         Args:
-            tokens: For each running beam its likeliest tokens; a value has the attribute ``logprob``.
+            tokens: For each running beam its likeliest tokens; a value has the attribute
+                ``logprob``.
         """
         candidates = [
             Beam(

@@ -30,7 +30,7 @@ class Engine(AdmittingEngine):
 
     On all routes alike it
 
-    - refuses structured output that cannot be had, before the response begins;
+    - refuses impossible structured output before the response begins;
     - reserves slots in the queue (:mod:`service.engine.admission`);
     - ends every answer at the family's stop strings, and strips the space before it;
     - charges the request's API key (:mod:`service.engine.metering`);
@@ -52,7 +52,7 @@ class Engine(AdmittingEngine):
     def generate(
         self, prompt: Any, sampling_params: SamplingParams, request_id: str, **options: Any
     ) -> Answer:
-        """As AsyncLLM's, which documents the options; refusals are raised at once, not by the first step."""
+        """Generate as AsyncLLM does, which documents the options. Refusals are raised at once, not by the first step."""
         check_constraints(self, sampling_params)
         sampling_params = forbid_tokens(bound_integers(sampling_params), self.control_tokens)
         sampling_params = forbid_pairs(sampling_params, self.ill_formed_pairs, self.get_tokenizer())
@@ -80,9 +80,9 @@ class Engine(AdmittingEngine):
 
 
 def salt_prompt(prompt: Any, tenant: str) -> Any:
-    """``prompt``, sharing cached prefixes only with prompts of the same API key.
+    """Return ``prompt`` with a salt, so that it shares cached prefixes only with prompts of the same API key.
 
-    A client's own ``cache_salt`` divides that key's prompts further.
+    A client's own ``cache_salt`` separates the prompts of its key further.
     """
     if isinstance(prompt, dict):
         prompt = {**prompt, "cache_salt": f"{tenant}:{prompt.get('cache_salt') or ''}"}
@@ -98,7 +98,7 @@ def start_engine(arguments: Namespace, stop: tuple[str, ...], isolate_keys: bool
         isolate_keys: Whether API keys share no cached prefixes.
 
     Raises:
-        EngineStartError: with the cause, as far as it is known; the engine's traceback is printed before.
+        EngineStartError: with the cause if it is known. The engine has printed its traceback before.
     """
     with collect_cause() as cause:
         try:

@@ -1,6 +1,7 @@
-"""What a request may ask of structured output, checked before its stream begins.
+"""Checks of structured output before a stream begins.
 
-vLLM validates a schema when the engine takes the request, which for a stream is after the status 200.
+vLLM validates a schema when it adds the request to the engine. For a stream, this is after the
+status 200.
 """
 
 import json
@@ -16,25 +17,26 @@ from vllm.v1.engine.async_llm import AsyncLLM
 from service.plugin.errors import BadRequestError
 
 MAX_CHARACTERS = 65_536
-"""Length of a JSON schema, regex, grammar or list of choices; OpenAI's own limit is of this order."""
+"""Maximum length of a JSON schema, regex, grammar or list of choices. OpenAI's limit is of this
+order."""
 
 MAX_COUNT = 65_536
-"""Repetitions that a schema, regex or grammar may ask for. A grammar library takes memory for each at
-once, and ends the process when it gets none."""
+"""Maximum number of repetitions in a schema, regex or grammar. A grammar library allocates memory
+for each repetition, and ends the process if the allocation fails."""
 
 COUNTS = frozenset(
     {"minItems", "maxItems", "minLength", "maxLength", "minProperties", "maxProperties"}
     | {"minContains", "maxContains"}
 )
 REPETITION = re.compile(r"\{\s*+(\d*+)\s*+,?\s*+(\d*+)\s*+\}")
-"""Possessive, as a run of blanks could be divided in any number of ways otherwise: minutes for a few hundred
-of them, in which no request was served."""
+"""The quantifiers are possessive. With backtracking, a few hundred blanks take minutes, and no
+request is served meanwhile."""
 
 PARAMETER = "response_format"
 
 
 def check_constraints(engine: AsyncLLM, params: SamplingParams) -> None:
-    """Raise :class:`BadRequestError` for structured output that cannot be had."""
+    """Raise :class:`BadRequestError` for invalid, too large or unsupported structured output."""
     constraint = params.structured_outputs
     if constraint is None:
         return
@@ -65,8 +67,8 @@ def check_constraints(engine: AsyncLLM, params: SamplingParams) -> None:
         )
     except (VLLMError, ValueError, RuntimeError, RecursionError) as error:
         raise BadRequestError(
-            "The response's schema, regex, grammar or choice is invalid, or needs a feature that is "
-            "not supported.",
+            "The response's schema, regex, grammar or choice is invalid, or needs a feature that "
+            "is not supported.",
             parameter=PARAMETER,
         ) from error
 
@@ -74,9 +76,10 @@ def check_constraints(engine: AsyncLLM, params: SamplingParams) -> None:
 async def refuse_dead_ends(
     answer: AsyncGenerator[RequestOutput, None],
 ) -> AsyncGenerator[RequestOutput, None]:
-    """``answer``, raising :class:`BadRequestError` where the engine found no token that fits.
+    """Yield ``answer``; raise :class:`BadRequestError` if the grammar allows no token.
 
-    A grammar may be well-formed and still allow nothing: a rule that is only itself, say.
+    A grammar can be well-formed and still allow nothing, for example with a rule that only refers
+    to itself.
     """
     async with aclosing(answer):
         async for output in answer:
@@ -92,7 +95,7 @@ def _repeats_too_often(constraint: StructuredOutputsParams) -> bool:
     texts = [constraint.regex, constraint.grammar]
     for source in (constraint.json, constraint.structural_tag):
         schema = source
-        with suppress(ValueError, RecursionError):  # the grammar library will say what is wrong
+        with suppress(ValueError, RecursionError):  # the grammar library reports the error later
             schema = json.loads(source) if isinstance(source, str) else source
         texts.append(json.dumps(schema))
         if any(count > MAX_COUNT for count in _counts(schema)):
@@ -102,13 +105,13 @@ def _repeats_too_often(constraint: StructuredOutputsParams) -> bool:
 
 
 def _repetitions(text: str) -> Iterator[str]:
-    """The numbers of ``{n}`` and ``{n,m}`` in a regex or grammar."""
+    """Yield the numbers of ``{n}`` and ``{n,m}`` in a regex or grammar."""
     for match in REPETITION.finditer(text):
         yield from match.groups()
 
 
 def _counts(schema: object) -> Iterator[float]:
-    """The counts that a JSON schema asks for, at any depth."""
+    """Yield the counts in a JSON schema, at any depth."""
     waiting = [schema]
     while waiting:
         node = waiting.pop()

@@ -1,8 +1,8 @@
 """On a CPU: run the model in the engine's own process instead of in a worker process.
 
-Engine and worker would hand over each step through shared memory, and wait for each other in busy loops that
-yield the processor and take it again at once. That costs a core. Under group scheduling (containers, Linux's
-autogroups) such loops have kept other processes from running for seconds, the clients' among them
+With a worker process, engine and worker pass each step through shared memory and wait for each
+other in busy loops. These loops take a core. Under group scheduling (containers, Linux's
+autogroups) they have kept other processes, including clients, from running for seconds
 (docs/decisions/0004-one-engine-process.md).
 """
 
@@ -16,11 +16,12 @@ from vllm.utils.ompmultiprocessing import OMPProcessManager
 from vllm.v1.executor.uniproc_executor import UniProcExecutor
 
 EXECUTOR = f"{UniProcExecutor.__module__}.{UniProcExecutor.__qualname__}"
-"""The full name: on a CPU vLLM replaces the short one, because it could not set the threads then."""
+"""The full name of the executor class. On a CPU, vLLM replaces the short name, because it could not
+set threads."""
 
 
 def shares_process(arguments: Namespace) -> bool:
-    """Whether the model runs in the engine's process: on a CPU without parallelism or an executor by flag."""
+    """Return whether the model runs in the engine's process: on a CPU, without parallelism."""
     return (
         current_platform.is_cpu()
         and arguments.distributed_executor_backend is None
@@ -32,6 +33,6 @@ def shares_process(arguments: Namespace) -> bool:
 
 @contextmanager
 def openmp_threads(config: VllmConfig) -> Iterator[None]:
-    """Give processes that start in this block the threads that vLLM gives its workers: number and binding."""
+    """Set number and binding of threads for processes that start in this block, as vLLM does."""
     with OMPProcessManager(config).configure_omp_envs(rank=0, local_rank=0):
         yield

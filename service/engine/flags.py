@@ -1,4 +1,4 @@
-"""The flags that vLLM is started with: our defaults first, the user's flags after them, so that theirs win."""
+"""The flags for vLLM: our defaults first, then the user's flags, which have precedence."""
 
 import argparse
 import json
@@ -23,13 +23,13 @@ CPU_FLAGS = [
 ]
 
 GRAPH_SIZES = (1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 160, 192, 256, 320, 384, 512)
-"""Batch sizes for which CUDA graphs are captured. vLLM's own list has a graph for every eighth size: three times
-as many, each of which takes time at the start and memory."""
+"""Batch sizes for which CUDA graphs are captured. vLLM's own list has three times as many: every eighth size. Each graph
+takes memory, and time at the start."""
 
 GPU_FLAGS = ["--cudagraph-capture-sizes", *map(str, GRAPH_SIZES)]
 
 OTHER_GRAPH_FLAGS = ("max-cudagraph-capture-size", "compilation-config", "cc", "O", "enforce-eager")
-"""Flags of the user with which ours about graphs would clash."""
+"""If the user gives one of these flags, ours about graphs are left out."""
 
 
 def vllm_flags(
@@ -49,9 +49,9 @@ def vllm_flags(
         # The original demo's sampling, not the one in the language model's generation_config.json.
         "--generation-config": "vllm",
         "--override-generation-config": json.dumps({**DEFAULT_SAMPLING, **folder.index.sampling}),
-        # Templates and tokenizers run on these threads; with one, requests would wait for each other.
+        # Templates and tokenizers run on these threads. With one thread, requests would wait for each other.
         "--renderer-num-workers": "4",
-        # The embeddings of an image are 0.25 MiB: sending them again is cheap, two caches in step are not.
+        # An image's embeddings have 0.25 MiB. To send them again is cheaper than to keep two caches equal.
         "--mm-processor-cache-gb": "0",
         # Serves functions that a client names, as structured output. vLLM loads no parser without the switch below.
         "--tool-call-parser": TOOL_PARSER,
@@ -81,7 +81,7 @@ def _gpu_flags(user_flags: Sequence[str]) -> list[str]:
 def with_config_file(flags: Sequence[str], load: Callable[[str], list[str]]) -> list[str]:
     """Replace ``--config FILE`` in ``flags`` by the file's own flags, before all others.
 
-    vLLM would put them before our defaults as well, which would then win.
+    vLLM would put them before our defaults, which would then have precedence.
 
     Args:
         load: Reads vLLM's YAML file as flags.
@@ -126,9 +126,9 @@ def _hf_overrides(folder: ModelFolder) -> dict[str, Any]:
 
 
 def _old_quantisation(folder: ModelFolder) -> dict[str, Any]:
-    """How the weights are quantised, where a file of 2023 beside ``config.json`` says so.
+    """Return the quantisation method from the file beside ``config.json`` that older folders have.
 
-    vLLM looks there only when ``--quantization`` names the method.
+    vLLM reads this file only if ``--quantization`` names the method.
     """
     if not folder.language_model_is_local:
         return {}
@@ -139,7 +139,7 @@ def _old_quantisation(folder: ModelFolder) -> dict[str, Any]:
 
 
 def _without(ours: list[str], user_flags: Sequence[str]) -> list[str]:
-    """``ours`` without the flags that the user gives; vLLM complains about flags that stand twice."""
+    """``ours`` without the flags that the user gives; vLLM warns about duplicate flags."""
     given = {_switch(flag) for flag in user_flags if flag.startswith("--")}
     kept, dropping = [], False
     for word in ours:
@@ -181,5 +181,5 @@ def _flatten(flags: dict[str, str]) -> list[str]:
 
 
 def default_name(folder: ModelFolder) -> str:
-    """The model's name for clients: that of its folder."""
+    """Return the model's name for clients: the name of its folder."""
     return Path(folder.root).name

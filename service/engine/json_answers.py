@@ -1,9 +1,9 @@
-"""What a grammar for JSON leaves open, and what would make an answer invalid.
+"""Prevent invalid answers that a JSON grammar allows.
 
-- A grammar allows an unbounded integer any number of digits. A model that has begun one may go on to the limit of its
-  answer. Integers without bounds get some.
-- xgrammar allows raw control characters inside strings, tabs among them; JSON (RFC 8259) wants them escaped. Their tokens
-  are made impossible.
+- A grammar allows any number of digits in an integer without bounds, so a model may write digits up
+  to the limit of its answer. Such integers get bounds.
+- xgrammar allows raw control characters inside strings, such as tabs. JSON (RFC 8259) requires
+  escapes. The tokens of these characters are forbidden.
 """
 
 import json
@@ -14,13 +14,13 @@ from typing import Any
 from vllm.sampling_params import SamplingParams
 
 LARGEST_INTEGER = 10**15 - 1
-"""Every reader of JSON keeps integers of this size exactly: JavaScript's limit is 2**53."""
+"""The bound. All JSON parsers keep integers of this size exactly; JavaScript's limit is 2**53."""
 
 BYTE_TOKEN = re.compile(r"<0x(0[0-9BCEF]|1[0-9A-F])>")
 """Llama's tokens for single bytes, of the control characters except 0A and 0D."""
 
 IMPOSSIBLE = -100.0
-"""The lowest bias that OpenAI's API allows: a chance of less than 1e-40."""
+"""The lowest bias in OpenAI's API. The token's probability becomes less than 1e-40."""
 
 VALUES = frozenset({"const", "enum", "default", "examples"})
 """Keywords whose content is a value and not a schema."""
@@ -56,7 +56,7 @@ def _bound(schema: Any) -> Any:
 
 
 def find_control_tokens(vocabulary: Mapping[str, int]) -> tuple[int, ...]:
-    """Ids of the tokens with a control character other than the line breaks, which no grammar allows in a string."""
+    """Return the ids of tokens with a control character; grammars exclude line breaks already."""
     return tuple(
         token
         for text, token in vocabulary.items()

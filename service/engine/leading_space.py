@@ -1,7 +1,7 @@
-"""Answers without the white space before their first word, as the original strips them.
+"""Remove the white space before an answer's first word, as the original does.
 
-The prompts end in a lone ``▁``, so the first token of most answers begins with a space. Token counts, token ids
-and logprobs stay as the engine gives them.
+A prompt ends with a single ``▁``, so the first token of most answers begins with a space. Token
+counts, token ids and logprobs do not change.
 """
 
 from contextlib import aclosing
@@ -12,13 +12,14 @@ from service.engine.admission import Answer
 from service.request_context import current_request
 
 COMPLETION_ID = "cmpl-"
-"""How vLLM's ids of text completions begin: their text continues the client's, to the letter."""
+"""Prefix of vLLM's ids for text completions, whose text continues the client's text exactly."""
 
 
 def has_leading_space_stripped(params: SamplingParams, request_id: str) -> bool:
     """Whether the space before this answer is to be stripped.
 
-    It stays where the answer continues a text of the client's, and where a grammar says what every character is.
+    The space stays if the answer continues the client's text, or if a grammar determines each
+    character.
     """
     if request_id.startswith(COMPLETION_ID) or current_request().continues_text:
         return False
@@ -30,7 +31,7 @@ async def strip_leading_space(answer: Answer, kind: RequestOutputKind) -> Answer
 
     Args:
         answer: The engine's outputs.
-        kind: Whether an output's text is what is new or everything so far.
+        kind: Whether an output's text is only the new text or the whole text so far.
     """
     begun: set[int] = set()
     async with aclosing(answer):

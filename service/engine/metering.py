@@ -1,4 +1,4 @@
-"""Charges API keys for what the engine does: prompts when they enter, answers when they leave, for whatever reason."""
+"""Charge API keys for the engine's work: prompts at their start, answers at their end."""
 
 from time import monotonic
 from typing import Any
@@ -11,10 +11,11 @@ from service.usage.recording import record
 
 
 class MeteredStates(dict[str, RequestState]):
-    """The sequences that the engine works on, by id: the table in which vLLM's output processor keeps them.
+    """The sequences in the engine, by id. It replaces the table of vLLM's output processor.
 
-    Every sequence enters it in the task of its request, and leaves it when it has finished, was aborted, or its
-    client has disconnected. An aborted request gives no output from which its tokens could be counted.
+    A sequence enters the table in the task of its request. It leaves when it has finished, was
+    aborted, or its client has disconnected. An aborted request gives no output, so its tokens could
+    not be counted from outputs.
     """
 
     def __init__(self) -> None:
@@ -22,7 +23,7 @@ class MeteredStates(dict[str, RequestState]):
         self._entered: dict[str, tuple[str, float]] = {}
 
     def __setitem__(self, request_id: str, state: RequestState) -> None:
-        """Charge the prompt; once where a request asks for several answers (``n``)."""
+        """Charge the prompt, once for a request with several answers (``n``)."""
         super().__setitem__(request_id, state)
         tenant = current_request().tenant
         self._entered[request_id] = tenant, monotonic()
@@ -30,7 +31,7 @@ class MeteredStates(dict[str, RequestState]):
             record(tenant, Usage(input_tokens=state.prompt_len))
 
     def pop(self, request_id: str, *default: Any) -> Any:
-        """Charge the answer as far as it was generated."""
+        """Charge the generated part of the answer."""
         state = super().pop(request_id, *default)
         if (entered := self._entered.pop(request_id, None)) is not None:
             tenant, since = entered

@@ -1,6 +1,6 @@
-"""The family's stop strings, which end answers beside the client's own.
+"""The family's stop strings, in addition to the client's.
 
-vLLM takes default sampling from a generation config, which has no place for strings.
+vLLM reads default sampling parameters from a generation config, which cannot contain stop strings.
 """
 
 from collections.abc import AsyncGenerator, Sequence
@@ -11,15 +11,16 @@ from vllm.sampling_params import SamplingParams
 
 
 def missing_stop(params: SamplingParams, stop: Sequence[str]) -> tuple[str, ...]:
-    """The strings of the family's ``stop`` that the client has not asked for itself.
+    """Return the family's stop strings that the client has not sent.
 
-    None are added where they cannot or must not end an answer:
+    No string is added if it cannot or must not end an answer:
 
-    - with ``ignore_eos``, which asks for the full length;
-    - without text, in which strings could be found;
-    - while a grammar is in force. It allows the end mark inside a JSON string, where it would cut the answer off. A
-      grammar ends an answer by itself, because it allows only the end-of-sequence token then. Structural tags leave
-      free text between them, which the end mark ends as always.
+    - with ``ignore_eos``, because the client wants the full length;
+    - without text, because strings are searched in text;
+    - while a grammar is in force. It allows the end mark inside a JSON string, where it would cut
+      the answer off. A grammar ends an answer by itself, because it allows only the end-of-sequence
+      token then. Structural tags leave free text between them, in which the end mark does end the
+      answer.
     """
     if params.ignore_eos or not params.detokenize or _is_bound_by_grammar(params):
         return ()
@@ -38,7 +39,7 @@ def with_stop(params: SamplingParams, added: Sequence[str]) -> SamplingParams:
     params = params.clone()
     params.stop = [*(params.stop or []), *added]
     if not params.include_stop_str_in_output:
-        # Text that may be the beginning of a stop string is held back from a stream.
+        # A stream holds back text that may be the beginning of a stop string.
         params.output_text_buffer_length = max(len(text) for text in params.stop) - 1
     return params
 
@@ -46,10 +47,10 @@ def with_stop(params: SamplingParams, added: Sequence[str]) -> SamplingParams:
 async def end_naturally(
     answer: AsyncGenerator[RequestOutput, None], added: Sequence[str]
 ) -> AsyncGenerator[RequestOutput, None]:
-    """``answer``, in which ``added`` are the end that the model has found, as its end-of-sequence token is.
+    """Yield ``answer``, in which the strings ``added`` end it like the end-of-sequence token.
 
-    A client that asked for no stop string must not be told of one: Anthropic's would hear that it was cut
-    off by ``stop_sequence`` instead of the model's ``end_turn``.
+    The client did not send these strings, so it must not see one as the reason: Anthropic's clients
+    would get ``stop_sequence`` instead of ``end_turn``.
     """
     async with aclosing(answer):
         async for output in answer:

@@ -1,4 +1,4 @@
-"""The flags of ``serve``: one for each setting, in groups, and the flags of vLLM that people need first."""
+"""The flags of ``serve``: one for each setting, in groups, and the most needed flags of vLLM."""
 
 import argparse
 from pathlib import Path
@@ -24,7 +24,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "health": ("hang_",),
     "other settings": ("",),
 }
-"""For each group the names of its settings, or the beginnings of their names. The first match decides."""
+"""For each group the names of its settings, or the beginnings of their names. The first match
+decides."""
 
 PASSED_ON = {
     "max_model_len": (
@@ -76,7 +77,7 @@ def given_settings(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def given_vllm_flags(arguments: argparse.Namespace) -> list[str]:
-    """Return the flags that go to vLLM: those that only vLLM knows, and those listed among the first."""
+    """Return the flags for vLLM: unknown ones, and those that the help lists among the first."""
     flags = list(arguments.vllm_flags)
     for name in ("host", "port", *PASSED_ON):
         if (value := getattr(arguments, name)) is not None:

@@ -31,7 +31,8 @@ def say(text: str) -> None:
 def banner(arguments: argparse.Namespace, page: bool) -> str:
     """The address and a curl line to paste; ``page`` says whether the address serves the page."""
     scheme = "https" if arguments.ssl_certfile else "http"
-    host = arguments.host if arguments.host not in (None, "", "0.0.0.0", "::") else "127.0.0.1"  # noqa: S104
+    every = (None, "", "0.0.0.0", "::")  # noqa: S104
+    host = "127.0.0.1" if arguments.host in every else arguments.host
     host = f"[{host}]" if ":" in host else host
     address = f"{scheme}://{host}:{arguments.port}"
     browser = "open it in a browser; " if page else ""

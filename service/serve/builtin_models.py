@@ -18,9 +18,9 @@ TINY_FAMILY = "minigpt4-vicuna"
 def resolve_model(name_or_folder: str, cache: Path) -> ModelFolder:
     """Open a model folder, or one of our models by its name.
 
-    ``demo`` is the small trained model in the package. ``tiny`` is a random one, written into ``cache`` once.
-    ``default`` is ``demo`` where the package has it, otherwise ``tiny``. A folder with such a name in the
-    working directory is given as ``./tiny``.
+    ``demo`` is the small trained model in the package. ``tiny`` is a random one, written into
+    ``cache`` once. ``default`` is ``demo`` where the package has it, otherwise ``tiny``. A folder
+    with such a name in the working directory is given as ``./tiny``.
 
     Raises:
         ModelFolderError: there is no such model, or the folder is not a model folder.
@@ -44,8 +44,8 @@ def _explain_unknown(name: str) -> str:
     nearest = difflib.get_close_matches(name, NAMES, n=1)
     advice = f"Did you mean {nearest[0]!r}? " if nearest else ""
     return (
-        f"There is no model {name!r}. {advice}--model takes the path of a model folder, or the name of a "
-        f"model that comes with the service: {', '.join(NAMES)}."
+        f"There is no model {name!r}. {advice}--model takes the path of a model folder, or the "
+        f"name of a model that comes with the service: {', '.join(NAMES)}."
     )
 
 

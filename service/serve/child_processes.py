@@ -1,4 +1,4 @@
-"""End the processes that this one has started, at once and without exception."""
+"""Kill the child processes of this process."""
 
 import multiprocessing
 import os
@@ -8,14 +8,14 @@ from contextlib import suppress
 from pathlib import Path
 
 TRACKER = b"multiprocessing.resource_tracker"
-"""Python's process that removes what ended processes have left in shared memory. It ends by itself."""
+"""Python's process that cleans up shared memory after other processes. It ends without a signal."""
 
 
 def kill_child_processes() -> None:
     """Kill the engine's processes and all that they have started. Linux only.
 
-    An engine that still imports its libraries would notice only after half a minute that its parent has
-    ended. Until then it would keep a GPU's memory.
+    While an engine imports its libraries, it does not notice that its parent has ended. It would
+    stay for up to half a minute and keep a GPU's memory.
     """
     for child in multiprocessing.active_children():
         descendants = list(_list_descendants(child.pid)) if child.pid else []

@@ -12,7 +12,7 @@ from service.plugin.names import CONNECTOR
 DEFAULTS = {
     "VLLM_MEDIA_CONNECTOR": CONNECTOR,
     "VLLM_LOGGING_LEVEL": "ERROR",
-    # Warnings of libraries to their developers, in every process.
+    # Warnings of libraries for developers, in all processes.
     "PYTHONWARNINGS": "ignore",
     "TORCH_LOGS": "-all",
     "TORCH_CPP_LOG_LEVEL": "ERROR",
@@ -24,8 +24,8 @@ DEFAULTS = {
     "VLLM_MAX_N_SEQUENCES": "16",
     "VLLM_MAX_COMPLETION_PROMPTS": "64",
     "TOKENIZERS_PARALLELISM": "false",
-    # Longer than the 60 s of nginx and of load balancers. The side that sends requests must be the one that
-    # closes an idle connection; otherwise a request can meet a connection that is just being closed.
+    # Longer than the 60 s of nginx and of load balancers. The client side must close an idle
+    # connection first; otherwise a request can arrive on a connection that is being closed.
     "VLLM_HTTP_TIMEOUT_KEEP_ALIVE": "75",
 }
 
@@ -48,8 +48,9 @@ def set_environment(folder: ModelFolder) -> None:
 def limit_threads(on_gpu: bool) -> None:
     """Let torch use one thread in this process, and on a GPU in those it spawns.
 
-    Torch would wake a thread for each core at every copy or cast of an image's size, and such threads spin for
-    a while when they are done. On a CPU the engine and the encoder set the number of their own threads.
+    Otherwise torch wakes a thread for each core at each copy or cast of an image, and these threads
+    spin for a while afterwards. On a CPU the engine and the encoder set the number of their own
+    threads.
     """
     import torch  # it takes seconds
 
@@ -60,23 +61,24 @@ def limit_threads(on_gpu: bool) -> None:
 
 
 def keep_kernels(cache: Path) -> None:
-    """Keep what vLLM and Triton compile in ``cache``, so that only the first start waits for compilers."""
+    """Keep compiled kernels in ``cache``, so that only the first start waits for compilers."""
     kernels = cache / "kernels"
     os.environ.setdefault("VLLM_CACHE_ROOT", str(kernels / "vllm"))
     os.environ.setdefault("TRITON_CACHE_DIR", str(kernels / "triton"))
 
 
 def compiles_at_first_use() -> bool:
-    """Whether kernels are compiled when the first request needs them: unless :data:`DYNAMO_SWITCH` is set."""
+    """Return whether the first request compiles kernels: not if :data:`DYNAMO_SWITCH` is set."""
     return os.environ.get(DYNAMO_SWITCH) != "1"
 
 
 def disable_compilation(arguments: argparse.Namespace) -> str | None:
-    """On a CPU without compiled graphs (``--enforce-eager``, our default): compile nothing at first use either.
+    """Turn off compilation at first use, on a CPU with ``--enforce-eager`` (our default).
 
-    vLLM decorates small functions with ``torch.compile``, those for logprobs among them. On a CPU that starts a C++
-    compiler at the first request that needs one. Without a compiler the engine would end; with one, every stream
-    would wait for tens of seconds. On a GPU the decorated functions are compiled by Triton, and graphs need it.
+    vLLM decorates small functions with ``torch.compile``, those for logprobs among them. On a CPU
+    that starts a C++ compiler at the first request that needs one. Without a compiler the engine
+    would end; with one, every stream would wait for tens of seconds. On a GPU the decorated
+    functions are compiled by Triton, and graphs need it.
 
     Returns:
         A line for the operator where flags or the environment turn compilation on.

@@ -9,7 +9,7 @@ from service.errors import SettingsError
 from service.settings import Settings
 
 VLLM_FLAGS = "vllm_flags.txt"
-"""The flags of the vLLM that the service is built for, one a line, as its parser lists them."""
+"""File with the flags of the pinned vLLM, one in a line."""
 
 FLAG = re.compile(r"(--?[A-Za-z][\w-]*)(\.[^=]*)?(=.*)?", re.DOTALL)
 """A flag, the path into its JSON value (``--hf-overrides.a.b``), and a value after an equals sign."""
@@ -22,7 +22,7 @@ def check_flag_names(words: Sequence[str]) -> None:
     """Refuse a flag that neither the service nor vLLM has.
 
     Args:
-        words: What the service's own parser did not take.
+        words: The words that the service's own parser does not know.
 
     Raises:
         SettingsError: names the flag and the nearest one.

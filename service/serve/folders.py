@@ -1,4 +1,4 @@
-"""Check before the start that the service can write where it will have to, and name the setting if not."""
+"""Check at the start that the service can write to its folders; name the setting otherwise."""
 
 import os
 from pathlib import Path
@@ -8,7 +8,7 @@ from service.settings import Settings
 
 
 def warn_about_uploads(settings: Settings) -> str | None:
-    """Return a line for the operator if uploads will fail, because their folder cannot be written."""
+    """Return a line for the operator if uploads will fail: their folder cannot be written."""
     name = "files_dir" if settings.files_dir else "cache_dir"
     if not settings.files_mb or is_writable(settings.files_root):
         return None

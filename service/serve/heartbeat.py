@@ -1,7 +1,7 @@
-"""Tells a hung engine or encoder from a busy one, by the time since it last made progress.
+"""Distinguishes a hung engine or encoder from a busy one by the time since its last progress.
 
-The engine answers a ping between two steps of its loop, so the silence of a healthy engine is one step at most.
-The encoder makes progress with each batch. A process that exists but does neither is dead to its clients.
+The engine answers a ping between two steps of its loop, so a healthy engine is silent for one step at most.
+The encoder makes progress with each batch.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ PING_SECONDS = 1.0
 """Pause between two pings."""
 
 LONGER_THAN_SEEN = 3.0
-"""A part is not taken for hung before it is silent this many times longer than ever before."""
+"""A part counts as hung only if it is silent this many times longer than ever before."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class HangLimits:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "HangLimits":
-        """The limits that the operator's settings describe."""
+        """Read the limits from the settings."""
         return cls(settings.hang_unhealthy_seconds, settings.hang_exit_seconds)
 
 
@@ -58,7 +58,7 @@ class Heartbeat:
         SILENCE.labels(part).set_function(silence)
 
     def observe(self) -> None:
-        """Remember the longest silence that ended by itself; call it regularly."""
+        """Remember the longest silence that has ended. Call this regularly."""
         silence = self._silence()
         if silence < self._last:
             self._longest = max(self._longest, self._last)
@@ -66,12 +66,12 @@ class Heartbeat:
 
     @property
     def is_unhealthy(self) -> bool:
-        """Whether requests should go elsewhere."""
+        """Whether requests should go to another replica."""
         return self._is_longer_than(self._limits.unhealthy)
 
     @property
     def is_dead(self) -> bool:
-        """Whether only a new process helps."""
+        """Whether the process must be restarted."""
         return self._is_longer_than(self._limits.exit)
 
     def _is_longer_than(self, limit: float) -> bool:
@@ -79,18 +79,18 @@ class Heartbeat:
 
 
 class Pings:
-    """Pings a part again and again, and tells how long the current ping has been unanswered."""
+    """Pings a part repeatedly, and measures how long the current ping is unanswered."""
 
     def __init__(self, ping: Callable[[], Awaitable[object]]) -> None:
         self._ping = ping
         self._sent_at: float | None = None
 
     def silence(self) -> float:
-        """Seconds since the unanswered ping was sent; 0 where every ping is answered."""
+        """Return the seconds since the unanswered ping was sent; 0 if all pings are answered."""
         return 0.0 if self._sent_at is None else monotonic() - self._sent_at
 
     async def run(self) -> None:
-        """Ping until cancelled, or until a ping fails: vLLM then knows by itself that the engine is dead."""
+        """Ping until cancelled or until a ping fails; vLLM then knows that the engine is dead."""
         with suppress(Exception):
             while True:
                 self._sent_at = monotonic()

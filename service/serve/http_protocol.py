@@ -1,7 +1,7 @@
-"""uvicorn's HTTP protocol with a bound on a request's head, in bytes and in seconds.
+"""uvicorn's HTTP protocol with limits on a request's head, in bytes and in seconds.
 
-httptools buffers a header until it is complete, however large it grows and however long it takes. It does the
-same with the trailers after a chunked body.
+httptools buffers a header until it is complete, without a limit of size or time. It does the same
+with the trailers after a chunked body.
 """
 
 import asyncio
@@ -11,11 +11,11 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from service.api.middleware.deadline import ABORT
 
 MAX_HEAD_BYTES = 65_536
-"""Request line and headers together. The same bound holds for what stands between two pieces of a chunked body or
-after the last one. nginx allows about half as much."""
+"""Limit of request line and headers together. It also applies to the data between two pieces of a
+chunked body, or after the last piece. nginx's limit is about half of it."""
 
 HEAD_SECONDS = 30.0
-"""From the connection, or from the first byte of a later request, to the end of the headers."""
+"""Time from the connection, or from the first byte of a later request, to the end of the headers."""
 
 
 class BoundedHead(HttpToolsProtocol):

@@ -18,7 +18,10 @@ class Notice(StrEnum):
 
 
 def notify(notice: Notice) -> None:
-    """Send a message without waiting. A supervisor that does not listen must not end the service."""
+    """Send a message without waiting.
+
+    A supervisor that does not listen must not end the service.
+    """
     address = os.environ.get(SOCKET, "")
     if not address.startswith(("/", "@")):
         return

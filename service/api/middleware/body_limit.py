@@ -1,7 +1,7 @@
-"""Bounds the memory that request bodies take, one and all together, while they arrive.
+"""Limits the memory of request bodies, of each one and of all together, while they arrive.
 
-A body is kept until its request is answered, streams included, and it arrives before the engine has a slot
-for its request. The size of one body and the number of slots therefore do not bound the sum.
+A body stays in memory until its request is answered, also for a stream, and it arrives before the engine has
+a slot for the request. So the size of one body and the number of slots do not limit the sum.
 """
 
 from starlette.requests import ClientDisconnect
@@ -13,8 +13,8 @@ from service.api.error_responses import Refusal, send_error, send_overloaded
 class BodyLimit:
     """ASGI layer: 413 for a body that is too large, 503 for one that makes all of them too large.
 
-    A declared length is only believed when it is too large. Bytes count when they have arrived, so that no
-    client reserves memory by a promise.
+    Bytes count when they have arrived, so that a client cannot reserve memory by declaring a length. A
+    declared length that is too large is refused at once.
     """
 
     def __init__(self, app: ASGIApp, max_bytes: int, max_total_bytes: int) -> None:
@@ -26,7 +26,7 @@ class BodyLimit:
         """Bytes of all bodies in flight."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Count the bytes that arrive, for as long as the request takes."""
+        """Count the bytes that arrive, until the request has ended."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -47,7 +47,7 @@ class BodyLimit:
             await self._refuse(send, body.refusal)
 
     def check(self, received: int, more: int) -> Refusal | None:
-        """Why ``more`` bytes cannot be taken for a body of which ``received`` have arrived, if they cannot."""
+        """Return why ``more`` bytes are refused for a body of which ``received`` have arrived; None if not."""
         if received + more > self._max_bytes:
             return Refusal.BODY_TOO_LARGE
         if self.held_bytes + more > self._max_total_bytes:
@@ -63,7 +63,7 @@ class BodyLimit:
 
 
 class _Body:
-    """One request's body. A refused one looks to the application as if its client had disconnected."""
+    """The body of one request. After a refusal, the application sees a disconnected client."""
 
     def __init__(self, limit: BodyLimit, receive: Receive, send: Send) -> None:
         self._limit = limit
@@ -84,7 +84,7 @@ class _Body:
         return message
 
     async def send(self, message: Message) -> None:
-        # The application answers a client that it believes gone; that is not the answer to send.
+        # The application's answer to a disconnected client is not the answer to send.
         if not self.refusal:
             self.response_started = True
             await self._send(message)

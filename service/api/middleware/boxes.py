@@ -1,6 +1,7 @@
 """Adds the boxes of an answer to the response, in pixels of the image that the client sent.
 
-Each API has its own place for an answer's text; the boxes stand beside it. Only families with boxes have this layer.
+Each API has its own place for an answer's text; the boxes stand beside it. Only families with boxes
+have this layer.
 """
 
 import json

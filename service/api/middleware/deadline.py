@@ -1,8 +1,8 @@
 """Ends a request that takes too long; its sequences then leave the engine.
 
-To the application an expired request looks like one whose client has disconnected: vLLM's routers then abort
-what they have submitted. Cancelling them from outside would not stop it, because they work in tasks of
-their own.
+The application sees an expired request as a disconnect of its client, so vLLM's routers abort what
+they have submitted. A cancellation from outside would not stop them, because they work in their own
+tasks.
 """
 
 import asyncio
@@ -19,20 +19,21 @@ from service.api.lifecycle import Lifecycle
 from service.request_context import current_request
 
 ABORT = "minigpt4.abort"
-"""Extension in the scope of a request: a function that drops its connection and what waits to be sent."""
+"""Extension in the scope of a request: a function that drops the connection with its unsent data."""
 
 GRACE = 1.0
 """Seconds for a client to read the rest of the response after the deadline."""
 
 HEADER = "x-request-timeout"
-"""Seconds that the client will wait. It may shorten the service's own limit, never lengthen it."""
+"""Header with the seconds that the client will wait. It can only shorten the service's limit."""
 
 
 class Deadline:
     """ASGI layer: 504 before the response has begun, an error event in a stream that has.
 
-    A request whose body has not arrived by then gets 408. A client that does not read its response loses its
-    connection: uvicorn would wait for it, and with uvicorn the code that sends.
+    A request whose body has not arrived by the deadline gets 408. If a client does not read its
+    response, the layer drops the connection: otherwise uvicorn, and the code that sends, would wait
+    for the client.
     """
 
     def __init__(self, app: ASGIApp, lifecycle: Lifecycle, max_seconds: float) -> None:
@@ -41,7 +42,7 @@ class Deadline:
         self._max_seconds = max_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Run the application for as long as the request may take."""
+        """Run the application until the deadline."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -82,7 +83,7 @@ def _parse_seconds(text: str) -> float | None:
 
 
 class _Exchange:
-    """The messages of one request in both directions; none pass once ``expired`` is set."""
+    """The messages of one request in both directions, until ``expired`` is set."""
 
     def __init__(self, receive: Receive, send: Send, abort: Callable[[], None] | None) -> None:
         self.expired = asyncio.Event()
@@ -102,7 +103,7 @@ class _Exchange:
         self.expire(Refusal.DRAINING, "The service is stopping.", 503)
 
     def expire(self, refusal: Refusal, message: str, status: int) -> None:
-        """End the request; a client that is slow to read has a little longer, not for ever."""
+        """End the request; a slow client has a little more time to read."""
         if self.expired.is_set():
             return
         self.refusal, self._message, self._status = refusal, message, status
@@ -131,7 +132,7 @@ class _Exchange:
         return message.result()
 
     async def send(self, message: Message) -> None:
-        """Pass the response on and remember how far it is."""
+        """Pass the response on and remember its progress."""
         if self.expired.is_set():
             return
         if message["type"] == "http.response.start":
@@ -148,7 +149,7 @@ class _Exchange:
             self._sending -= 1
 
     async def send_end(self) -> None:
-        """Tell the client that the request was ended, in the form that still fits."""
+        """Tell the client that the request was ended, in the form that is still possible."""
         self._abort_after_grace()
         status = self._status if self._arrived else 408
         body = error_body(status, self._message)

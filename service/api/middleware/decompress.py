@@ -1,6 +1,7 @@
 """Unpacks request bodies with ``Content-Encoding: gzip`` or ``deflate``, piece by piece.
 
-The layers further in count unpacked bytes, so that a small body cannot unpack to more than the limits allow.
+The inner layers count unpacked bytes, so that a small body cannot unpack to more than the limits
+allow.
 """
 
 import zlib
@@ -55,7 +56,7 @@ class Decompress:
 
 
 class _PackedBody:
-    """One request's body. A broken one looks to the application as if its client had disconnected."""
+    """The body of one request. If it is broken, the application sees a disconnected client."""
 
     def __init__(self, receive: Receive, send: Send, window_bits: int) -> None:
         self._receive = receive
@@ -96,7 +97,7 @@ class _PackedBody:
         return {"type": "http.request", "body": piece, "more_body": more}
 
     async def send(self, message: Message) -> None:
-        # The application answers a client that it believes gone; that is not the answer to send.
+        # The application's answer to a disconnected client is not the answer to send.
         if not self.broken:
             self.response_started = True
             await self._send(message)

@@ -1,7 +1,8 @@
 """Keeps proxies from buffering an event stream, and from closing it while it is silent.
 
-vLLM's own keep-alive covers two routes, and makes a task with a timeout for every chunk: 6 % of the event
-loop's samples at 64 streams. Here one timer for each stream checks whether anything was sent.
+vLLM's own keep-alive covers two routes, and makes a task with a timeout for each chunk: 6 % of the
+event loop's time at 64 streams. Here, each stream has one timer, which checks whether anything was
+sent.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ COMMENT = b": keep-alive\n\n"
 
 HEADERS = {
     "cache-control": "no-cache",
-    # Read by nginx and by ingress controllers that are made of it.
+    # For nginx, and for ingress controllers that are based on it.
     "x-accel-buffering": "no",
 }
 
@@ -68,7 +69,7 @@ class _Response:
 
     def _check(self) -> None:
         now = self._loop.time()
-        # A client that does not read what was sent is not waiting for more.
+        # The client has not read the earlier data, so it is not waiting for more.
         begin = now if self._sending else self._last_sent
         due = begin + self._silence_seconds
         if due <= now:

@@ -1,4 +1,4 @@
-"""Answers in the application's place while the service starts, drains or has failed."""
+"""Answers instead of the application while the service starts, drains or has failed."""
 
 import json
 
@@ -13,7 +13,8 @@ from service.api.middleware.waiting_page import is_from_browser, send_waiting_pa
 from service.request_context import current_request
 
 PROBES = frozenset({"/health", "/ready", "/metrics", "/version"})
-"""Paths that are answered in every state, and that neither logs nor request metrics count."""
+"""Paths that are answered in every state. They appear neither in the access log nor in the metrics
+of requests."""
 
 RETRY_AFTER = 5
 """Seconds a client should wait while the service starts or drains."""

@@ -1,4 +1,7 @@
-"""Answers HEAD as GET without the body (RFC 9110, section 9.3.2): uptime monitors and load balancers use it."""
+"""Answers HEAD as GET without the body (RFC 9110, section 9.3.2).
+
+Uptime monitors and load balancers use HEAD.
+"""
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 

@@ -1,7 +1,8 @@
 """Holds the requests of each API key to the key's limits.
 
-Tokens are charged when they are known: a prompt's when the engine has it, an answer's when it has ended. A request is
-therefore admitted while one token is left, and what it uses beyond that has to drain before the next is admitted.
+Tokens are charged when they are known: a prompt's when the engine has it, an answer's when it has
+ended. So a request is admitted while one token is left. If it uses more, the next request is
+admitted after the excess has drained.
 """
 
 import math
@@ -23,16 +24,17 @@ UNITS = {
 
 
 class RateLimit:
-    """ASGI layer: 429 for a request beyond a limit of its API key; says on others what is left.
+    """ASGI layer: 429 for a request beyond a limit of its API key.
 
-    The headers are OpenAI's (https://platform.openai.com/docs/guides/rate-limits).
+    Other responses say what is left of the limits, in OpenAI's headers
+    (https://platform.openai.com/docs/guides/rate-limits).
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Count POST requests; others do next to no work."""
+        """Count POST requests; other requests cost almost nothing."""
         context = current_request()
         counted = scope["type"] == "http" and scope["method"] == "POST"
         if not counted or context.limits == NO_LIMITS:

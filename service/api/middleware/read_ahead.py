@@ -7,13 +7,14 @@ async def read_ahead(receive: Receive) -> tuple[bytes, Receive] | None:
     """Read the whole body.
 
     Returns:
-        The body, and a ``receive`` that gives it as one message and then goes on; None where the client
-        disconnected first, so that there is nobody to answer.
+        The body, and a ``receive`` that gives it as one message and then continues. None if the
+        client disconnected first.
     """
     message = await receive()
     body: bytes = message.get("body", b"")
     if message.get("more_body", False):
-        # One buffer: a client that sends byte by byte makes as many messages, each larger than its byte.
+        # One buffer: a client that sends byte by byte causes one message for each byte, which takes
+        # more memory.
         whole = bytearray(body)
         while message.get("more_body", False):
             message = await receive()

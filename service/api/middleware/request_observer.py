@@ -1,6 +1,6 @@
-"""One access line and one set of counters for each request, refused ones included.
+"""Writes an access line and counts metrics for each request, including refused requests.
 
-vLLM's series count tokens and engine requests; these count requests that were served and that were not.
+vLLM's metrics count tokens and engine requests; these count served and refused requests.
 """
 
 import logging
@@ -44,11 +44,11 @@ for _reason in Refusal:
 
 REQUEST_ID = "x-request-id"
 SAFE_ID = re.compile(r"[\w.:+/=-]{1,128}")
-"""Request ids that are taken from clients; others could forge log lines."""
+"""Form of a request id that is accepted from a client. Other ids could forge log lines."""
 
 CLIENT_CLOSED = 499
-"""Status in logs and metrics of a request whose client disconnected first, or whose own deadline was over,
-whatever was still sent. The number is nginx's."""
+"""Status in logs and metrics if the client disconnected before the end of the response, or if the client's own
+deadline has passed. The number is nginx's."""
 
 PAGE_FILES = ("/page/", "/docs/")
 """Beginnings of the paths of files that a browser loads for a page. Their access lines would hide the others."""
@@ -93,7 +93,7 @@ class RequestObserver:
 
 
 class _Exchange:
-    """What is known of one request and its response; bodies are counted as they travel, packed or not."""
+    """One request and its response. Bodies count in the size in which they are sent, compressed or not."""
 
     def __init__(self, context: RequestContext, scope: Scope) -> None:
         self._context = context

@@ -1,4 +1,4 @@
-"""Asks for an API key where keys are configured."""
+"""Requires an API key if keys are configured."""
 
 from collections.abc import Sequence
 
@@ -10,14 +10,17 @@ from service.api.error_responses import Refusal, send_error
 from service.request_context import current_request
 
 GUARDED = ("/v1/", "/tokenize", "/detokenize")
-"""Parts of paths that need a key: everything that costs work or tells about the model. They are looked for
+"""Parts of the paths that need a key: all routes that cost work or describe the model. They match
 anywhere in the path, because the routes also answer below ``--root-path``."""
 
 MESSAGE = "A valid API key is needed: send it as `Authorization: Bearer KEY` or `x-api-key: KEY`."
 
 
 class RequireKey:
-    """ASGI layer: 401 without a known key; the key's name becomes the request's tenant, its limits the request's."""
+    """ASGI layer: 401 without a known key.
+
+    The request gets the key's name as its tenant, and the key's limits.
+    """
 
     def __init__(self, app: ASGIApp, keys: Sequence[KeySource]) -> None:
         self._app = app
@@ -38,6 +41,6 @@ class RequireKey:
 
 
 def _presented_key(headers: Headers) -> str:
-    """OpenAI's clients send a bearer token, Anthropic's ``x-api-key``."""
+    """Return the key. OpenAI's clients send a bearer token, Anthropic's clients ``x-api-key``."""
     scheme, _, token = headers.get("authorization", "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")

@@ -1,4 +1,4 @@
-"""Tells clients that are refused for load when to come back."""
+"""Tells clients when to retry after a refusal because of overload."""
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -7,7 +7,7 @@ from service.api.backend import Backend
 
 
 class RetryAfter:
-    """ASGI layer: adds Retry-After to every 429 and 503 without it, those of vLLM's queue limits among them."""
+    """ASGI layer: adds Retry-After to each 429 and 503 without it, also to vLLM's."""
 
     def __init__(self, app: ASGIApp, backend: Backend) -> None:
         self._app = app

@@ -1,8 +1,8 @@
-"""Refuses JSON that readers understand differently (I-JSON, RFC 7493).
+"""Refuses JSON that parsers understand differently (I-JSON, RFC 7493).
 
-Python's reader accepts more than the standard: NaN, numbers that overflow a float, lone surrogates, and
-encodings other than UTF-8. Such values pass validation and fail much later, in tokenizers, native code or
-another process.
+Python's parser accepts more than the standard: NaN, numbers that overflow a float, lone surrogates,
+and encodings other than UTF-8. Such values pass validation and fail much later, in tokenizers,
+native code or another process.
 """
 
 import asyncio
@@ -18,29 +18,31 @@ from service.api.error_responses import send_error
 from service.api.middleware.read_ahead import read_ahead
 
 SURROGATES = re.compile(rb"\\u[dD]"), re.compile(rb"\xed[\xa0-\xbf]")
-"""A body that matches neither holds no lone surrogate. Looking for surrogates in each decoded text is slow,
-and so is one expression for both forms."""
+"""A body that matches neither expression has no lone surrogate. A search in each decoded text would
+be slow, and one expression for both forms as well."""
 
 MAX_COMMAS = 2 << 20
-"""A body has about as many values as commas. One of the largest size has room for 30 million values: reading
-them takes gibibytes and stops all streams for seconds. The limit leaves room for two images' embeddings as
-numbers in every family; as safetensors they are one value."""
+"""A body has about as many values as commas. The largest body could have 30 million values: to
+parse them takes gibibytes and stops all streams for seconds. The limit allows the embeddings of two
+images as numbers in each family; as safetensors they are one value."""
 
 MAX_BRACKETS = 1 << 15
-"""Opening brackets and braces: validation spends most of its time on these. A conversation has four for each
-image, a bounded schema (:mod:`service.engine.constraints`) some thousands."""
+"""Limit of opening brackets and braces, on which validation spends most of its time. A conversation
+has four for each image; a schema (:mod:`service.engine.constraints`) has some thousands."""
 
 EVENT_LOOP_COMMAS = 1 << 12
-"""Up to this many commas reading takes milliseconds and runs on the event loop; beyond, it runs on a thread."""
+"""Up to this many commas, parsing takes milliseconds and runs on the event loop; otherwise it runs
+on a thread."""
 
 MESSAGE = (
-    "The body's JSON must be UTF-8 without a byte order mark, with finite numbers, whole ones of 64 bits at "
+    "The body's JSON must be UTF-8 without a byte order mark, with finite numbers, whole ones "
+    "of 64 bits at "
     f"most, valid Unicode, and at most {MAX_COMMAS} commas and {MAX_BRACKETS} opening brackets."
 )
 
 
 class StrictJson:
-    """ASGI layer: 400 for a JSON body with values that not every reader understands."""
+    """ASGI layer: 400 for a JSON body that parsers understand differently."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -59,7 +61,7 @@ class StrictJson:
             strict = await asyncio.to_thread(is_strict, body)
         else:
             strict = is_strict(body)
-        del arrived, body  # otherwise the body would be kept until the response has ended
+        del arrived, body  # otherwise the body would stay in memory until the response has ended
         if strict:
             await self._app(scope, replay, send)
         else:
@@ -67,8 +69,8 @@ class StrictJson:
 
 
 def is_strict(body: bytes) -> bool:
-    """Whether ``body`` is strict JSON, or is not JSON at all: its reader gives the better message then."""
-    if json.detect_encoding(body) != "utf-8":  # the encoding that Python would read it in
+    """Return whether ``body`` is strict JSON, or not JSON: then the route has a better message."""
+    if json.detect_encoding(body) != "utf-8":  # the encoding that Python's parser would choose
         return False
     if body.count(b",") > MAX_COMMAS or body.count(b"[") + body.count(b"{") > MAX_BRACKETS:
         return False
@@ -86,7 +88,7 @@ def is_strict(body: bytes) -> bool:
 
 
 class _NotStrictError(Exception):
-    """Not a ValueError, because broken JSON raises that."""
+    """Not a ValueError, because broken JSON raises ValueError."""
 
 
 def _refuse(_: str) -> NoReturn:

@@ -1,7 +1,7 @@
 """The OpenTelemetry span of an HTTP request, between the caller's span and vLLM's.
 
-vLLM sets up the exporter when ``--otlp-traces-endpoint`` is given. It writes the engine's span, from the
-queue to the last token, below the ``traceparent`` that the request carries.
+vLLM sets up the exporter when ``--otlp-traces-endpoint`` is given. The engine's span, from the
+queue to the last token, is a child of the request's ``traceparent``.
 """
 
 from opentelemetry import propagate, trace
@@ -43,7 +43,7 @@ class Tracing:
 
 
 def _hand_on(scope: Scope, span: Span) -> None:
-    """Make ``span`` the parent of vLLM's, and note its trace for the access line."""
+    """Make ``span`` the parent of vLLM's span, and store its trace id for the access line."""
     context = span.get_span_context()
     if context.is_valid:
         current_request().trace_id = f"{context.trace_id:032x}"

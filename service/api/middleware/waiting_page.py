@@ -26,9 +26,9 @@ p { margin: 0; max-width: 34rem; color: light-dark(#57625d, #a3b0aa) }
 @keyframes turn { to { transform: rotate(1turn) } }
 @media (prefers-reduced-motion: reduce) { .wait { animation: none } }
 """
+STYLE_HASH = b64encode(sha256(STYLE.encode()).digest()).decode()
 POLICY = (
-    f"default-src 'none'; style-src 'sha256-{b64encode(sha256(STYLE.encode()).digest()).decode()}'; "
-    "base-uri 'none'; frame-ancestors 'none'"
+    f"default-src 'none'; style-src 'sha256-{STYLE_HASH}'; base-uri 'none'; frame-ancestors 'none'"
 )
 HEADERS = [
     (b"content-type", b"text/html; charset=utf-8"),
@@ -52,7 +52,7 @@ PAGE = """<!doctype html>
 
 
 def is_from_browser(scope: Scope) -> bool:
-    """Return whether a browser opens a page: browsers accept HTML first, programs JSON or anything."""
+    """Return whether a browser opens a page: a browser accepts HTML first, a program does not."""
     accept = Headers(scope=scope).get("accept", "")
     return scope["method"] == "GET" and accept.lower().startswith("text/html")
 

@@ -1,7 +1,7 @@
-"""``POST /v1/load_lora_adapter`` and ``/v1/unload_lora_adapter``: LoRA adapters while the service runs.
+"""``POST /v1/load_lora_adapter`` and ``/v1/unload_lora_adapter``.
 
-The forms are vLLM's. vLLM's own routes would let every client name any path of the server; here an API key needs the
-right, and an adapter is a folder below ``adapters_dir``.
+The forms are vLLM's. vLLM's own routes would let every client name any path of the server; here an
+API key needs the right, and an adapter is a folder below ``adapters_dir``.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ class UnloadAdapter(BaseModel):
 
 
 class AdapterState(BaseModel):
-    """What the route did."""
+    """The result."""
 
     lora_name: str
     loaded: bool
@@ -46,7 +46,7 @@ def adapters_router(settings: Settings, root: Path, max_rank: int) -> APIRouter:
     """The routes.
 
     Args:
-        settings: Name the API keys that have the right.
+        settings: Name the API keys that may load adapters.
         root: The folder that holds the adapters.
         max_rank: The engine's ``--max-lora-rank``.
     """
@@ -54,7 +54,7 @@ def adapters_router(settings: Settings, root: Path, max_rank: int) -> APIRouter:
 
     @router.post("/v1/load_lora_adapter")
     async def load_adapter(request: LoadAdapter, raw_request: Request) -> AdapterState:
-        """Load an adapter; requests may name it as soon as the answer is there."""
+        """Load an adapter. After the response, requests can name it."""
         _check_right(settings)
         if not NAME.fullmatch(request.lora_name):
             raise RequestError(

@@ -1,4 +1,4 @@
-"""The API's documentation at ``/docs``: Swagger UI, from files that vLLM ships, so that it works offline."""
+"""The API's documentation at ``/docs``, which works offline: vLLM ships the files of Swagger UI."""
 
 from importlib.resources import files
 from pathlib import Path
@@ -9,7 +9,7 @@ from fastapi.responses import HTMLResponse
 from starlette.staticfiles import StaticFiles
 
 ICON = "data:,"
-"""No icon: a browser that is given none asks for /favicon.ico."""
+"""An empty icon. Without one, a browser would ask for /favicon.ico."""
 
 
 def find_swagger_files() -> Path:

@@ -17,14 +17,14 @@ from service.request_context import current_request
 from service.settings import Settings
 
 MAX_UPLOADS = 8
-"""Uploads that are checked and written at the same time. Uploads that still arrive do not count, because a slow
-client would keep others out; their memory is bounded with that of all bodies."""
+"""Uploads that are checked and written at the same time. Uploads that still arrive do not count, because a slow client
+would block others. Their memory is limited with that of all bodies."""
 
 PIECE_BYTES = 1 << 18
 """Bytes of a file that are sent at once."""
 
 SWEEP_SECONDS = 600
-"""How often expired files are removed. They cannot be read in between."""
+"""Seconds between removals of expired files. An expired file cannot be read."""
 
 FORM = {
     "type": "object",
@@ -44,7 +44,7 @@ BODY: dict[str, Any] = {
     "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": FORM}}}
 }
 Decode = Callable[[Callable[[], None]], Awaitable[None]]
-"""Runs a function on the threads that decode all images, and raises what the function raises."""
+"""Runs a function on the decoding threads, and raises its errors."""
 
 FileId = Annotated[str, Path(description="As the upload's answer gave it.")]
 
@@ -135,7 +135,7 @@ class _Routes:
             return await asyncio.to_thread(self._store.record, current_request().tenant, file_id)
 
     async def delete(self, file_id: FileId) -> DeletedFile:
-        """Remove a file; requests in flight keep what they have read of it."""
+        """Remove a file. Requests in flight that have read it are not affected."""
         with _answer_not_found():
             await asyncio.to_thread(self._store.delete, current_request().tenant, file_id)
         return DeletedFile(id=file_id)
@@ -172,7 +172,7 @@ async def _sweep_forever(store: FileStore) -> None:
 
 @contextmanager
 def _answer_not_found() -> Iterator[None]:
-    """Answer 404: the id stands in the path. In a content part a missing file is a 400."""
+    """Answer 404, because the id is in the path. In a content part, a missing file is a 400."""
     try:
         yield
     except NoSuchFileError as error:

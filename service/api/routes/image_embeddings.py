@@ -20,7 +20,8 @@ def embeddings_router(settings: Settings) -> APIRouter:
     """The route."""
     router = APIRouter(tags=["image embeddings"])
 
-    # The response's model is for the documentation only; a client that has disconnected gets no response.
+    # The response's model is for the documentation only; a client that has disconnected gets no
+    # response.
     @router.post(
         "/v1/image_embeddings",
         response_model=None,
@@ -30,7 +31,7 @@ def embeddings_router(settings: Settings) -> APIRouter:
     async def create_image_embeddings(
         request: ImageEmbeddingsRequest, raw_request: Request
     ) -> Response:
-        """An image's projected embeddings, as they stand in the prompt in its place."""
+        """Return an image's projected embeddings, which take its place in the prompt."""
         models = raw_request.app.state.openai_serving_models
         if request.model and not models.is_base_model(request.model):
             raise NotFoundError(f"The model does not exist; there is `{models.model_name()}`.")

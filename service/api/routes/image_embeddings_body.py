@@ -7,7 +7,7 @@ from service.vision.encoded_image import EncodedImage
 
 
 def answer_body(model: str, images: list[EncodedImage], form: str) -> bytes:
-    """Write an :class:`~service.api.routes.image_embeddings_schema.ImageEmbeddingsResponse`; runs on a thread.
+    """Write an ``ImageEmbeddingsResponse``; runs on a thread.
 
     Args:
         model: The served model's name.

@@ -10,7 +10,7 @@ class _Part(BaseModel):
 
 
 class ImageUrl(_Part):
-    """Where an image is: a data URI, an http(s) URL, or the id of an uploaded file."""
+    """The source of an image: a data URI, an http(s) URL, or the id of an uploaded file."""
 
     url: str
 
@@ -65,8 +65,8 @@ class ImageEmbeddings(BaseModel):
 
     Attributes:
         shape: ``[visual_tokens, hidden_size]``.
-        image_embeds: Base64 of a safetensors file whose only tensor is ``image_embeds``, or numbers;
-            either is the value of an ``image_embeds`` content part.
+        image_embeds: Base64 of a safetensors file whose only tensor is ``image_embeds``, or
+            numbers; either is the value of an ``image_embeds`` content part.
     """
 
     object: Literal["image_embeddings"] = "image_embeddings"

@@ -1,6 +1,7 @@
-"""``GET /v1/models`` and ``GET /v1/models/{id}``: what is served, for clients, IDEs and gateways.
+"""``GET /v1/models`` and ``GET /v1/models/{id}``: the served models.
 
-https://platform.openai.com/docs/api-reference/models, with fields beside OpenAI's that say what a model takes.
+https://platform.openai.com/docs/api-reference/models, with additional fields that describe the
+model's input.
 """
 
 from typing import Any
@@ -32,7 +33,7 @@ def models_router(
     Args:
         folder: The model folder that is served.
         settings: For the number of images in a request.
-        projections: Those that are served by name, if any.
+        projections: The projections that are served by name, if any.
     """
     facts = {
         "family": folder.index.family,
@@ -62,7 +63,7 @@ def models_router(
 
     @router.get("/v1/models")
     async def list_models(request: Request) -> dict[str, Any]:
-        """The served model, its projections and its LoRA adapters, as far as the request's API key may use them."""
+        """List the model, projections and LoRA adapters that the request's API key may use."""
         return {"object": "list", "data": await read_cards(request)}
 
     # A model's name may hold slashes.

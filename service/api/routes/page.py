@@ -18,9 +18,9 @@ from service.settings import Settings
 STATIC = Path(__file__).parent / "static"
 
 MAX_EXAMPLES = 12
-"""More examples would not help to choose one."""
+"""Maximum number of examples on the page."""
 
-# Python's own table depends on the system's, and with nosniff a wrong type is fatal.
+# Python's own table depends on the system, and with nosniff the browser rejects a wrong type.
 MEDIA_TYPES = {
     ".css": "text/css; charset=utf-8",
     ".html": "text/html; charset=utf-8",
@@ -64,7 +64,7 @@ def attach_page(app: FastAPI, model: Path, defaults: Mapping[str, Any], settings
     Args:
         app: The application.
         model: A model folder; images in its ``examples`` folder are offered instead of ours.
-        defaults: The sampling parameters of a request that names none, for display.
+        defaults: The default sampling parameters, for display.
         settings: The limits on pictures, which the page checks before it sends one.
     """
     own = _pictures(model / "examples")

@@ -1,6 +1,6 @@
 """From a ``multipart/form-data`` body to a file that may be stored (RFC 7578).
 
-The form stays in memory, which is bounded by the size of a body. Nothing is spooled to a disk, which could be
+The form stays in memory, which the size of a body limits. It is not written to a disk, because that could be
 full.
 """
 
@@ -17,7 +17,7 @@ from service.errors import ImageError, UploadError
 from service.files.record import PURPOSES, UploadPurpose, shown_filename
 from service.images.decoding import decode_pixels
 
-# We tell the client about malformed forms ourselves.
+# The client gets our own message about a malformed form.
 logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
 
 FIELDS = 8
@@ -96,14 +96,14 @@ async def _parsed(request: Request) -> AsyncIterator[FormData]:
     except ClientDisconnect:
         raise UploadError("The upload was given up.", "file") from None
     except (MultiPartException, LookupError, ValueError):
-        # ValueError: a codec of the client's choice; the form's parts are text in UTF-8 or Latin-1.
-        raise UploadError("The body is no valid multipart/form-data.", "file") from None
+        # ValueError: the client has named another codec; the parts are text in UTF-8 or Latin-1.
+        raise UploadError("The body is not valid multipart/form-data.", "file") from None
     finally:
         parser.close()
 
 
 class _InMemory(MultiPartParser):
-    """Never spools to disk, and also closes files whose part was cut off."""
+    """Does not write to the disk, and also closes files of incomplete parts."""
 
     spool_max_size = 0
 

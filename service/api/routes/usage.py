@@ -20,7 +20,7 @@ class Limits(BaseModel):
 
 
 class Remaining(BaseModel):
-    """What can be used now; null without the limit."""
+    """The amounts that can be used now; null without a limit."""
 
     requests: int | None
     tokens: int | None

@@ -6,5 +6,5 @@ from service import __version__
 
 
 def versions() -> dict[str, str]:
-    """Of this service and of the engine."""
+    """Return the versions of the service and of the engine."""
     return {"version": __version__, "vllm": vllm.__version__}
