@@ -1,6 +1,6 @@
 """What can be used, and the limits that an operator can set."""
 
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +32,19 @@ class Usage:
         """Tokens in both directions: what a limit on tokens counts."""
         return self.input_tokens + self.output_tokens
 
-    def __add__(self, other: "Usage") -> "Usage":
-        return Usage(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
+    @property
+    def amounts(self) -> tuple[float, ...]:
+        """All fields in their order; ``dataclasses.astuple`` copies each and takes ten times as long."""
+        return (
+            self.requests,
+            self.input_tokens,
+            self.output_tokens,
+            self.images,
+            self.bytes_received,
+            self.bytes_sent,
+            self.encoder_seconds,
+            self.engine_seconds,
+        )
 
 
 @dataclass(frozen=True, slots=True)

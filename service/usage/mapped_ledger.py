@@ -15,7 +15,7 @@ import time
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import astuple, fields
+from dataclasses import fields
 from hashlib import sha256
 from pathlib import Path
 from typing import TypeAlias
@@ -64,6 +64,7 @@ class MappedLedger:
         ):
             raise ValueError("not a ledger")
         self._bytes = mmap.mmap(descriptor, FILE_BYTES)
+        self._all_numbers: Numbers = memoryview(self._bytes).cast("d")
         self._threads = threading.Lock()
         self._rows: dict[str, int] = {}
 
@@ -80,8 +81,9 @@ class MappedLedger:
     def add(self, key: str, used: Usage) -> None:
         """Add amounts to a key's sums, and count their tokens against its limit."""
         with self._locked(key) as numbers:
-            for index, amount in enumerate(astuple(used)):
-                numbers[index] += amount
+            for index, amount in enumerate(used.amounts):
+                if amount:
+                    numbers[index] += amount
             limit = int(numbers[TOKEN_LIMIT]) or None
             if used.tokens and limit:
                 meter = _drained(numbers, TOKENS, limit)
@@ -147,8 +149,8 @@ class MappedLedger:
         return row
 
     def _numbers(self, row: int) -> Numbers:
-        start = HEADER_BYTES + row * ROW_BYTES + DIGEST
-        return memoryview(self._bytes)[start : start + 8 * NUMBERS].cast("d")
+        start = (HEADER_BYTES + row * ROW_BYTES + DIGEST) // 8
+        return self._all_numbers[start : start + NUMBERS]
 
 
 def create(path: Path | None = None) -> MappedLedger:

@@ -43,15 +43,14 @@ def record(key: str, used: Usage) -> None:
     ledger = shared_ledger()
     ledger.add(key, used)
     label = ledger.label(key)
-    series = {
-        TOKENS.labels(label, "input"): used.input_tokens,
-        TOKENS.labels(label, "output"): used.output_tokens,
-        IMAGES.labels(label): used.images,
-        BYTES.labels(label, "received"): used.bytes_received,
-        BYTES.labels(label, "sent"): used.bytes_sent,
-        SECONDS.labels(label, "encoder"): used.encoder_seconds,
-        SECONDS.labels(label, "engine"): used.engine_seconds,
-    }
-    for counter, amount in series.items():
+    for counter, labels, amount in (
+        (TOKENS, ("input",), used.input_tokens),
+        (TOKENS, ("output",), used.output_tokens),
+        (IMAGES, (), used.images),
+        (BYTES, ("received",), used.bytes_received),
+        (BYTES, ("sent",), used.bytes_sent),
+        (SECONDS, ("encoder",), used.encoder_seconds),
+        (SECONDS, ("engine",), used.engine_seconds),
+    ):
         if amount:
-            counter.inc(amount)
+            counter.labels(label, *labels).inc(amount)

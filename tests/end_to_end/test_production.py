@@ -165,7 +165,7 @@ def test_a_key_is_charged_for_what_it_used(shared: ServerProcess, carol: openai.
     assert used["key"] == "carol"
     assert used["input_tokens"] == answer.usage.prompt_tokens + chunks[-1].usage.prompt_tokens
     answered = answer.usage.completion_tokens + chunks[-1].usage.completion_tokens
-    assert used["output_tokens"] == answered >= 11
+    assert used["output_tokens"] == answered > 2
     assert used["images"] == 2
     assert used["encoder_seconds"] > 0
     assert used["engine_seconds"] > 0
@@ -181,7 +181,12 @@ def test_an_aborted_answer_is_charged_as_far_as_it_came(
     shared: ServerProcess, carol: openai.OpenAI, stream: bool
 ) -> None:
     before = usage(carol)
-    options: dict[str, Any] = {"max_tokens": 1500, "extra_body": {"ignore_eos": True}}
+    options: dict[str, Any] = {
+        "max_tokens": 1500,
+        "extra_body": {"ignore_eos": True},
+        "n": 4,
+        "temperature": 1,
+    }
     if stream:
         answer = ask(carol, stream=True, **options)
         for _ in zip(range(5), answer, strict=False):
@@ -189,10 +194,10 @@ def test_an_aborted_answer_is_charged_as_far_as_it_came(
         answer.close()
     else:
         with pytest.raises(openai.APITimeoutError):
-            ask(carol.with_options(timeout=0.5), **options)
+            ask(carol.with_options(timeout=1.5), **options)
     wait_until(lambda: usage(carol)["output_tokens"] > before["output_tokens"])
     wait_until(lambda: shared.metric("vllm:num_requests_running") == 0)
-    assert usage(carol)["output_tokens"] - before["output_tokens"] < 1500
+    assert usage(carol)["output_tokens"] - before["output_tokens"] < 4 * 1500
 
 
 def test_limits_in_the_file_apply_while_the_service_runs(
