@@ -26,6 +26,10 @@ GROUPS = {
             "service.checkpoints.import_command",
             "make a model folder from published checkpoints",
         ),
+        "compose": (
+            "service.checkpoints.compose_command",
+            "make a model folder of any vision encoder and any language model",
+        ),
         "init-model": (
             "service.checkpoints.init_model_command",
             "make a model folder with random weights",

@@ -121,6 +121,7 @@ def _hf_overrides(folder: ModelFolder) -> dict[str, Any]:
         CONFIG_KEY: {
             "model_folder": str(folder.root),
             "visual_tokens": folder.index.visual_tokens,
+            "architecture": folder.index.architecture,
         },
     }
 

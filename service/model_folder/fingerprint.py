@@ -4,7 +4,7 @@ They read a few small tensors, so that they take milliseconds and not the minute
 fine-tuned versions of one model differ in their norms.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
 
@@ -32,7 +32,7 @@ def fingerprint(folder: ModelFolder) -> dict[str, str]:
     facts = {
         "family": folder.index.family,
         "visual_tokens": str(folder.index.visual_tokens),
-        "encoder": _hash(vision, ENCODER_TENSORS),
+        "encoder": _hash(vision, (*ENCODER_TENSORS, *_list_vectors(vision))),
     }
     if folder.language_model_is_local:
         tensors = read_checkpoint(Path(folder.language_model)).tensors
@@ -40,7 +40,16 @@ def fingerprint(folder: ModelFolder) -> dict[str, str]:
     return facts
 
 
-def _hash(tensors: Mapping[str, LazyTensor], names: tuple[str, ...]) -> str:
+def _list_vectors(tensors: Mapping[str, LazyTensor]) -> list[str]:
+    """List the norms and biases of a composed model's vision model; their names depend on its kind."""
+    return sorted(
+        name
+        for name, tensor in tensors.items()
+        if name.startswith("backbone.") and len(tensor.shape) == 1
+    )
+
+
+def _hash(tensors: Mapping[str, LazyTensor], names: Iterable[str]) -> str:
     whole = sha256()
     for name in names:
         if name in tensors:

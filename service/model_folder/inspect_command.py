@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from service.model_folder.inspection import Inspection, inspect_folder
-from service.model_folder.vision_config import WEIGHTS_FILE
+from service.model_folder.vision_config import WEIGHTS_FILE, BackboneVisionConfig, VisionConfig
 from service.tensors.byte_size import format_bytes
 
 
@@ -38,18 +38,31 @@ def _describe_model(inspection: Inspection) -> Iterator[str]:
         f"image             {vision.image_size} px, {vision.visual_tokens} embeddings of "
         f"{vision.hidden_size}"
     )
-    yield f"ViT               {vision.vit.num_hidden_layers} layers of {vision.vit.hidden_size}"
-    if vision.qformer:
-        yield (
-            f"Q-Former          {vision.qformer.num_hidden_layers} layers of "
-            f"{vision.qformer.hidden_size}, {vision.qformer.query_tokens} query tokens"
-        )
+    yield from _describe_vision(vision)
     yield f"language model    {folder.language_model}"
     if config := inspection.language_model:
         yield (
             f"                  {config['num_hidden_layers']} layers of {config['hidden_size']}, "
             f"vocabulary {config['vocab_size']}, "
             f"context {config.get('max_position_embeddings', 'not stated')}"
+        )
+
+
+def _describe_vision(vision: VisionConfig) -> Iterator[str]:
+    if isinstance(vision, BackboneVisionConfig):
+        backbone = vision.backbone
+        layers = ", ".join(map(str, backbone.layers))
+        class_token = " and the class token" if backbone.class_token else ""
+        yield (
+            f"vision model      {backbone.config['model_type']} of {backbone.width}: "
+            f"layers {layers}{class_token}; grouping {backbone.grouping}"
+        )
+        return
+    yield f"ViT               {vision.vit.num_hidden_layers} layers of {vision.vit.hidden_size}"
+    if vision.qformer:
+        yield (
+            f"Q-Former          {vision.qformer.num_hidden_layers} layers of "
+            f"{vision.qformer.hidden_size}, {vision.qformer.query_tokens} query tokens"
         )
 
 

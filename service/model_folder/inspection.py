@@ -93,13 +93,18 @@ def inspect_folder(root: Path) -> Inspection:
 
 
 def _count_vision_parts(tensors: Mapping[str, LazyTensor]) -> list[Part]:
-    names = {"vit": "ViT", "ln_vision": "ln_vision", "projection": "projection"}
+    names = {
+        "vit": "ViT",
+        "backbone": "vision model",
+        "ln_vision": "ln_vision",
+        "projection": "projection",
+    }
     groups: dict[str, dict[str, LazyTensor]] = {}
     for name, tensor in tensors.items():
         groups.setdefault(names.get(name.split(".")[0], "Q-Former"), {})[name] = tensor
     return [
         _count_part(name, groups[name])
-        for name in ("ViT", "ln_vision", "Q-Former", "projection")
+        for name in ("ViT", "vision model", "ln_vision", "Q-Former", "projection")
         if name in groups
     ]
 

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
 from service.errors import ModelFolderError
-from service.families import FAMILIES, IMAGE_TOKEN, Family, FamilyName
+from service.families import COMPOSED, FAMILIES, IMAGE_TOKEN, Family, FamilyName, TurnFormat
 
 INDEX_FILE = "model_index.json"
 FORMAT_VERSION: Final = 1
@@ -35,7 +35,7 @@ class ModelIndex(BaseModel):
     """The content of ``model_index.json``.
 
     Attributes:
-        family: Key in :data:`service.families.FAMILIES`.
+        family: Key in :data:`service.families.FAMILIES`, or ``composed``.
         image_size: Side of the encoder's input in pixels.
         visual_tokens: Embeddings that one image takes in the prompt.
         vision, tokenizer: Names of sub-folders.
@@ -45,6 +45,10 @@ class ModelIndex(BaseModel):
             the original's demo.
         without_qformer: The encoder groups patch features although its family has a Q-Former. Such
             variants can be trained.
+        architecture: The language model's class in vLLM.
+        turn: Format of the training samples of a composed model.
+        stop: Strings that end the answers of a composed model, in addition to its end-of-sequence
+            token.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -59,7 +63,16 @@ class ModelIndex(BaseModel):
     language_model: str = "language_model"
     sampling: dict[SamplingName, float] = Field(default_factory=dict)
     without_qformer: bool = False
+    architecture: str = "LlamaForCausalLM"
+    turn: TurnFormat | None = None
+    stop: tuple[str, ...] = ()
     provenance: Provenance | None = None
+
+    @model_validator(mode="after")
+    def _check_family(self) -> "ModelIndex":
+        if (self.family == COMPOSED) != (self.turn is not None):
+            raise ValueError("`turn` belongs to composed models, and each of them needs it")
+        return self
 
 
 @dataclass(frozen=True)
@@ -88,8 +101,18 @@ class ModelFolder:
 
     @property
     def family(self) -> Family:
-        """The family's constants."""
-        return FAMILIES[self.index.family]
+        """The family's constants; for a composed model those in its index."""
+        index = self.index
+        if index.turn is None:
+            return FAMILIES[index.family]
+        return Family(
+            name=index.family,
+            image_size=index.image_size,
+            uses_qformer=False,
+            chat_template="",
+            turn=index.turn,
+            stop=index.stop,
+        )
 
     @property
     def vision(self) -> Path:
@@ -113,8 +136,15 @@ class ModelFolder:
         return Path(self.language_model).is_dir()
 
 
+def _without_defaults(index: ModelIndex) -> set[str]:
+    """Return the fields that only composed models have."""
+    return set() if index.family == COMPOSED else {"architecture", "turn", "stop"}
+
+
 def write_index(root: Path, index: ModelIndex) -> None:
     """Write ``model_index.json``, always as the last file: a folder that has one is complete."""
     temporary = root / f".{INDEX_FILE}.tmp"
-    temporary.write_text(index.model_dump_json(indent=2, exclude_none=True) + "\n")
+    temporary.write_text(
+        index.model_dump_json(indent=2, exclude_none=True, exclude=_without_defaults(index)) + "\n"
+    )
     temporary.replace(root / INDEX_FILE)

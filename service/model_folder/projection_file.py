@@ -25,7 +25,7 @@ FORMS = ("",), ("0.", "2.", "4.")
 BUFFERS = ("inv_freq", "position_ids")
 """Ends of names that published files hold beside what was trained."""
 
-_FROZEN = ("vit.", "ln_vision.", "qformer.", "query_tokens")
+_FROZEN = ("vit.", "backbone.", "ln_vision.", "qformer.", "query_tokens")
 """A model folder's file also holds its encoder."""
 
 FACTS = {

@@ -8,7 +8,7 @@ from safetensors import SafetensorError, safe_open
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from service.errors import ModelFolderError
-from service.families import IMAGE_TOKEN
+from service.families import COMPOSED, IMAGE_TOKEN
 from service.model_folder.layout import INDEX_FILE, ModelFolder
 from service.model_folder.vision_config import (
     WEIGHTS_FILE,
@@ -27,7 +27,7 @@ def validate(folder: ModelFolder) -> None:
     vision = _check_vision(folder)
     tokenizer = _check_tokenizer(folder.tokenizer)
     if folder.language_model_is_local:
-        _check_language_model(Path(folder.language_model), vision, tokenizer)
+        _check_language_model(folder, vision, tokenizer)
     elif _looks_like_path(folder.index.language_model):
         raise ModelFolderError(
             f"The language model {folder.index.language_model} is not there. Set `language_model` in "
@@ -52,7 +52,7 @@ def _check_vision(folder: ModelFolder) -> VisionConfig:
                 f"{in_config}. One of them belongs to another model."
             )
     needs_qformer = folder.family.uses_qformer and not index.without_qformer
-    if (config.qformer is not None) != needs_qformer:
+    if index.family != COMPOSED and (config.qformer is not None) != needs_qformer:
         has = "has a" if config.qformer else "has no"
         raise ModelFolderError(
             f"The encoder in {folder.vision} {has} Q-Former, which does not fit family "
@@ -85,10 +85,11 @@ def _check_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
 
 
 def _check_language_model(
-    folder: Path, vision: VisionConfig, tokenizer: PreTrainedTokenizerBase
+    model_folder: ModelFolder, vision: VisionConfig, tokenizer: PreTrainedTokenizerBase
 ) -> None:
+    folder = Path(model_folder.language_model)
     config = _read_config(folder / "config.json")
-    if config.get("model_type") != "llama":
+    if model_folder.index.family != COMPOSED and config.get("model_type") != "llama":
         raise ModelFolderError(
             f"{folder} is a {config.get('model_type')} model; MiniGPT-4 needs a Llama or Vicuna."
         )

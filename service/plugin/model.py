@@ -1,11 +1,11 @@
-"""The language model as vLLM runs it: a Llama whose image placeholders receive embeddings.
+"""The language model as vLLM runs it: a decoder whose image placeholders receive embeddings.
 
 The vision tower is not here. The engine receives projected embeddings; this class passes them through and
-delegates everything else to vLLM's Llama.
+delegates everything else to vLLM's class of the language model.
 """
 
 from collections.abc import Iterable
-from typing import ClassVar, cast
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 from vllm.config import VllmConfig
@@ -17,7 +17,6 @@ from vllm.model_executor.models.interfaces import (
     SupportsMultiModal,
     SupportsPP,
 )
-from vllm.model_executor.models.llama import LlamaForCausalLM
 from vllm.model_executor.models.utils import (
     AutoWeightsLoader,
     WeightsMapper,
@@ -30,6 +29,7 @@ from vllm.sequence import IntermediateTensors
 from vllm.tokenizers import cached_tokenizer_from_config
 
 from service.families import IMAGE_TOKEN
+from service.plugin.names import CONFIG_KEY
 from service.plugin.processor import (
     DummyImages,
     EncodedImageProcessor,
@@ -45,16 +45,17 @@ from service.vllm_patches import cpu_top_p
 class MiniGPT4ForCausalLM(
     nn.Module, SupportsMultiModal, SupportsPP, SupportsLoRA, SupportsEagle, SupportsEagle3
 ):
-    """A frozen Vicuna or Llama-2 with embeddings scattered into its prompt.
+    """A frozen Vicuna, Llama-2 or other decoder with embeddings scattered into its prompt.
 
     The methods keep the parameter names of vLLM's interfaces, because vLLM calls them by keyword.
     """
 
-    # On disk the language model is a plain Llama folder.
+    # On disk the language model is a plain folder of its own kind.
     hf_to_vllm_mapper = WeightsMapper(
         orig_to_new_prefix={
             "model.": "language_model.model.",
             "lm_head.": "language_model.lm_head.",
+            "transformer.": "language_model.transformer.",
         }
     )
     packed_modules_mapping: ClassVar = {  # type: ignore[misc]
@@ -77,14 +78,15 @@ class MiniGPT4ForCausalLM(
             cached_tokenizer_from_config(vllm_config.model_config)
         )
         with self._mark_language_model(vllm_config):
-            language_model = init_vllm_registered_model(
+            # vLLM has no common type for decoders.
+            language_model: Any = init_vllm_registered_model(
                 vllm_config=vllm_config,
                 hf_config=self.config,
                 prefix=maybe_prefix(prefix, "language_model"),
-                architectures=["LlamaForCausalLM"],
+                architectures=[_find_architecture(self.config)],
             )
-        self.language_model = cast(LlamaForCausalLM, language_model)
-        self.make_empty_intermediate_tensors = self.language_model.make_empty_intermediate_tensors
+        self.language_model = language_model
+        self.make_empty_intermediate_tensors = language_model.make_empty_intermediate_tensors
 
     def embed_multimodal(self, **kwargs: object) -> MultiModalEmbeddings:
         """``image_embeds`` ``[images, visual_tokens, hidden_size]``, one item an image."""
@@ -102,14 +104,22 @@ class MiniGPT4ForCausalLM(
         """Hidden states of the flattened batch ``[tokens, hidden_size]``."""
         if intermediate_tensors is not None:
             inputs_embeds = None
-        return self.language_model.model(
+        hidden: Tensor | IntermediateTensors = self.language_model(
             input_ids, positions, intermediate_tensors, inputs_embeds=inputs_embeds
         )
+        return hidden
 
     def compute_logits(self, hidden_states: Tensor) -> Tensor | None:
         """``[tokens, vocabulary]``."""
-        return self.language_model.compute_logits(hidden_states)
+        logits: Tensor | None = self.language_model.compute_logits(hidden_states)
+        return logits
 
     def load_weights(self, weights: Iterable[tuple[str, Tensor]]) -> set[str]:
-        """Load a plain Llama checkpoint; return the names of the parameters that were set."""
+        """Load the plain checkpoint of a language model; return the names of the parameters that were set."""
         return AutoWeightsLoader(self).load_weights(weights, mapper=self.hf_to_vllm_mapper)
+
+
+def _find_architecture(config: Any) -> str:
+    """The language model's class; an older command line for plain vLLM does not name it."""
+    architecture: str = getattr(config, CONFIG_KEY).get("architecture", "LlamaForCausalLM")
+    return architecture

@@ -4,7 +4,8 @@ ARCHITECTURE = "MiniGPT4ForCausalLM"
 """Architecture in the Hugging Face configuration that selects :mod:`service.plugin.model`."""
 
 CONFIG_KEY = "minigpt4"
-"""Attribute of the Hugging Face configuration with the model folder's path and its visual tokens."""
+"""Attribute of the Hugging Face configuration with the model folder's path, its visual tokens and
+its language model's class."""
 
 CONNECTOR = "minigpt4"
 """Value of ``VLLM_MEDIA_CONNECTOR`` that selects :mod:`service.plugin.media_connector`."""

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from service.training.state_file import replace_file
-from service.vision.model import VisionEncoder
+from service.vision.projected import ProjectedEncoder
 
 
 class FeatureCache:
@@ -90,7 +90,7 @@ class FeatureCache:
         return folder / key[:2] / f"{key}.safetensors"
 
 
-def identify_encoder(encoder: VisionEncoder) -> str:
+def identify_encoder(encoder: ProjectedEncoder) -> str:
     """Return a digest of everything that the features depend on except the pixels.
 
     The projection is left out, because it comes after the features.

@@ -15,7 +15,7 @@ from service.tensors.hashing import sha256
 from service.tensors.lazy_tensor import LazyTensor
 from service.tensors.reading import read_checkpoint
 from service.tensors.writing import write_safetensors
-from service.vision.model import VisionEncoder
+from service.vision.choice import make_encoder
 
 _ORIGIN = "trained from"
 
@@ -71,7 +71,7 @@ def _write_vision(
 ) -> None:
     stored = read_checkpoint(source / WEIGHTS_FILE).tensors
     with torch.device("meta"):
-        names = list(VisionEncoder(config).state_dict())
+        names = list(make_encoder(config).state_dict())
     target.mkdir(exist_ok=True)
     write_safetensors(
         target / WEIGHTS_FILE, {name: _select_tensor(name, stored, trained) for name in names}

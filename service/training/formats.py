@@ -13,7 +13,7 @@ from typing import Final
 from tokenizers import Tokenizer
 
 from service.errors import AlignmentError
-from service.families import IMAGE_TOKEN, Family
+from service.families import IMAGE_TOKEN, Family, TurnFormat
 from service.prompt.instructions import STAGE2_INSTRUCTIONS
 from service.training.presets import Stage
 from service.training.samples import Turn
@@ -26,34 +26,6 @@ IMAGE: Final = -1
 
 IGNORED: Final = -100
 """Label of a position that does not count in the loss; PyTorch's default."""
-
-
-@dataclass(frozen=True)
-class _TurnFormat:
-    """The text around a question and an answer.
-
-    Attributes:
-        first: Before the first question.
-        later: Before each later question, in the place of the end mark of the answer before.
-        answer: After the question. Training has a space before the answer's tag in Vicuna's format;
-            the original's demo asks without it.
-        end: End mark of the answer, which the model learns to say.
-        said: The first sign of ``later``, which stands in the end mark's place.
-    """
-
-    first: str
-    later: str
-    answer: str
-    end: str
-    said: str
-
-
-_FORMATS = {
-    "minigpt4-vicuna": _TurnFormat("###Human: ", "###Human: ", " ###Assistant: ", "###", "###"),
-    # In a prompt nothing closes an earlier answer, and every later question begins with <s>.
-    "minigpt4-llama2": _TurnFormat("[INST] ", "<s>[INST] ", " [/INST] ", "</s>", "<s>"),
-    "minigpt-v2": _TurnFormat("[INST] ", "<s>[INST] ", " [/INST]", "</s>", "<s>"),
-}
 
 
 @dataclass(frozen=True)
@@ -104,11 +76,11 @@ def tokenize_sample(
     Args:
         rng: Draws the instruction of a caption in stage 2.
     """
-    start = _find_start_token(tokenizer)
+    start = _find_start_token(tokenizer, family)
     if stage.name == "stage1":
         target = _encode(tokenizer, normalise_caption(turns[0].answer) + "\n")
-        return _cut([start, IMAGE], [(target, target)], stage.target_tokens, 1)
-    form = _FORMATS[family.name]
+        return _cut([*start, IMAGE], [(target, target)], stage.target_tokens, 1)
+    form = family.turn
     prompts = [
         _encode_prompt(tokenizer, _write_prompt(form, number, turn, rng))
         for number, turn in enumerate(turns)
@@ -126,10 +98,10 @@ def tokenize_sample(
         question = later[len(said) :]
         rest += [(shown, answer), (question, [IGNORED] * len(question))]
     images = sum(turn.images for turn in turns)
-    return _cut([start, *prompts[0]], rest, stage.target_tokens, images)
+    return _cut([*start, *prompts[0]], rest, stage.target_tokens, images)
 
 
-def _write_prompt(form: _TurnFormat, number: int, turn: Turn, rng: random.Random) -> str:
+def _write_prompt(form: TurnFormat, number: int, turn: Turn, rng: random.Random) -> str:
     question = turn.question
     if question is None:
         question = ("", rng.choice(STAGE2_INSTRUCTIONS))
@@ -158,11 +130,16 @@ def _cut(
     )
 
 
-def _find_start_token(tokenizer: Tokenizer) -> int:
-    start: int | None = tokenizer.token_to_id("<s>")
+def _find_start_token(tokenizer: Tokenizer, family: Family) -> list[int]:
+    token = family.turn.start
+    if not token:
+        return []
+    start: int | None = tokenizer.token_to_id(token)
     if start is None:
-        raise AlignmentError("The tokenizer has no token <s>, so it is not a Llama tokenizer.")
-    return start
+        raise AlignmentError(
+            f"The tokenizer has no token {token}, so it does not belong to {family.name}."
+        )
+    return [start]
 
 
 def _encode(tokenizer: Tokenizer, text: str) -> list[int]:

@@ -10,7 +10,7 @@ from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
     BitsAndBytesConfig,
-    LlamaForCausalLM,
+    PreTrainedModel,
 )
 
 from service.errors import AlignmentError
@@ -26,7 +26,7 @@ _UNLOADABLE = (OSError, ValueError, KeyError, TypeError, ImportError, RuntimeErr
 
 def load_language_model(
     reference: str, dtype: torch.dtype, device: torch.device, bits: Bits | None = None
-) -> LlamaForCausalLM:
+) -> PreTrainedModel:
     """Load a language model from a folder or a hub id, frozen.
 
     Args:
@@ -60,7 +60,7 @@ def load_language_model(
         )
     model, found = loaded
     _check_complete(reference, found)
-    frozen: LlamaForCausalLM = model if bits else model.to(device)
+    frozen: PreTrainedModel = model if bits else model.to(device)
     return frozen.eval().requires_grad_(False)
 
 
@@ -74,14 +74,15 @@ def check_bits(bits: Bits | None) -> None:
         )
 
 
-def enable_gradient_checkpointing(model: LlamaForCausalLM) -> None:
+def enable_gradient_checkpointing(model: PreTrainedModel) -> None:
     """Keep only each layer's input for the backward pass, and compute the rest again.
 
     transformers does that for layers in training mode only. The layers themselves are set to that
     mode, and their modules stay in evaluation mode, so no dropout begins.
     """
     model.gradient_checkpointing_enable({"use_reentrant": False})
-    for layer in model.model.layers:
+    layers: Any = model.base_model.layers
+    for layer in layers:
         layer.training = True
 
 

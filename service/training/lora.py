@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
-from transformers import LlamaForCausalLM
+from transformers import PreTrainedModel
 
 from service.errors import AlignmentError
 
@@ -45,7 +45,7 @@ def check_lora() -> None:
         raise AlignmentError("--lora-rank needs peft: pip install 'minigpt4-service[train]'.")
 
 
-def add_lora(model: LlamaForCausalLM, settings: LoraSettings, seed: int) -> "PeftModel":
+def add_lora(model: PreTrainedModel, settings: LoraSettings, seed: int) -> "PeftModel":
     """Insert an adapter into ``model``, whose own weights stay frozen.
 
     Args:

@@ -31,7 +31,7 @@ from service.model_folder.vision_config import VisionConfig, load_vision_config
 from service.training.language_model import Bits
 from service.training.presets import Stage
 from service.training.variants import Variant, configure_variant
-from service.vision.model import VisionEncoder
+from service.vision.choice import make_encoder
 
 _FLOAT32_BYTES = 4
 _TRAINED_BYTES = 4 * _FLOAT32_BYTES
@@ -71,7 +71,7 @@ class Sizes:
         try:
             config = AutoConfig.from_pretrained(folder.language_model)
             with torch.device("meta"):
-                encoder = VisionEncoder(vision)
+                encoder = make_encoder(vision)
                 language_model = AutoModelForCausalLM.from_config(config)
         except (OSError, ValueError, KeyError) as error:
             raise AlignmentError(
@@ -81,7 +81,7 @@ class Sizes:
         learning = parts if variant == "train-qformer" else parts[:1]
         named = [(name, p.numel()) for name, p in encoder.named_parameters()]
         trained = sum(size for name, size in named if name.startswith(learning))
-        linear = sum(_count(module) for module in language_model.model.modules())
+        linear = sum(_count(module) for module in language_model.base_model.modules())
         everything = sum(p.numel() for p in language_model.parameters())
         frozen = sum(size for _, size in named) - trained
         return cls(vision, config, frozen, trained, linear, everything - linear)

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import LlamaForCausalLM
+from transformers import PreTrainedModel
 
 from service.errors import AlignmentError
 from service.model_folder.layout import ModelFolder
@@ -30,7 +30,7 @@ from service.training.language_model import (
 from service.training.lora import ADAPTER, LoraSettings, add_lora, save_adapter, set_dropout
 from service.training.sequences import IGNORED, build_sequences
 from service.training.variants import Variant, load_encoder, set_qformer_dropout
-from service.vision.model import VisionEncoder
+from service.vision.projected import ProjectedEncoder
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -83,8 +83,8 @@ class AlignmentModel:
     """
 
     folder: ModelFolder
-    encoder: VisionEncoder
-    language_model: LlamaForCausalLM
+    encoder: ProjectedEncoder
+    language_model: PreTrainedModel
     tokenizer: Tokenizer
     trained: dict[str, nn.Parameter]
     device: torch.device
@@ -143,7 +143,7 @@ class AlignmentModel:
             if not parameter.requires_grad:
                 parameter.data = parameter.data.to(_frozen_dtype(device))
         if frozen.vision_dtype == "float16":
-            encoder.vit.half()
+            encoder.vision_model.half()
         encoder = encoder.to(device)
         trained = {name: p for name, p in encoder.named_parameters() if p.requires_grad}
         trained |= {
@@ -205,10 +205,17 @@ class AlignmentModel:
         embedded = self._embed(pixels)
         table = self.language_model.get_input_embeddings()
         inputs, labels = build_sequences(table, embedded, samples)
-        hidden = self.language_model.model(inputs_embeds=inputs, use_cache=False).last_hidden_state
+        decoder = self.language_model.base_model
+        hidden = decoder(inputs_embeds=inputs, use_cache=False).last_hidden_state
         known = labels[:, 1:] != IGNORED
-        logits = self.language_model.lm_head(hidden[:, :-1][known])
-        return functional.cross_entropy(logits.float(), labels[:, 1:][known])
+        logits = self._compute_logits(hidden[:, :-1][known])
+        return functional.cross_entropy(logits, labels[:, 1:][known])
+
+    def _compute_logits(self, hidden: Tensor) -> Tensor:
+        """Compute float32 logits of chosen positions only, which saves most of the memory."""
+        logits = self.language_model.get_output_embeddings()(hidden).float()
+        cap = getattr(self.language_model.config, "final_logit_softcapping", None)  # Gemma 2
+        return logits if cap is None else cap * torch.tanh(logits / cap)
 
     def load_projection(self, file: Path) -> None:
         """Start from a projection that another run saved.
@@ -261,7 +268,7 @@ def _is_lora(name: str) -> bool:
 
 def _load_language_model(
     folder: ModelFolder, projection_width: int, device: torch.device, bits: Bits | None
-) -> LlamaForCausalLM:
+) -> PreTrainedModel:
     try:
         model = load_language_model(folder.language_model, _frozen_dtype(device), device, bits)
     except torch.OutOfMemoryError as error:

@@ -8,7 +8,8 @@ from torch import nn
 from service.errors import AlignmentError
 from service.model_folder.layout import ModelFolder
 from service.model_folder.vision_config import VisionConfig, load_vision_config
-from service.vision.model import VisionEncoder
+from service.vision.choice import make_encoder
+from service.vision.projected import ProjectedEncoder
 from service.vision.weights import load_vision_encoder
 
 Variant = Literal["published", "no-qformer", "three-layers", "train-qformer"]
@@ -26,7 +27,7 @@ def needs_new_projection(folder: ModelFolder, variant: Variant) -> bool:
 
 def load_encoder(
     folder: ModelFolder, variant: Variant, *, fresh: bool, seed: int, initial_scale: float
-) -> tuple[VisionEncoder, bool]:
+) -> tuple[ProjectedEncoder, bool]:
     """Load a folder's encoder for a variant; only what learns has ``requires_grad``.
 
     Args:
@@ -53,22 +54,22 @@ def load_encoder(
     return encoder, is_new
 
 
-def set_qformer_dropout(encoder: VisionEncoder, *, active: bool) -> None:
+def set_qformer_dropout(encoder: ProjectedEncoder, *, active: bool) -> None:
     """Switch the dropout of a Q-Former that learns on or off, as BERT and the original have it."""
     for module in encoder.qformer.modules():
         if isinstance(module, nn.Dropout):
             module.p = _QFORMER_DROPOUT
         if hasattr(module, "attention_dropout"):
-            module.attention_dropout = _QFORMER_DROPOUT  # type: ignore[assignment] # a plain number
+            module.attention_dropout = _QFORMER_DROPOUT
     encoder.qformer.train(active)
 
 
 def _with_new_projection(
-    stored: VisionEncoder, config: VisionConfig, seed: int, initial_scale: float
-) -> VisionEncoder:
+    stored: ProjectedEncoder, config: VisionConfig, seed: int, initial_scale: float
+) -> ProjectedEncoder:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        encoder = VisionEncoder(config)
+        encoder = make_encoder(config)
     frozen = {
         name: tensor
         for name, tensor in stored.state_dict().items()

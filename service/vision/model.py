@@ -1,4 +1,4 @@
-"""The vision encoder as one torch module, made of transformers' BLIP-2 modules."""
+"""The vision encoder of the published families, made of transformers' BLIP-2 modules."""
 
 import torch
 from torch import Tensor, nn
@@ -6,6 +6,7 @@ from transformers import Blip2QFormerConfig, Blip2QFormerModel, Blip2VisionConfi
 
 from service.families import PATCHES_PER_TOKEN
 from service.model_folder.vision_config import QFormerShape, VisionConfig
+from service.vision.projected import ProjectedEncoder, make_projection
 
 # CLIP's pixel statistics (Radford et al. 2021), which EVA and BLIP-2 use too.
 PIXEL_MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -27,15 +28,11 @@ class Float32LayerNorm(nn.LayerNorm):
         return normalised.to(features.dtype)
 
 
-class VisionEncoder(nn.Module):
+class VisionEncoder(ProjectedEncoder):
     """ViT, ln_vision, Q-Former (or grouping of patch features) and the trained projection."""
 
-    pixel_mean: Tensor
-    pixel_std: Tensor
-
     def __init__(self, config: VisionConfig) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config, PIXEL_MEAN, PIXEL_STD)
         self.vit = Blip2VisionModel(_make_vit_config(config))
         # transformers would give this norm the epsilon of the blocks, so ln_vision replaces it.
         self.vit.post_layernorm = nn.Identity()  # type: ignore[assignment]
@@ -48,28 +45,11 @@ class VisionEncoder(nn.Module):
                 _make_qformer_config(config.qformer, config.vit.hidden_size)
             )
         self.projection = make_projection(config)
-        self.reset_pixel_statistics()
         self.eval()
-
-    def reset_pixel_statistics(self) -> None:
-        """Create the buffers that no file holds; needed again after building on the meta device."""
-        self.register_buffer("pixel_mean", torch.tensor(PIXEL_MEAN), persistent=False)
-        self.register_buffer("pixel_std", torch.tensor(PIXEL_STD), persistent=False)
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        """Encode a batch.
-
-        Args:
-            pixels: ``[images, image_size, image_size, 3]`` uint8 RGB.
-
-        Returns:
-            Projected embeddings ``[images, visual_tokens, hidden_size]`` in the weights' dtype.
-        """
-        return self.projection(self.visual_features(pixels))
 
     def visual_features(self, pixels: Tensor) -> Tensor:
         """Compute the projection's input, ``[images, visual_tokens, projection_width]``."""
-        patch_features = self.ln_vision(self.vit(self._normalise(pixels)).last_hidden_state)
+        patch_features = self.ln_vision(self.vit(self.normalise(pixels)).last_hidden_state)
         if self.config.qformer is None:
             return _group_patches(patch_features[:, 1:])
         # The Q-Former also attends to the class token.
@@ -78,15 +58,14 @@ class VisionEncoder(nn.Module):
             encoder_hidden_states=patch_features,
         ).last_hidden_state
 
-    def _normalise(self, pixels: Tensor) -> Tensor:
-        # Permute first, then compute in place: else this takes a sixth of an encoding on a CPU.
-        planes = pixels.permute(0, 3, 1, 2).contiguous().float()
-        mean, std = self.pixel_mean[:, None, None], self.pixel_std[:, None, None]
-        return planes.div_(255).sub_(mean).div_(std).to(self.dtype)
+    @property
+    def vision_model(self) -> nn.Module:
+        """The ViT."""
+        return self.vit
 
     @property
     def dtype(self) -> torch.dtype:
-        """The dtype of the weights."""
+        """The dtype of the weights; in training that of the ViT may differ."""
         return self.ln_vision.weight.dtype
 
 
@@ -94,17 +73,6 @@ def _group_patches(patch_features: Tensor) -> Tensor:
     # The original groups consecutive patches in raster order, not 2x2 neighbourhoods.
     images, patches, width = patch_features.shape
     return patch_features.reshape(images, patches // PATCHES_PER_TOKEN, PATCHES_PER_TOKEN * width)
-
-
-def make_projection(config: VisionConfig) -> nn.Module:
-    """Make an untrained projection of the encoder's widths and layers."""
-    first = nn.Linear(config.projection_width, config.hidden_size)
-    if config.projection_layers == 1:
-        return first
-    layers: list[nn.Module] = [first]
-    for _ in range(config.projection_layers - 1):
-        layers += [nn.GELU(), nn.Linear(config.hidden_size, config.hidden_size)]
-    return nn.Sequential(*layers)
 
 
 def _make_vit_config(config: VisionConfig) -> Blip2VisionConfig:

@@ -10,10 +10,11 @@ from torch import nn
 
 from service.errors import ModelFolderError
 from service.model_folder.vision_config import CONFIG_FILE, WEIGHTS_FILE, load_vision_config
-from service.vision.model import VisionEncoder
+from service.vision.choice import make_encoder
+from service.vision.projected import ProjectedEncoder
 
 
-def load_vision_encoder(folder: Path, dtype: torch.dtype = torch.float32) -> VisionEncoder:
+def load_vision_encoder(folder: Path, dtype: torch.dtype = torch.float32) -> ProjectedEncoder:
     """Load an encoder from ``folder`` (``vision/`` of a model folder) onto the CPU.
 
     Raises:
@@ -29,15 +30,15 @@ def load_vision_encoder(folder: Path, dtype: torch.dtype = torch.float32) -> Vis
     except (SafetensorError, OSError) as error:
         raise ModelFolderError(f"{weights} cannot be read as safetensors: {error}") from error
     with torch.device("meta"):
-        encoder = VisionEncoder(config)
+        encoder = make_encoder(config)
     _check_tensors(weights, encoder, tensors)
     encoder.load_state_dict(tensors, assign=True)
     encoder.to(dtype)
-    encoder.reset_pixel_statistics()  # after the cast, because they must stay float32
+    encoder.reset_buffers()  # after the cast, because they must stay float32
     return encoder.requires_grad_(False)
 
 
-def save_vision_encoder(encoder: VisionEncoder, folder: Path) -> None:
+def save_vision_encoder(encoder: ProjectedEncoder, folder: Path) -> None:
     """Create ``folder`` and write ``config.json`` and ``model.safetensors`` into it."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.contiguous() for name, tensor in encoder.state_dict().items()}

@@ -30,7 +30,11 @@ def test_flags_name_the_parts_of_the_folder(folder: ModelFolder) -> None:
     assert given["--model"] == folder.language_model
     assert given["--tokenizer"] == str(folder.tokenizer)
     overrides = json.loads(given["--hf-overrides"])
-    assert overrides["minigpt4"] == {"model_folder": str(folder.root), "visual_tokens": 32}
+    assert overrides["minigpt4"] == {
+        "model_folder": str(folder.root),
+        "visual_tokens": 32,
+        "architecture": "LlamaForCausalLM",
+    }
 
 
 def test_a_users_flags_win(folder: ModelFolder) -> None:

@@ -176,7 +176,7 @@ def test_the_blip2_folder_holds_the_same_weights(
     encoder = load_vision_encoder(source.vision)
     pixels = torch.randint(0, 256, (2, 224, 224, 3), dtype=torch.uint8)
     with torch.inference_mode():
-        patches = exported.vision_model(encoder._normalise(pixels)).last_hidden_state
+        patches = exported.vision_model(encoder.normalise(pixels)).last_hidden_state
         queries = exported.qformer(
             query_embeds=exported.query_tokens.expand(2, -1, -1), encoder_hidden_states=patches
         ).last_hidden_state

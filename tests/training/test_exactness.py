@@ -3,10 +3,12 @@
 import random
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import pytest
 import torch
 from PIL import Image
+from transformers import LlamaConfig
 
 from service.model_folder.layout import ModelFolder
 from service.prompt.instructions import STAGE2_INSTRUCTIONS
@@ -55,7 +57,8 @@ def test_loss_and_gradient_are_the_originals(
     ]
     # MiniGPT-v2's LoRA is merged into the imported language model.
     llama = {name: tensor.float() for name, tensor in model.language_model.state_dict().items()}
-    expected, gradients = compute_loss(files, llama, model.language_model.config, examples)
+    config = cast(LlamaConfig, model.language_model.config)
+    expected, gradients = compute_loss(files, llama, config, examples)
     torch.testing.assert_close(loss.detach(), expected, rtol=0, atol=1e-5)
     assert model.trained.keys() == gradients.keys()
     for name, parameter in model.trained.items():
