@@ -1,4 +1,4 @@
-"""The dashboard's panels, in three rows. Each row answers a question from the service's metrics."""
+"""The dashboard's panels, in four rows. Each row answers a question from the service's metrics."""
 
 from dataclasses import dataclass
 
@@ -150,6 +150,26 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             "Kept embeddings, fullest replica",
             "bytes",
             {"size": highest("minigpt4_embedding_cache_bytes")},
+        ),
+    ),
+    "Who uses it?": (
+        Panel(
+            "Tokens by API key",
+            "short",
+            {"{{key}} {{direction}}": rate("minigpt4_key_tokens_total", "key, direction")},
+            stacked=True,
+        ),
+        Panel(
+            "Work by API key",
+            "short",
+            {"{{key}} {{part}}": rate("minigpt4_key_seconds_total", "key, part")},
+            stacked=True,
+        ),
+        Panel(
+            "Requests by API key",
+            "reqps",
+            {"{{key}}": rate("minigpt4_requests_total", "key")},
+            stacked=True,
         ),
     ),
 }
