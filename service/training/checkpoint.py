@@ -9,10 +9,13 @@ from safetensors.torch import save
 from torch import Tensor
 
 from service.errors import AlignmentError
+from service.training.lora import LORA_PREFIX
 from service.training.state_file import damaged_file_error, read_state, replace_file, write_state
 
 CHECKPOINT = "checkpoint.pt"
 PROJECTION = "projection.safetensors"
+"""The trained tensors without LoRA's, which the finished folder holds as an adapter."""
+
 BEST = "best.safetensors"
 """The trained tensors with the lowest validation loss."""
 
@@ -109,7 +112,8 @@ def save_checkpoint(folder: Path, progress: Progress, *, numbered: bool = False)
             (folder / NUMBERED).mkdir(exist_ok=True)
             replace_file(folder / NUMBERED / f"step-{progress.step:06}.safetensors", trained)
         write_state(folder / CHECKPOINT, state)
-        replace_file(folder / PROJECTION, trained)
+        projection = {n: t for n, t in progress.trained.items() if not n.startswith(LORA_PREFIX)}
+        replace_file(folder / PROJECTION, save(projection, metadata=progress.facts or None))
         replace_file(folder / HISTORY, lines.encode())
     except OSError as error:
         raise AlignmentError(

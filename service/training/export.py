@@ -17,9 +17,9 @@ from service.errors import AlignmentError
 from service.model_folder.layout import ModelFolder
 from service.model_folder.vision_config import WEIGHTS_FILE, load_vision_config
 from service.training.finished_folder import write_finished_folder
-from service.training.lora import ADAPTER, ADAPTER_CONFIG, ADAPTER_WEIGHTS
+from service.training.lora import ADAPTER, ADAPTER_CONFIG, ADAPTER_WEIGHTS, LORA_PREFIX
 
-_LORA, _PEFT = "language_model.", "base_model.model."
+_PEFT = "base_model.model."
 _LEARNS_WITH_QFORMER = ("qformer.", "query_tokens")
 _ARCHITECTURES = {"minigpt-v2": "minigpt_v2"}
 
@@ -70,7 +70,7 @@ def write_original(folder: ModelFolder, trained: Mapping[str, Tensor], target: P
         "has_qformer": config.qformer is not None,
     }
     adapter = folder.root / ADAPTER / ADAPTER_CONFIG
-    if adapter.is_file() and any(name.startswith(_LORA) for name in trained):
+    if adapter.is_file() and any(name.startswith(LORA_PREFIX) for name in trained):
         settings = json.loads(adapter.read_text())
         model |= {"lora_r": settings["r"], "lora_alpha": settings["lora_alpha"]}
     tensors = {_name_as_original(name): tensor for name, tensor in trained.items()}
@@ -87,7 +87,7 @@ def write_folder(folder: ModelFolder, trained: Mapping[str, Tensor], target: Pat
     """
     if target.resolve() == folder.root:
         raise AlignmentError(f"{target} would be overwritten; give another --out.")
-    lora = {name: tensor for name, tensor in trained.items() if name.startswith(_LORA)}
+    lora = {name: tensor for name, tensor in trained.items() if name.startswith(LORA_PREFIX)}
     if lora:
         settings = folder.root / ADAPTER / ADAPTER_CONFIG
         if not settings.is_file():
@@ -95,7 +95,7 @@ def write_folder(folder: ModelFolder, trained: Mapping[str, Tensor], target: Pat
         (target / ADAPTER).mkdir(parents=True, exist_ok=True)
         shutil.copy(settings, target / ADAPTER / ADAPTER_CONFIG)
         tensors = {
-            _PEFT + name.removeprefix(_LORA).replace(".default", ""): tensor.contiguous()
+            _PEFT + name.removeprefix(LORA_PREFIX).replace(".default", ""): tensor.contiguous()
             for name, tensor in lora.items()
         }
         save_file(tensors, target / ADAPTER / ADAPTER_WEIGHTS, metadata={"format": "pt"})
@@ -106,12 +106,12 @@ def write_folder(folder: ModelFolder, trained: Mapping[str, Tensor], target: Pat
 
 
 def _name_lora(name: str) -> str:
-    return _LORA + re.sub(r"(lora_[AB])\.", r"\1.default.", name.removeprefix(_PEFT))
+    return LORA_PREFIX + re.sub(r"(lora_[AB])\.", r"\1.default.", name.removeprefix(_PEFT))
 
 
 def _name_as_original(name: str) -> str:
-    if name.startswith(_LORA):
-        return f"llama_model.{_PEFT}{name.removeprefix(_LORA).replace('.default', '')}"
+    if name.startswith(LORA_PREFIX):
+        return f"llama_model.{_PEFT}{name.removeprefix(LORA_PREFIX).replace('.default', '')}"
     return ORIGINAL_MODEL.original_name(name)
 
 

@@ -20,6 +20,9 @@ ADAPTER = "adapter"
 ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 """peft's file names."""
 
+LORA_PREFIX = "language_model."
+"""Begins the names of LoRA's tensors among the trained ones."""
+
 _TARGETS = ["q_proj", "v_proj"]
 """MiniGPT-v2's: the projections of queries and values of every layer."""
 

@@ -27,7 +27,14 @@ from service.training.language_model import (
     enable_gradient_checkpointing,
     load_language_model,
 )
-from service.training.lora import ADAPTER, LoraSettings, add_lora, save_adapter, set_dropout
+from service.training.lora import (
+    ADAPTER,
+    LORA_PREFIX,
+    LoraSettings,
+    add_lora,
+    save_adapter,
+    set_dropout,
+)
 from service.training.sequences import IGNORED, build_sequences
 from service.training.variants import Variant, load_encoder, set_qformer_dropout
 from service.vision.projected import ProjectedEncoder
@@ -36,9 +43,6 @@ if TYPE_CHECKING:
     from peft import PeftModel
 
 VisionDtype = Literal["auto", "float16"]
-
-_LORA = "language_model."
-"""Begins the names of LoRA's tensors among the trained ones."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +151,9 @@ class AlignmentModel:
         encoder = encoder.to(device)
         trained = {name: p for name, p in encoder.named_parameters() if p.requires_grad}
         trained |= {
-            _LORA + name: p for name, p in language_model.named_parameters() if p.requires_grad
+            LORA_PREFIX + name: p
+            for name, p in language_model.named_parameters()
+            if p.requires_grad
         }
         start = "a new projection" if is_new else "the folder's projection"
         return cls(
@@ -263,7 +269,7 @@ class AlignmentModel:
 
 
 def _is_lora(name: str) -> bool:
-    return name.startswith(_LORA)
+    return name.startswith(LORA_PREFIX)
 
 
 def _load_language_model(

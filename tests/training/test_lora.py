@@ -42,6 +42,9 @@ def test_the_adapter_of_a_run_is_read_by_peft(
     finished = trainer.run()
     names = {name.split(".lora_")[0] for name in trainer.model.trained if "lora" in name}
     assert {name.rsplit(".", 1)[1] for name in names} == {"q_proj", "v_proj"}
+    assert not any(
+        "lora" in name for name in load_file(tmp_path / "run" / "projection.safetensors")
+    )
     settings = json.loads((finished / "adapter" / "adapter_config.json").read_text())
     assert (settings["r"], settings["lora_alpha"]) == (4, 8)
     assert {file.name for file in (finished / "adapter").iterdir()} == {
@@ -67,7 +70,7 @@ def test_a_run_resumes_its_adapter(tiny_folder: Path, colours: Path, tmp_path: P
     for name, tensor in trainer.model.state().items():
         assert torch.equal(again.model.state()[name], tensor)
     fresh = load(tiny_folder)
-    fresh.load_projection(out / "projection.safetensors")
+    fresh.load_projection(out / "checkpoints" / "step-000002.safetensors")
     assert compute_loss(fresh) == pytest.approx(compute_loss(again.model))
 
 
