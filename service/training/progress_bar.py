@@ -44,6 +44,12 @@ class ProgressBar:
             )
             sys.stderr.flush()
 
+    def clear(self) -> None:
+        """Remove the line from a terminal, so that a message can take its place."""
+        if self.shown and self.terminal:
+            with suppress(OSError):
+                print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
     def _end(self, step: int) -> str:
         return "" if self.terminal and step < self.steps else "\n"
 

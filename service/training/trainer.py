@@ -199,6 +199,7 @@ class Trainer:
         if self.validation is not None:
             loss = self.validation.measure(self.model)
             self.state.history.validations.append((done, loss))
+            self._bar.clear()
             self.processes.say(f"Step {done}: validation loss {loss:.4f}.")
 
     def _plot(self) -> None:
