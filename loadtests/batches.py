@@ -2,9 +2,10 @@
 
     python -m loadtests.batches [FLAGS OF THE SERVICE]
 
-Starts the service and sends it questions about new images at random times. Phases take turns: nothing else runs; a
-batch runs; the lines of the same batch are sent as ordinary requests, a few at a time. Prints a Markdown table of
-times to the first token, and how many lines a second were finished meanwhile.
+Starts the service and sends it questions about new images at random times. Phases take turns:
+nothing else runs; a batch runs; the lines of the same batch are sent as ordinary requests, a few at
+a time. Prints a Markdown table of times to the first token, and how many lines a second were
+finished meanwhile.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Chaos on one machine: a gateway in front of two services that are restarted, killed and stopped under load.
+"""Chaos on one machine: two services behind a gateway are restarted, killed and stopped.
 
 ``python -m loadtests.chaos --report chaos`` runs Envoy with ``deploy/envoy/envoy.yaml`` and two services with the
 model ``tiny``, and writes ``chaos.json`` and ``chaos.md``. It exits with status 1 where a stream was lost that should
@@ -28,10 +28,12 @@ from loadtests.server_process import free_port
 GATEWAY = Path(__file__).parents[1] / "deploy" / "envoy" / "envoy.yaml"
 START_SECONDS = 300.0
 HUNG_SECONDS = 15.0
-"""How long the stopped service stays before it is killed, as systemd's watchdog or a liveness probe does."""
+"""How long the stopped service stays before it is killed, as systemd's watchdog or a liveness probe
+does."""
 
 NOTICE_SECONDS = 6.0
-"""Time that the gateway may take to notice a service that does not answer: two checks of 2 s, 1 s apart, and room."""
+"""Time that the gateway may take to notice a service that does not answer: two checks of 2 s, 1 s
+apart, and room."""
 
 COMMAND = (
     *("service", "serve", "--model", "tiny", "--log-format", "json"),
@@ -334,7 +336,7 @@ async def stop_one(load: Load, victim: Service) -> Phase:
 
 
 def check_losses(phase: Phase, may_be_lost: set[str], since: float) -> None:
-    """Only the streams in ``may_be_lost`` may have been cut, and no request may have been refused."""
+    """Check that only streams in ``may_be_lost`` were cut, and no request was refused."""
     cut = {exchange.id for exchange in phase.exchanges if exchange.outcome == "cut"}
     refused = len(phase.exchanges) - phase.outcomes["whole"] - len(cut)
     after = sum(one.outcome == "whole" and one.began > since for one in phase.exchanges)

@@ -39,7 +39,8 @@ def encoder_table(encoder: report.Record) -> str:
     peak, work = encoder["matrix_flops"], encoder["flops_per_image"]
     lines = [
         f"{encoder['device']}: matrix products in {encoder['dtype']} reach "
-        f"{peak / 1e12:.3g} TFLOP/s, which bounds the ViT's {work / 1e12:.2g} TFLOP an image at {peak / work:.0f} images/s.",
+        f"{peak / 1e12:.3g} TFLOP/s, which bounds the ViT's {work / 1e12:.2g} TFLOP an image "
+        f"at {peak / work:.0f} images/s.",
         "",
         "| batch | images/s | of the bound |",
         "| ---: | ---: | ---: |",

@@ -1,4 +1,4 @@
-"""Boxes in MiniGPT-v2's answers: their text, the pixels that they stand for, and a pattern that bounds an answer.
+"""Boxes in MiniGPT-v2's answers: their text, their pixels, and a pattern for answers.
 
 A box is ``{<left><top><right><bottom>}``: whole numbers on a grid of 0 to 100 over the width and the height of the
 image (Chen et al. 2023, arXiv:2310.09478, section 3.1). ``<p>PHRASE</p>`` before a box names its object, and
@@ -21,7 +21,8 @@ DEFAULT_BOXES = 16
 
 PHRASE_CHARACTERS = 80
 BETWEEN_CHARACTERS = 200
-"""Longest text before a phrase in a bounded answer. Without a bound, a weak model would never come to a box."""
+"""Longest text before a phrase in a bounded answer. Without a bound, a weak model would never come
+to a box."""
 
 DELIMITER = "<delim>"
 NUMBER = r"(?:100|[1-9]?[0-9])"
@@ -90,8 +91,8 @@ def write_pattern(response_format: dict[str, Any]) -> str:
     """Make the regular expression of an answer in the ``boxes`` response format.
 
     Args:
-        response_format: ``{"type": "boxes"}`` with ``max`` (boxes, or phrases) and ``phrases`` (whether the answer
-            is text with phrases before the boxes).
+        response_format: ``{"type": "boxes"}`` with ``max`` (boxes, or phrases) and ``phrases``
+            (whether the answer is text with phrases before the boxes).
 
     Raises:
         ValueError: a field is unknown or out of range; the message is for the client.

@@ -81,7 +81,7 @@ def server(
     path_without_compiler: str,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[ServerProcess]:
-    """The service with the tiny Vicuna-family model in float32; one engine for the whole session."""
+    """The service with the tiny Vicuna-family model in float32, one for the session."""
     folder: Path = tiny_model("minigpt4-vicuna").root
     process = ServerProcess(
         folder,

@@ -1,4 +1,6 @@
-"""Runs a command as the container runs the service: ``python -m tests.container [--writable FOLDER] COMMAND ...``
+"""Run a command as in the container.
+
+``python -m tests.container [--writable FOLDER] COMMAND ...``
 
 The command gets the Dockerfile's user, a read-only file system with an empty ``/tmp``, an empty home, no compiler on
 its PATH, and no network but loopback. Bubblewrap makes this without a container runtime. Files that belong to the

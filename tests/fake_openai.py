@@ -1,4 +1,4 @@
-"""A stand-in for an OpenAI-compatible service: real HTTP, answers from a function of the request."""
+"""A stand-in for an OpenAI-compatible service, whose answers come from a function."""
 
 import threading
 from collections.abc import Callable, Iterator

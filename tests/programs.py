@@ -10,7 +10,7 @@ import pytest
 
 
 def program(name: str) -> str:
-    """A program of the system's packages; where CI lacks it, CI is broken, elsewhere the test is skipped."""
+    """Find a program of the system. Without it, fail in CI, and skip the test elsewhere."""
     found = shutil.which(name)
     if found is None:
         message = f"{name} is not installed"

@@ -117,7 +117,7 @@ def _pack_fp8(weight: Tensor) -> Tensors:
 
 
 def _join(numbers: Tensor, order: "tuple[int, ...] | range") -> Tensor:
-    """Pack the last dimension of eight 4-bit numbers into an int32, the first of ``order`` lowest."""
+    """Pack eight 4-bit numbers of the last dimension into an int32, lowest first."""
     whole = torch.zeros(numbers.shape[:-1], dtype=torch.int32)
     for place, index in enumerate(order):
         whole |= numbers[..., index] << (BITS * place)

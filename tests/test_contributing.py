@@ -1,4 +1,4 @@
-"""What contributors meet: CONTRIBUTING.md says what is checked, and GitHub's files have the right form."""
+"""CONTRIBUTING.md agrees with the checks, and GitHub's files have the right form."""
 
 import json
 import re

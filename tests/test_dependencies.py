@@ -1,4 +1,4 @@
-"""pyproject.toml is the one source of dependencies: imports, versions elsewhere and documentation follow it."""
+"""All dependencies come from pyproject.toml: imports, versions elsewhere, documentation."""
 
 import ast
 import re
@@ -45,7 +45,8 @@ def imported(*folders: str) -> set[str]:
                 modules.add(node.module or "")
     packages = {module.partition(".")[0] for module in modules} - sys.stdlib_module_names - OURS
     installed = packages_distributions()
-    # A namespace package belongs to many distributions; opentelemetry's API is the one with its bare name.
+    # A namespace package belongs to many distributions; opentelemetry's API is the one with its
+    # bare name.
     names = {
         "opentelemetry-api" if name == "opentelemetry" else installed[name][0] for name in packages
     }

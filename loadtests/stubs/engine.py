@@ -1,7 +1,8 @@
 """An executor for vLLM's engine that answers at a given pace without computing.
 
-Selected by ``--distributed-executor-backend loadtests.stubs.engine.StubExecutor``. The engine's process, its
-scheduler, its KV cache blocks and its sockets are vLLM's own; only the model is missing.
+Selected by ``--distributed-executor-backend loadtests.stubs.engine.StubExecutor``. The engine's
+process, its scheduler, its KV cache blocks and its sockets are vLLM's own; only the model is
+missing.
 """
 
 import os

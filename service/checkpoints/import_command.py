@@ -1,4 +1,4 @@
-"""``import``: make a model folder from published checkpoints (``docs/reference/checkpoints.md``)."""
+"""``import``: make a model folder from published checkpoints."""
 
 import argparse
 from pathlib import Path

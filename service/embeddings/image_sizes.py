@@ -1,7 +1,7 @@
 """The sizes of images as they were sent, for requests that ask for them.
 
-The encoder sees a square, and an image whose embeddings are cached is not decoded at all. Sizes are therefore kept
-by the digest of the image.
+The encoder sees a square, and an image whose embeddings are cached is not decoded at all. Sizes are
+therefore kept by the digest of the image.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ _sizes: LRUCache[str, ImageSize] = LRUCache(MAX_SIZES)
 
 
 def reserve_size() -> NoteSize:
-    """Take the next place in the current request's list; call the function with the size when it is known."""
+    """Take the next place in the request's list; call the result with the size once known."""
     sizes = current_request().image_sizes
     if sizes is None:
         return lambda _: None

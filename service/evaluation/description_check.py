@@ -37,7 +37,7 @@ class DescriptionVerdict:
 
     @property
     def failed(self) -> bool:
-        """Whether it failed by our own rules (the paper gives none): repeated, fragment or unfinished."""
+        """Whether it failed by our rules (the paper has none): repeated, fragment, unfinished."""
         return self.repeated or self.fragment or self.unfinished
 
 

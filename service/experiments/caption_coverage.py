@@ -1,9 +1,10 @@
 """``caption-coverage``: how many of COCO's captions of an image a description covers.
 
-Sources: Zhu et al. 2023, *MiniGPT-4*, table 2 and appendix A.3 (protocol ``all``: a judge reads all captions
-of an image; 5,000 images drawn from the validation set), and arXiv version 2, its appendix on caption
-evaluation (protocol ``one``: one caption drawn for each image). The judge was GPT-4 turbo, and ChatGPT. The
-papers do not print the prompt of the description; the default is that of the paper's section 4.3.
+Sources: Zhu et al. 2023, *MiniGPT-4*, table 2 and appendix A.3 (protocol ``all``: a judge reads all
+captions of an image; 5,000 images drawn from the validation set), and arXiv version 2, its appendix
+on caption evaluation (protocol ``one``: one caption drawn for each image). The judge was GPT-4
+turbo, and ChatGPT. The papers do not print the prompt of the description; the default is that of
+the paper's section 4.3.
 """
 
 import json

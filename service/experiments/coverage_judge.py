@@ -1,6 +1,7 @@
 """What the judge of caption coverage reads and says, in two protocols.
 
-Sources: Zhu et al. 2023, *MiniGPT-4*, appendix A.3 (``all``), and its arXiv version 2 (``one``): the prompts.
+Sources: Zhu et al. 2023, *MiniGPT-4*, appendix A.3 (``all``), and its arXiv version 2 (``one``):
+    the prompts.
 """
 
 import random

@@ -1,8 +1,9 @@
 """``failures``: how often detailed descriptions and poems fail, and in which way.
 
-Source: Zhu et al. 2023, *MiniGPT-4*, section 4.3 and table 3: 100 images of COCO's test set, two prompts,
-failures counted by hand. Here the rules of :mod:`.verdicts` count them; a judge that sees the image counts
-irrelevant answers. Greedy decoding gives one answer an image; at a higher temperature each seed gives one.
+Source: Zhu et al. 2023, *MiniGPT-4*, section 4.3 and table 3: 100 images of COCO's test set, two
+prompts, failures counted by hand. Here the rules of :mod:`.verdicts` count them; a judge that sees
+the image counts irrelevant answers. Greedy decoding gives one answer an image; at a higher
+temperature each seed gives one.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """The sheet that people judge on: one HTML file without other files, which writes CSV.
 
-The systems have no names on it, and their sides change from image to image by a fixed shuffle, so that a
-person cannot prefer a name or a side.
+The systems have no names on it, and their sides change from image to image by a fixed shuffle, so
+that a person cannot prefer a name or a side.
 """
 
 import base64

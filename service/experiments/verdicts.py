@@ -1,8 +1,8 @@
 """What is wrong with a detailed description or a poem, as far as its text shows.
 
 Source: Zhu et al. 2023, *MiniGPT-4*, section 4.3 (arXiv version 2: people counted failures by hand:
-repeated words or sentences, fragments, irrelevant content). The paper gives no rules. These are ours, and
-:mod:`.failures` writes each verdict beside its text, so that people can check them.
+repeated words or sentences, fragments, irrelevant content). The paper gives no rules. These are
+ours, and :mod:`.failures` writes each verdict beside its text, so that people can check them.
 """
 
 import re

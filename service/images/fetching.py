@@ -34,7 +34,8 @@ FETCH_SLOTS = FairSemaphore(MAX_FETCHES, MAX_FETCHES_PER_KEY)
 
 
 VALIDATORS = {"ETag": "If-None-Match", "Last-Modified": "If-Modified-Since"}
-"""Header of a response that names a version, and the request's header that asks for a newer one (RFC 9110, 13.1)."""
+"""Header of a response that names a version, and the request's header that asks for a newer one
+(RFC 9110, 13.1)."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,8 @@ class Fetched:
 
     Attributes:
         data: Its bytes.
-        conditions: Headers with which a later request asks for it only if it has changed. Empty where the server
-            names no version.
+        conditions: Headers with which a later request asks for it only if it has changed. Empty
+            where the server names no version.
     """
 
     data: bytes
@@ -100,7 +101,8 @@ async def fetch_if_changed(
 async def _follow_redirects(
     target: URL, policy: FetchPolicy, conditions: Mapping[str, str]
 ) -> Fetched | None:
-    # With a proxy, the connector only looks up the proxy itself, which is at a private address as a rule.
+    # With a proxy, the connector only looks up the proxy itself, which is at a private address as a
+    # rule.
     resolver = unchecked_resolver() if policy.proxy else CheckedResolver(policy)
     connector = aiohttp.TCPConnector(resolver=resolver, use_dns_cache=False)
     # No proxies from the environment, no cookies, no credentials. Each fetch opens its own
@@ -144,8 +146,8 @@ async def _get(
 async def _route(target: URL, policy: FetchPolicy) -> tuple[URL, dict[str, Any]]:
     """What to ask for, and aiohttp's options.
 
-    A proxy gets the checked address instead of the name: it would look the name up again, and a hostile name
-    server could give it another address.
+    A proxy gets the checked address instead of the name: it would look the name up again, and a
+    hostile name server could give it another address.
     """
     if policy.proxy is None:
         return target, {}

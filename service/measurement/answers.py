@@ -1,7 +1,7 @@
 """The answers of a run, one JSON object a line, added as they come.
 
-A process that is killed loses at most the line that it was writing: the next run drops that line, keeps
-the others and asks only for the rest.
+A process that is killed loses at most the line that it was writing: the next run drops that line,
+keeps the others and asks only for the rest.
 """
 
 import fcntl

@@ -17,7 +17,7 @@ from service.measurement.questions import Question, QuestionClient, Sampling
 
 
 class Answers(Protocol):
-    """Where the answers of a run are kept: :class:`~service.measurement.answers.AnswerFile` or a file like it.
+    """The store of a run's answers: an ``AnswerFile`` or a file like it.
 
     Attributes:
         path: The file.

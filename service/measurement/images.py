@@ -1,4 +1,4 @@
-"""A folder of images without any annotations, a fixed sample of them, and an image as a part of a question."""
+"""A folder of images without annotations, a fixed sample of it, and content parts."""
 
 import base64
 import mimetypes
@@ -62,7 +62,7 @@ def list_images(folder: Path) -> list[Path]:
 
 
 def draw_sample(things: Sequence[T], number: int, seed: int) -> list[T]:
-    """``number`` of the things in their order, the same for the same seed; all if there are fewer."""
+    """Choose ``number`` things, in their order; the same seed chooses the same things."""
     if not number or number >= len(things):
         return list(things)
     chosen = random.Random(seed).sample(range(len(things)), number)  # noqa: S311

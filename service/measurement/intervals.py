@@ -1,7 +1,7 @@
 """95 % intervals: Wilson's for shares, the percentile bootstrap for everything else.
 
-Sources: E. B. Wilson, *Probable Inference, the Law of Succession, and Statistical Inference* (1927);
-B. Efron and R. Tibshirani, *An Introduction to the Bootstrap* (1993), chapter 13.
+Sources: E. B. Wilson, *Probable Inference, the Law of Succession, and Statistical Inference*
+(1927); B. Efron and R. Tibshirani, *An Introduction to the Bootstrap* (1993), chapter 13.
 """
 
 from collections.abc import Callable, Sequence

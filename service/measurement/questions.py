@@ -46,8 +46,9 @@ class QuestionClient:
     """Asks one service.
 
     Attributes:
-        extra: Parameters outside OpenAI's API. The original decodes without a repetition penalty, so
-            the folder's default must not apply; a service that refuses the name is asked without it.
+        extra: Parameters outside OpenAI's API. The original decodes without a repetition penalty,
+            so the folder's default must not apply; a service that refuses the name is asked without
+            it.
     """
 
     remote: ChatClient

@@ -1,4 +1,4 @@
-"""A LoRA adapter of the language model, checked before the engine reads it: peft's format (Hu et al. 2021)."""
+"""Check a LoRA adapter in peft's format (Hu et al. 2021) before the engine reads it."""
 
 import json
 import re

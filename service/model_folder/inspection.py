@@ -25,8 +25,8 @@ class Part:
     """Parameters of one part of the model.
 
     Attributes:
-        dtypes: Number of stored values by their dtype; of a quantised model, several weights are one value.
-        served_bytes: Memory when served: numbers of 16 and 32 bits in 16 bits, others as they are stored.
+        dtypes: Number of stored values by dtype. In a quantised model, one value holds several weights.
+        served_bytes: Memory when served: numbers of 16 and 32 bits take 16 bits; others stay as stored.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Inspection:
     Attributes:
         language_model: Its ``config.json``; None when the language model is a hub id.
         cache_bytes_per_token: Size of one token in the engine's key-value cache; None as above.
-        vision_sha256: Of ``vision/model.safetensors`` as it is now.
+        vision_sha256: Hash of the present ``vision/model.safetensors``.
     """
 
     folder: ModelFolder
@@ -59,7 +59,7 @@ class Inspection:
 
     @property
     def quantisation(self) -> str | None:
-        """How the language model is quantised; None if it is not, or is on the hub."""
+        """The quantisation of the language model; None without one, or if the model is on the hub."""
         if self.language_model is None or not self.folder.language_model_is_local:
             return None
         found = read_quantisation(Path(self.folder.language_model), self.language_model)

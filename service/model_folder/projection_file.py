@@ -17,13 +17,13 @@ from service.tensors.lazy_tensor import LazyTensor
 from service.tensors.reading import read_checkpoint
 
 PREFIXES = ("projection.", "llama_proj.")
-"""What the names of a projection's tensors begin with: in our files, and in the published ones."""
+"""Prefixes of a projection's tensors, in our files and in the published ones."""
 
 FORMS = ("",), ("0.", "2.", "4.")
-"""What the names of the linear layers begin with: one layer, or three with GELU between them."""
+"""Prefixes of the linear layers: one layer, or three with GELU between them."""
 
 BUFFERS = ("inv_freq", "position_ids")
-"""Ends of names that published files hold beside what was trained."""
+"""Suffixes of tensors in published files that were not trained."""
 
 _FROZEN = ("vit.", "backbone.", "ln_vision.", "qformer.", "query_tokens")
 """A model folder's file also holds its encoder."""
@@ -34,7 +34,7 @@ FACTS = {
     "encoder": "the vision encoder",
     "language_model": "the language model",
 }
-"""What a file may say about the parts that it was trained between, and how a message names it."""
+"""Facts about the frozen parts that a file may contain, and their names in messages."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,8 @@ def read_projection(
         facts: :func:`service.model_folder.fingerprint.fingerprint` of the served folder.
 
     Raises:
-        ProjectionError: it cannot be read or belongs to another model; the message begins with its name.
+        ProjectionError: it cannot be read or belongs to another model. The message begins with its
+            name.
     """
     try:
         file = _find_file(path)

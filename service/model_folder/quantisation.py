@@ -1,4 +1,4 @@
-"""How a language model is quantised, by what its files say."""
+"""Read the quantisation of a language model from its files."""
 
 import json
 from collections.abc import Mapping
@@ -9,14 +9,14 @@ from service.errors import CheckpointError
 
 KEY = "quantization_config"
 OLD_FILES = {"quantize_config.json": "gptq", "quant_config.json": "awq"}
-"""Files of 2023 that say how the weights are quantised, where ``config.json`` does not."""
+"""Files of older folders with the quantisation, which newer folders have in ``config.json``."""
 
 
 def read_quantisation(folder: Path, config: Mapping[str, Any]) -> dict[str, Any] | None:
-    """How a language model is quantised; None if it is not.
+    """Return the quantisation of a language model; None without one.
 
     Raises:
-        CheckpointError: a file that says so cannot be read.
+        CheckpointError: a file cannot be read.
     """
     if config.get(KEY):
         return dict(config[KEY])
@@ -32,7 +32,7 @@ def read_quantisation(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]
 
 
 def describe_quantisation(quantisation: Mapping[str, Any]) -> str:
-    """One phrase: the method, its bits and groups."""
+    """Return a phrase with the method, its bits and groups."""
     facts = [str(quantisation.get("quant_method", "unknown method"))]
     bits = quantisation.get("bits") or quantisation.get("w_bit")
     group = quantisation.get("group_size") or quantisation.get("q_group_size")

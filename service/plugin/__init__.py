@@ -1,5 +1,5 @@
-"""What vLLM loads by entry point in each process: model, processor, renderer, media connector, tool parser.
+"""The parts that vLLM loads by entry point in each process: model, processor, renderer and more.
 
-It works under plain ``vllm serve`` as well. ``engine`` and ``api`` import its names and its error table. The
-plugin must not know the service around it: no settings of HTTP, no admission, no routes.
+They also work under plain ``vllm serve``. ``engine`` and ``api`` import its names and its error
+table. The plugin must not know the service around it: no HTTP settings, no admission, no routes.
 """

@@ -1,9 +1,9 @@
-"""Rewrites content parts that vLLM's parser does not know as image parts, which it does know.
+"""Rewrite content parts that vLLM's parser does not know as image parts, which it knows.
 
-A part with embeddings becomes an image whose address holds them; a part with a file's id becomes an image whose
-address is that id. Our media connector understands both. vLLM's own reader of embeddings, which unpickles, is
-never reached, and images and embeddings may stand side by side. The forms that clients of OpenAI's other API and
-of Anthropic's use for an image are rewritten as well.
+A part with embeddings becomes an image whose address contains them. A part with a file's id becomes
+an image whose address is that id. Our media connector understands both. So vLLM's own reader of
+embeddings, which unpickles, is not used, and one request can have images and embeddings. The image
+parts of OpenAI's responses API and of Anthropic's API are rewritten as well.
 """
 
 from collections.abc import Iterable
@@ -14,7 +14,9 @@ from service.errors import ImageEmbeddingsError
 
 
 def rewrite_message(message: Any, embeddings_allowed: bool) -> Any:
-    """``message`` with its parts rewritten; parts that vLLM knows, and other content, stay as they are.
+    """Return ``message`` with rewritten parts.
+
+    Parts that vLLM knows, and other content, do not change.
 
     Raises:
         ImageEmbeddingsError: embeddings are malformed, or the settings do not allow them.
@@ -26,7 +28,7 @@ def rewrite_message(message: Any, embeddings_allowed: bool) -> Any:
 
 
 def rewrite_anthropic_message(message: Any) -> Any:
-    """``message`` of Anthropic's API, whose image blocks may name an uploaded file."""
+    """Rewrite ``message`` of Anthropic's API, whose image blocks may name an uploaded file."""
     content = message.get("content") if isinstance(message, dict) else None
     if not isinstance(content, list):
         return message
@@ -45,7 +47,7 @@ def _rewrite_part(part: Any, embeddings_allowed: bool) -> Any:
 
 
 def _image_address(part: dict[str, Any]) -> str | None:
-    """The address of the image in a part that vLLM would not read as one; None for other parts."""
+    """Return the image's address in a part that vLLM does not read as an image, or None."""
     match part:
         case {"type": "image_url" | "input_image", "image_url": str(address)}:
             return address
@@ -61,7 +63,7 @@ def _image_address(part: dict[str, Any]) -> str | None:
 
 
 def _source_address(source: dict[str, Any]) -> str | None:
-    """The address in an image block of Anthropic's API."""
+    """Return the address in an image block of Anthropic's API."""
     match source:
         case {"type": "base64", "data": str(data)}:
             return f"data:{source.get('media_type', 'image')};base64,{data}"

@@ -1,7 +1,7 @@
-"""The one table that maps our errors to the errors, and so to the statuses, that a client gets.
+"""The table that maps our errors to vLLM's errors, and so to the statuses that a client gets.
 
-vLLM's routers turn vLLM's own error classes into OpenAI's or Anthropic's shape, and anything else into a 500.
-Our errors are therefore translated where they enter vLLM's code.
+vLLM's routers turn vLLM's own error classes into OpenAI's or Anthropic's shape, and other errors
+into a 500. So our errors are translated before they reach vLLM's code.
 """
 
 from collections.abc import Iterator
@@ -23,25 +23,26 @@ from service.plugin.validation_messages import describe
 
 
 class BadRequestError(VLLMValidationError):
-    """400 with the message alone; vLLM's own text repeats the parameter and its value."""
+    """400 with only the message; vLLM's own text repeats the parameter and its value."""
 
     def __str__(self) -> str:
         return str(self.args[0])
 
 
 class UnprocessableError(VLLMUnprocessableEntityError):
-    """422 with the message alone."""
+    """422 with only the message."""
 
     def __str__(self) -> str:
         return str(self.args[0])
 
 
 def as_vllm_error(error: errors.ServiceError) -> VLLMError:
-    """vLLM's error for ours.
+    """Return vLLM's error for ours.
 
-    400 for a request or an image that cannot be used, 403 for what an API key may not do, 404 for what is not
-    there, 413 for files beyond an owner's quota, 422 for an image that could not be fetched, 429 for too many
-    batches, 503 for load, 507 for a full disk, and 500 for everything that an operator must hear of.
+    400 for an invalid request or image, 403 if an API key lacks the right, 404 if something does
+    not exist, 413 for files beyond an owner's quota, 422 if an image could not be fetched, 429 for
+    too many batches, 503 for overload, 507 for a full disk, and 500 for failures that an operator
+    must know.
     """
     match error:
         case errors.ImageFetchError():
@@ -66,7 +67,7 @@ def as_vllm_error(error: errors.ServiceError) -> VLLMError:
 
 @contextmanager
 def translate_errors() -> Iterator[None]:
-    """Raise vLLM's errors for ours, and a 400 for a message that pydantic cannot read."""
+    """Raise vLLM's errors instead of ours, and a 400 for a message that pydantic cannot read."""
     try:
         yield
     except errors.ServiceError as error:

@@ -1,7 +1,8 @@
 """The media connector that vLLM's chat parser calls for each image of a request.
 
-vLLM runs multimodal processors one request at a time. The connector therefore encodes here, while the
-request's messages are parsed: the images of all requests wait together, and the processor only copies rows.
+vLLM runs multimodal processors for one request at a time. So the connector encodes the images while
+the request's messages are parsed: the images of all requests share batches, and the processor only
+copies rows.
 """
 
 from typing import Any, NoReturn
@@ -21,7 +22,10 @@ class ImageConnector(MediaConnector):
     """Fetches and encodes images, and refuses other media."""
 
     async def fetch_image_async(self, image_url: str, **_: Any) -> EncodedImage:  # type: ignore[override]
-        """As :func:`encode_source`; a request's ``media_io_kwargs`` may name the orientation."""
+        """Encode an image; see :func:`encode_source`.
+
+        ``media_io_kwargs`` may name the orientation.
+        """
         return await encode_source(image_url, read_orientation(self.media_io_kwargs))
 
     def _refuse(self, *_: Any, **__: Any) -> NoReturn:
@@ -36,7 +40,7 @@ class ImageConnector(MediaConnector):
 
 
 def read_orientation(media_io_kwargs: Any) -> str | None:
-    """The orientation that a request asks for; None where it does not.
+    """Return the orientation that a request names; None without one.
 
     Raises:
         RequestError: there is no such orientation.

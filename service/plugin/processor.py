@@ -1,7 +1,7 @@
 """vLLM's multimodal processor, for images that arrive encoded.
 
-It runs in the API process for requests. In engine processes it runs on dummy images for profiling: it then sees
-only zeros and never uses the encoder.
+It runs in the API process for requests. In engine processes it runs on dummy images for profiling,
+which are zeros, so it does not use the encoder there.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -52,13 +52,13 @@ class UnencodedImage:
 
 
 class ImageItems(ProcessorBatchItems[EncodedImage | UnencodedImage]):
-    """The images of one prompt. An image's digest is its identity in every cache."""
+    """The images of one prompt. An image's digest is its key in all caches."""
 
     def __init__(self, images: Sequence[EncodedImage | UnencodedImage]) -> None:
         super().__init__(images, "image")
 
     def get_item_for_hash(self, index: int) -> bytes:  # type: ignore[override]
-        """The digest, which vLLM hashes instead of pixels or a client's own identifier."""
+        """Return the digests, which vLLM hashes instead of pixels or a client's own identifiers."""
         return bytes.fromhex(self.get(index).digest)
 
 
@@ -74,7 +74,8 @@ def _as_item(image: object) -> EncodedImage | UnencodedImage:
     if isinstance(image, (EncodedImage, UnencodedImage)):
         return image
     if isinstance(image, MediaWithBytes):
-        # Decode again: vLLM composites alpha and applies the EXIF orientation, the original does neither.
+        # Decode again: vLLM composites alpha and applies the EXIF orientation; the original does
+        # not.
         data, max_pixels = image.original_bytes, shared_settings().image_max_pixels
         return UnencodedImage(
             content_digest(data), lambda size: decode_pixels(data, size, max_pixels)
@@ -87,31 +88,31 @@ def _as_item(image: object) -> EncodedImage | UnencodedImage:
 
 
 class ModelInfo(BaseProcessingInfo):
-    """What vLLM needs to know about the model's images."""
+    """The facts that vLLM needs about the model's images."""
 
     def __init__(self, ctx: Any) -> None:
         super().__init__(ctx)
         settings = getattr(self.get_hf_config(), CONFIG_KEY)
         self.visual_tokens: int = settings["visual_tokens"]
-        # vLLM creates one of these for every request with an image.
+        # vLLM creates an instance for each request with an image.
         ensure_model_folder(Path(settings["model_folder"]))
 
     def get_data_parser(self) -> MultiModalDataParser:
-        """Ours: see :class:`ImageParser`."""
+        """Return our parser, :class:`ImageParser`."""
         return ImageParser(expected_hidden_size=self._get_expected_hidden_size())
 
     def get_default_tok_params(self) -> TokenizeParams:
-        """Never add ``<s>``: the chat template writes it, and some routes would add another."""
+        """Do not add ``<s>``: the template writes it, and some routes would add a second one."""
         return replace(super().get_default_tok_params(), add_special_tokens=False)
 
     def get_supported_mm_limits(self) -> Mapping[str, int | None]:
-        """Images only, as many as ``--limit-mm-per-prompt`` allows."""
+        """Allow only images, as many as ``--limit-mm-per-prompt`` says."""
         return {"image": None}
 
     def get_mm_max_tokens_per_item(
         self, seq_len: int, mm_counts: Mapping[str, int]
     ) -> Mapping[str, int]:
-        """Every image takes the same number of placeholders."""
+        """Return the placeholders of an image, which are the same number for all images."""
         return {"image": self.visual_tokens}
 
 
@@ -119,13 +120,13 @@ class DummyImages(BaseDummyInputsBuilder[ModelInfo]):
     """Zeros instead of images, for memory profiling and warm-up."""
 
     def get_dummy_text(self, mm_counts: Mapping[str, int]) -> str:
-        """One placeholder an image."""
+        """Return a text with one placeholder for each image."""
         return IMAGE_TOKEN * mm_counts.get("image", 0)
 
     def get_dummy_mm_data(
         self, seq_len: int, mm_counts: Mapping[str, int], mm_options: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """Encoded images of zeros."""
+        """Return encoded images of zeros."""
         hidden_size = self.info.ctx.model_config.get_inputs_embeds_size()
         zeros = torch.zeros(self.info.visual_tokens, hidden_size)
         return {"image": [EncodedImage("00" * 32, zeros)] * mm_counts.get("image", 0)}
@@ -135,7 +136,8 @@ class EncodedImageProcessor(BaseMultiModalProcessor[ModelInfo]):
     """Stacks embeddings and expands each ``<ImageHere>`` to the placeholders they will fill."""
 
     def _get_mm_hashes(self, inputs: ProcessorInputs) -> Any:
-        # A client's `uuid` must not name a cache entry: it could give one image the cache entry of another.
+        # A client's `uuid` must not name a cache entry: it could give one image the cache entry of
+        # another.
         return super()._get_mm_hashes(replace(inputs, mm_uuid_items=None))
 
     def _call_hf_processor(
@@ -167,10 +169,10 @@ class EncodedImageProcessor(BaseMultiModalProcessor[ModelInfo]):
 
 
 def find_placeholder(tokenizer: Any) -> int:
-    """The token that stands where an image's embeddings go.
+    """Return the token id of an image's placeholders.
 
-    It is a token of the language model's vocabulary, because penalties, prompt logprobs and the validation of
-    tokens index by it. ``<ImageHere>`` itself lies beyond the vocabulary.
+    It must be in the language model's vocabulary, because penalties, prompt logprobs and the
+    validation of tokens use it as an index. The id of ``<ImageHere>`` is beyond the vocabulary.
     """
     return getattr(tokenizer, "unk_token_id", None) or 0
 

@@ -1,4 +1,4 @@
-"""The ``vllm.general_plugins`` entry point: vLLM calls it in every process it spawns."""
+"""The ``vllm.general_plugins`` entry point, which vLLM calls in each process that it spawns."""
 
 import multiprocessing
 import os
@@ -16,7 +16,7 @@ _watches_parent = False
 
 
 def register() -> None:
-    """Register the model, the renderer and the tool parser. Idempotent; they are imported when they are needed."""
+    """Register model, renderer and tool parser, which are imported on use. Idempotent."""
     from vllm import ModelRegistry
     from vllm.renderers.registry import RENDERER_REGISTRY
     from vllm.tokenizers.registry import TokenizerRegistry
@@ -33,9 +33,9 @@ def register() -> None:
 
 
 def _exit_with_parent() -> None:
-    """In a spawned process: exit when the parent process has ended, however it ended.
+    """In a spawned process, exit when the parent process has ended, for any reason.
 
-    Otherwise an engine whose API process was killed would keep its memory, or the GPU, for ever.
+    Otherwise an engine whose API process was killed would keep its memory, or the GPU, forever.
     """
     global _watches_parent
     parent = multiprocessing.parent_process()

@@ -1,7 +1,8 @@
-"""From a request's messages to the engine's input, for every chat-like route: our additions to vLLM's renderer.
+"""Our additions to vLLM's renderer, which turns messages into the engine's input on all routes.
 
-``--tokenizer-mode minigpt4`` selects this renderer, also under plain ``vllm serve``. It bounds the text, takes
-file ids and embeddings as content parts, never adds a second ``<s>``, and raises vLLM's errors for ours.
+``--tokenizer-mode minigpt4`` selects this renderer, also under plain ``vllm serve``. It limits the
+text, accepts file ids and embeddings as content parts, adds no second ``<s>``, and raises vLLM's
+errors instead of ours.
 """
 
 from collections.abc import Iterator, Sequence
@@ -34,7 +35,7 @@ class MiniGPT4Renderer(HfRenderer):
         tok_params: TokenizeParams | None = None,
         **options: Any,
     ) -> Any:
-        """As vLLM's; for its offline API."""
+        """Render a chat for vLLM's offline API."""
         with translate_errors(), _refuse_lost_images(tok_params):
             prepared = self._prepare(conversations, chat_params)
             return super().render_chat(prepared, chat_params, _without_bos(tok_params), **options)
@@ -46,7 +47,7 @@ class MiniGPT4Renderer(HfRenderer):
         tok_params: TokenizeParams | None = None,
         **options: Any,
     ) -> Any:
-        """As vLLM's; all HTTP routes with messages come here."""
+        """Render a chat for all HTTP routes with messages."""
         with translate_errors(), _refuse_lost_images(tok_params):
             prepared = self._prepare(conversations, chat_params)
             return await super().render_chat_async(
@@ -54,12 +55,12 @@ class MiniGPT4Renderer(HfRenderer):
             )
 
     def tokenize_prompt(self, prompt: Any, params: TokenizeParams) -> Any:
-        """As vLLM's, for a bounded text."""
+        """Tokenize a text within the limit."""
         self._check_text(prompt)
         return super().tokenize_prompt(prompt, params)
 
     async def tokenize_prompt_async(self, prompt: Any, params: TokenizeParams) -> Any:
-        """As vLLM's, for a bounded text; all routes come here, also those without messages."""
+        """Tokenize a text within the limit, for all routes, also those without messages."""
         self._check_text(prompt)
         return await super().tokenize_prompt_async(prompt, params)
 
@@ -68,7 +69,7 @@ class MiniGPT4Renderer(HfRenderer):
     ) -> list[list[Any]]:
         limit = max_characters(self.model_config.max_model_len)
         embeddings_allowed = shared_settings().image_embeddings_input
-        # First: reading a content may use it up.
+        # First, because reading a content may exhaust its iterator.
         prepared = [
             [
                 rewrite_message(rewrite_tool_message(message), embeddings_allowed)
@@ -88,13 +89,13 @@ class MiniGPT4Renderer(HfRenderer):
 
 
 def _without_bos(params: TokenizeParams | None) -> TokenizeParams | None:
-    """``params`` that add no ``<s>``: the chat templates write it, and /v1/responses would repeat it."""
+    """Return ``params`` without an added ``<s>``: the chat templates write it."""
     return None if params is None else replace(params, add_special_tokens=False)
 
 
 @contextmanager
 def _refuse_lost_images(params: TokenizeParams | None) -> Iterator[None]:
-    """Raise a 400 where truncation would cut off an image; vLLM then misses its placeholder and asserts."""
+    """Raise a 400 if truncation would cut an image: vLLM asserts that all placeholders exist."""
     try:
         yield
     except AssertionError as error:

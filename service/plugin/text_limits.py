@@ -1,8 +1,8 @@
-"""Bounds the text of a prompt before a chat template or the tokenizer reads it.
+"""Limit the text of a prompt before a chat template or the tokenizer reads it.
 
-vLLM checks a text's length only where nothing is to be cut off it. A text that is to be truncated, or only
-counted, is tokenized whole, and a template goes over every message: a body of the largest size took minutes and
-gibibytes.
+vLLM checks a text's length only if the text is not truncated. A text that is truncated or only
+counted is tokenized completely, and a template reads all messages: the largest body took minutes
+and gibibytes.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,10 +11,10 @@ from typing import Any
 from service.errors import RequestError
 
 MAX_PIECES = 4096
-"""Messages and content parts of a conversation. Each takes some tokens, so that no context holds more."""
+"""Maximum number of messages and content parts. Each takes some tokens, so no context holds more."""
 
 MAX_TEMPLATE_ARGUMENTS = 64
-"""Arguments for the chat template; templates use a few."""
+"""Maximum number of arguments for the chat template. Templates use a few."""
 
 LONGEST_TOKEN = 16
 """Characters of the longest token in Llama's vocabulary."""
@@ -23,12 +23,12 @@ MIN_CHARACTERS = 1 << 16
 
 
 def max_characters(max_model_len: int) -> int:
-    """Characters that a prompt may have, for a context of ``max_model_len`` tokens."""
+    """Return the maximum number of characters for a context of ``max_model_len`` tokens."""
     return max(MIN_CHARACTERS, LONGEST_TOKEN * max_model_len)
 
 
 def check_conversation(messages: Sequence[Any], limit: int) -> None:
-    """Raise :class:`RequestError` for too many messages and parts, or more than ``limit`` characters."""
+    """Raise :class:`RequestError` for too many messages, parts or characters."""
     pieces, characters = len(messages), 0
     for content in _contents(messages):
         if isinstance(content, list):

@@ -1,7 +1,7 @@
-"""Messages about tool calls as plain turns: the families' conversations know a user and an assistant only.
+"""Turn messages about tool calls into plain turns: the families have only user and assistant.
 
-A client that got structured output through a named function sends that call, and the function's result, with
-its next question.
+A client that got structured output through a named function sends that call and the function's
+result with its next question.
 """
 
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def rewrite_tool_message(message: Any) -> Any:
-    """``message`` without calls: the arguments are what the model wrote, a result is what the user tells it."""
+    """Return ``message`` without calls: arguments become the model's text, results the user's."""
     if not isinstance(message, Mapping):
         return message
     if message.get("role") == "tool":

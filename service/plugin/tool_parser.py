@@ -1,7 +1,7 @@
-"""Serves ``tools`` to clients that want structured output: a grammar writes the arguments of a named function.
+"""Serves ``tools`` for structured output: a grammar forms the arguments of a named function.
 
-vLLM takes the grammar from the function's schema, for ``tool_choice`` with a function's name and for
-``required``. Neither needs a model that was trained to call tools.
+vLLM makes the grammar from the function's schema, for ``tool_choice`` with a function's name and
+for ``required``. Neither needs a model that was trained to call tools.
 """
 
 from typing import Any
@@ -11,7 +11,7 @@ from vllm.tool_parsers import ToolParser
 
 
 class SchemaToolParser(ToolParser):
-    """Finds no calls in free text: these models do not write any."""
+    """Finds no calls in free text, because these models do not write calls."""
 
     def extract_tool_calls(self, model_output: str, request: Any) -> ExtractedToolCallInformation:
         """Return the whole answer as content."""

@@ -1,7 +1,7 @@
-"""One sentence for a client from pydantic's list of errors: which parameter is wrong, and what it must be.
+"""Make one sentence from pydantic's errors: the wrong parameter, and what it must be.
 
-Pydantic lists an error for each alternative of a union: nineteen for a message without content. Only the
-alternative that the client meant is of interest.
+Pydantic lists an error for each alternative of a union: nineteen for a message without content. The
+client needs only the errors of the alternative that it meant.
 """
 
 import re
@@ -36,11 +36,11 @@ NOUNS = {
     "bool_parsing": "true or false",
 }
 DISCRIMINATORS = ("type", "role")
-"""Fields whose value says which alternative of a union the client meant."""
+"""Fields whose value selects an alternative of a union."""
 
 
 def describe(errors: Sequence[Error], prefix: str = "") -> tuple[str, str | None]:
-    """The sentence, and the parameter that it is about (None for the body as a whole).
+    """Return the sentence and its parameter (None for the whole body).
 
     Args:
         errors: At least one error.
@@ -77,7 +77,7 @@ def _sentence(error: Error, same_place: Sequence[Error], subject: str) -> str:
 
 
 def _meant_alternative(errors: Sequence[Error]) -> list[Error]:
-    """The errors of the alternative that the client meant: not ruled out by its type, and with the fewest errors."""
+    """Return the errors of the alternative that fits the type field and has the fewest errors."""
     groups: dict[tuple[str, ...], list[Error]] = {}
     for error in errors:
         groups.setdefault(tuple(_alternatives(error)), []).append(error)
@@ -90,12 +90,12 @@ def _is_ruled_out(error: Error) -> bool:
 
 
 def _alternatives(error: Error) -> Iterable[str]:
-    """Class names in the location; the names of plain types do not tell alternatives of a message apart."""
+    """Return the class names in the location; plain types do not distinguish alternatives."""
     return (part for part in error["loc"] if isinstance(part, str) and part[:1].isupper())
 
 
 def _parameter(error: Error) -> str:
-    """The location in the client's own terms: ``messages.0.content``."""
+    """Return the location in the client's terms: ``messages.0.content``."""
     return ".".join(str(part) for part in error["loc"] if _is_field(part))
 
 
@@ -106,6 +106,6 @@ def _is_field(part: str | int) -> bool:
 
 
 def _own_error(error: Error) -> VLLMValidationError | None:
-    """An error that a validator raised with a message for clients."""
+    """An error of a validator with a message for clients."""
     raised = error.get("ctx", {}).get("error")
     return raised if isinstance(raised, VLLMValidationError) else None

@@ -1,4 +1,4 @@
-"""What each API key has used, and whether it may use more: figures in memory that several processes share.
+"""The usage of each API key, and its limits: figures in memory, shared by processes.
 
 Knows nothing of HTTP, of vLLM and of images: other folders report amounts, and ask for admission by a key's name.
 """

@@ -14,8 +14,10 @@ class Usage:
         images: Images that were encoded or found in the cache.
         bytes_received: Bytes of request bodies as they arrived, and of images fetched by URL.
         bytes_sent: Bytes of response bodies.
-        encoder_seconds: Shares of the vision encoder's batches; an image from the cache costs nothing.
-        engine_seconds: Time in the engine after its queue. Requests that run together count the same time each.
+        encoder_seconds: Shares of the vision encoder's batches; an image from the cache costs
+            nothing.
+        engine_seconds: Time in the engine after its queue. Requests that run together count the
+            same time each.
     """
 
     requests: float = 0
@@ -34,7 +36,7 @@ class Usage:
 
     @property
     def amounts(self) -> tuple[float, ...]:
-        """All fields in their order; ``dataclasses.astuple`` copies each and takes ten times as long."""
+        """Return all fields in order; ``dataclasses.astuple`` takes ten times as long."""
         return (
             self.requests,
             self.input_tokens,

@@ -26,7 +26,8 @@ class Admission:
     """The answer to a request of one API key.
 
     Attributes:
-        refused_by: Name of the limit that refuses the request, as in :class:`KeyLimits`; None for an admitted one.
+        refused_by: Name of the limit that refuses the request, as in :class:`KeyLimits`; None for
+            an admitted one.
         retry_seconds: Seconds after which that limit admits a request; 0 for an admitted one.
         requests: What is left of ``requests_per_minute``; None without that limit.
         tokens: What is left of ``tokens_per_minute``; None without that limit.
@@ -39,7 +40,10 @@ class Admission:
 
 
 class Ledger(Protocol):
-    """Figures of all API keys. Thread-safe; one that several processes share is also safe between them."""
+    """Figures of all API keys.
+
+    Thread-safe; one that several processes share is also safe between them.
+    """
 
     def add(self, key: str, used: Usage) -> None:
         """Add amounts to a key's sums, and count their tokens against its limit."""
@@ -60,7 +64,7 @@ class Ledger(Protocol):
         """What is left of a key's limits, without counting a request."""
 
     def label(self, key: str) -> str:
-        """``key`` as the label of a metric: itself, or ``other`` beyond a bound on the number of names."""
+        """Return the label of a metric: ``key``, or ``other`` if there are too many names."""
 
     @property
     def since(self) -> float:

@@ -1,8 +1,8 @@
 """A ledger in a memory-mapped file, which any number of processes may share.
 
-The file is a header and one row for each key. A row is the hash of the key's name and a few float64 numbers. Every
-access holds a lock of this process's threads, and one on the file (flock), which the system releases when a process
-is killed.
+The file is a header and one row for each key. A row is the hash of the key's name and a few float64
+numbers. Every access holds a lock of this process's threads, and one on the file (flock), which the
+system releases when a process is killed.
 """
 
 import fcntl
@@ -40,7 +40,8 @@ HEADER_BYTES = 256
 FILE_BYTES = HEADER_BYTES + ROWS * ROW_BYTES
 SUMS = len(fields(Usage))
 REQUESTS, TOKENS, TOKEN_LIMIT, CONCURRENT = SUMS, SUMS + 2, SUMS + 4, SUMS + 5
-"""Positions in a row after the sums: two meters of two numbers, the token limit, the requests in progress."""
+"""Positions in a row after the sums: two meters of two numbers, the token limit, the requests in
+progress."""
 
 SINCE = len(MAGIC)
 OTHER = "other"
@@ -154,7 +155,7 @@ class MappedLedger:
 
 
 def create(path: Path | None = None) -> MappedLedger:
-    """Open the ledger of a service that starts; one process of the service calls this, others :func:`attach`.
+    """Open the ledger in the first process of a service; the others call :func:`attach`.
 
     Args:
         path: File that keeps the sums from one start to the next; None for a file without a name.
@@ -173,7 +174,7 @@ def create(path: Path | None = None) -> MappedLedger:
 
 
 def attach(path: Path) -> MappedLedger:
-    """Open a ledger that another process of the same service has created; raises :class:`SettingsError`.
+    """Open the ledger of another process of the service; raises :class:`SettingsError`.
 
     Each process must open the file itself: a lock on an inherited descriptor does not exclude its parent.
     """

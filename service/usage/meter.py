@@ -9,7 +9,8 @@ from service.usage.ledger import Allowance
 class Meter:
     """Units that were used and have not drained yet.
 
-    The state does not hold the limit: after a change of the limit, the same use counts against the new one.
+    The state does not hold the limit: after a change of the limit, the same use counts against the
+        new one.
 
     Attributes:
         used: Units; more than the limit where an answer was longer than what was left.

@@ -8,8 +8,8 @@ state, so any thread may call it. Three kinds of threads do:
 * the encoding thread calls :meth:`ImageQueue.take_batch`, and :meth:`ImageQueue.finish` or
   :meth:`ImageQueue.fail` for each job.
 
-Background images (lines of batches) never share a batch with others, and only form one while no other
-image is ready. They do not take the others' places in the queue.
+Background images (lines of batches) never share a batch with others, and only form one while no
+other image is ready. They do not take the others' places in the queue.
 """
 
 import threading
@@ -27,8 +27,8 @@ from service.vision.encoded_image import EncodedImage
 from service.vision.limits import EncodingLimits
 
 BACKGROUND_SECONDS = 0.1
-"""Time that a batch of background images may take, as far as one image allows: an image that arrives
-meanwhile waits for it."""
+"""Time that a batch of background images may take, as far as one image allows: an image that
+arrives meanwhile waits for it."""
 
 
 @dataclass(eq=False)
@@ -212,7 +212,7 @@ class ImageQueue:
         return batch
 
     def _background_batch(self) -> int:
-        """The most background images that are encoded at once; one until the encoder's speed is known."""
+        """Return the size of a background batch; 1 until the encoder's speed is known."""
         if self.seconds_per_image == 0:
             return 1
         fitting = int(BACKGROUND_SECONDS / self.seconds_per_image)

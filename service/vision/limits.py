@@ -40,6 +40,7 @@ class EncodingLimits:
 def choose_decode_threads(processes: int) -> int:
     """Return a process's share of a quarter of the cores, at least 2.
 
-    A photograph takes 10 ms to decode, so that a quarter of a GPU machine's cores feeds its encoder.
+    A photograph takes 10 ms to decode, so that a quarter of a GPU machine's cores feeds its
+    encoder.
     """
     return max(2, len(os.sched_getaffinity(0)) // (4 * processes))

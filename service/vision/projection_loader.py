@@ -46,12 +46,15 @@ class ProjectionLoader:
         self._seen: dict[str, tuple[Path, Stamp]] = {}
 
     def load_given(self, files: Mapping[str, Path]) -> list[str]:
-        """Serve the projections that the settings name; return a line for each, refusals included."""
+        """Serve the projections that the settings name; return a line for each or its refusal."""
         self._given = frozenset(files)
         return [self._add(name, path) for name, path in files.items()]
 
     def scan(self) -> list[str]:
-        """Serve what the folder holds now; return a line for each change. Blocks while files are read."""
+        """Serve what the folder holds now; return a line for each change.
+
+        Blocks while files are read.
+        """
         if self._folder is None:
             return []
         found = dict(self._list_files())

@@ -1,6 +1,6 @@
-"""Every place where the service depends on the inside of vLLM instead of on a hook that vLLM offers.
+"""All code that depends on internals of vLLM instead of a hook that vLLM offers.
 
-Each file names what it replaces or reads, why no hook does, the test that fails when vLLM changes, and what to
-ask for upstream. ``plugin``, ``engine`` and ``api`` import one function from each. Nothing here knows HTTP,
-images or models.
+Each file names the replaced function, the reason why no hook suffices, the test that fails when
+vLLM changes, and the change to request upstream. ``plugin``, ``engine`` and ``api`` import one
+function from each. Nothing here knows HTTP, images or models.
 """

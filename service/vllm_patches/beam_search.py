@@ -1,10 +1,12 @@
-"""Our beam search in place of vLLM's, on every route that offers it.
+"""Replace vLLM's beam search by ours, on all routes that offer it.
 
-vLLM's beams end at the end-of-sequence token only: a MiniGPT-4 answer runs past ``###``, into the next turn. And
-vLLM divides a beam's score by the length of prompt and answer together, transformers by the answer's.
+vLLM's beams end only at the end-of-sequence token, so a MiniGPT-4 answer continues past ``###``
+into the next turn. vLLM also divides a beam's score by the length of prompt and answer together;
+transformers divides by the answer's.
 
 Replaces: ``BeamSearchOnlineMixin.beam_search``.
-Why no hook: the chat and completion handlers inherit the method, and the application's factory names their classes.
+Why no hook: the chat and completion handlers inherit the method, and the application's factory
+    names their classes.
 Test: ``tests/end_to_end/test_beam_search.py`` compares with transformers' ``generate``.
 Upstream: stop strings in ``BeamSearchParams``, and a score by the answer's length.
 """

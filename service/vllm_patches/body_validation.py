@@ -1,14 +1,18 @@
 """Runs our code before and after vLLM's validation of a request body.
 
-Before: content parts in the forms of other APIs become forms that vLLM reads. After: limits are adapted. And a
-body that makes one of vLLM's validators fail is answered with 400 instead of 500: they look into a body before its
-types are checked, and raise AttributeError or TypeError for, say, a number where they expect an object.
+Before the validation, content parts in the forms of other APIs become forms that vLLM reads. After
+it, limits are adapted. If one of vLLM's validators fails, the client gets a 400 instead of a 500:
+these validators read a body before its types are checked, and raise AttributeError or TypeError,
+for example for a number instead of an object.
 
 Replaces: the ``validate`` method of each route's body field (FastAPI's ``ModelField``).
-Why no hook: vLLM's routers bind their request classes when they are imported. A middleware would parse and write
-the whole body once more. An exception handler cannot tell a validator's AttributeError from a bug.
+Why no hook: vLLM's routers bind their request classes when they are imported. A middleware would
+    parse and write
+the whole body a second time. An exception handler cannot distinguish a validator's AttributeError
+    from a bug.
 Test: ``tests/vllm_patches/test_body_validation.py``.
-Upstream: "before" validators of ``ChatCompletionRequest`` and others that check types before they index; the
+Upstream: "before" validators of ``ChatCompletionRequest`` and others that check types before they
+    index; the
 forms of an image part that OpenAI's and Anthropic's clients send.
 """
 
@@ -22,7 +26,7 @@ from vllm.exceptions import VLLMError
 from service.errors import RequestError, ServiceError
 
 Prepare = Callable[[str, Any], Any]
-"""Of a route's path and the parsed JSON: the JSON to validate."""
+"""Takes a route's path and the parsed JSON; returns the JSON to validate."""
 
 Finish = Callable[[Any], None]
 """Changes a validated request in place."""
@@ -31,7 +35,7 @@ Finish = Callable[[Any], None]
 def wrap_validation(app: FastAPI, prepare: Prepare, finish: Finish) -> None:
     """Wrap the validation of all bodies of ``app``.
 
-    A request is refused by raising :class:`ServiceError` from ``prepare`` or ``finish``.
+    To refuse a request, ``prepare`` or ``finish`` raises :class:`ServiceError`.
     """
     for route in app.routes:
         if isinstance(route, APIRoute):

@@ -1,9 +1,12 @@
-"""Keeps clients' mistakes out of the error log: vLLM logs some of them as errors, with tracebacks.
+"""Keep clients' mistakes out of the error log: vLLM logs some of them as errors, with tracebacks.
 
-The access log has each such request, with its status. An error log is for what an operator can mend.
+The access log has each such request with its status. The error log is for problems that an operator
+can solve.
 
-Reads: the exceptions and arguments of records on the handlers of the logger ``vllm``, never their text.
-Why no hook: vLLM has no setting for it; ``--logging-config`` can lower levels, which would hide real errors too.
+Reads: the exceptions and arguments of records on the handlers of the logger ``vllm``, never their
+    text.
+Why no hook: vLLM has no setting for it; ``--logging-config`` can change levels, which would also
+    hide real errors.
 Test: ``tests/vllm_patches/test_log_filter.py``.
 Upstream: log client errors below the level ``ERROR``.
 """
@@ -15,15 +18,15 @@ from vllm.entrypoints.serve.engine.protocol import ErrorResponse
 from vllm.exceptions import GracefulHTTPError, VLLMClientError
 
 EXPECTED = (VLLMClientError, GracefulHTTPError, ValidationError)
-"""Requests that cannot be served, and refusals for load. vLLM reports other exceptions to clients as their own
-fault as well; those may still be bugs."""
+"""Invalid requests, and refusals because of overload. vLLM also reports some other exceptions as
+the client's fault, but these may be bugs."""
 
 
 class ClientErrorFilter(logging.Filter):
     """Drops records about exceptions of :data:`EXPECTED`."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Look at the record's exception and arguments."""
+        """Return whether to keep a record, by its exception and arguments."""
         arguments = record.args if isinstance(record.args, tuple) else ()
         error = record.exc_info and record.exc_info[1]
         return not any(map(_is_expected, (error, *arguments)))

@@ -1,7 +1,8 @@
-"""Model names beside vLLM's own, which come and go while the service runs.
+"""Add and remove model names while the service runs.
 
-Replaces: ``is_base_model`` and ``model_name`` of vLLM's registry of served models, on its one instance.
-Why no hook: ``--served-model-name`` is read once, and every response names the first of its names.
+Replaces: ``is_base_model`` and ``model_name`` of vLLM's registry of served models, on its one
+    instance.
+Why no hook: vLLM reads ``--served-model-name`` once, and all responses contain its first name.
 Test: ``tests/end_to_end/test_projections.py``.
 Upstream: a registry of names that can change, and responses with the name that the request gave.
 """
@@ -21,7 +22,7 @@ def serve_names(models: Any, is_served: Callable[[str], bool], current: Callable
     is_base_model, model_name = models.registry.is_base_model, models.model_name
 
     def is_known(name: str) -> bool:
-        # A name that an adapter has too is the adapter's.
+        # If an adapter has the same name, the adapter is used.
         return bool(is_base_model(name)) or (is_served(name) and name not in models.lora_requests)
 
     def name_model(lora_request: Any = None) -> str:

@@ -1,14 +1,14 @@
-"""Why an engine did not start: the cause is known in one process and reported by another.
+"""Report why an engine did not start: one process knows the cause, and another process reports it.
 
-vLLM's API process only learns that an engine process has ended. The exception is raised in the engine
-process, which logs it. A handler beside that log writes its text into a file that both processes know by an
+vLLM's API process only learns that an engine process has ended. The engine process logs the
+exception. A log handler writes its text into a file, whose path both processes know from an
 environment variable.
 
-Reads: records of the logger ``vllm.v1.engine.core``, the text of vLLM's worker error, and the exit statuses
-in the text of the API process's error.
-Why no hook: vLLM reports "Engine core initialization failed. See root cause above." as text only.
-Test: ``tests/engine/test_start_errors.py`` starts engines that fail.
-Upstream: hand the root cause to the parent over the handshake socket.
+Reads: records of the logger ``vllm.v1.engine.core``, the text of vLLM's worker error, and the exit
+statuses in the text of the API process's error. Why no hook: vLLM reports "Engine core
+initialization failed. See root cause above." as text only. Test:
+``tests/engine/test_start_errors.py`` starts engines that fail. Upstream: send the root cause to the
+parent over the handshake socket.
 """
 
 import logging
@@ -30,7 +30,7 @@ KILLED = re.compile(r"'[^']+': -9\b")
 
 @contextmanager
 def collect_cause() -> Iterator[Path]:
-    """While an engine starts: the file that engine processes write the cause of a failure into."""
+    """Give the file into which a starting engine writes the cause of a failure."""
     with tempfile.NamedTemporaryFile(prefix="minigpt4-start-") as file:
         os.environ[FILE_VARIABLE] = file.name
         try:
@@ -40,7 +40,7 @@ def collect_cause() -> Iterator[Path]:
 
 
 def explain(cause: str) -> str:
-    """A message for the operator, from the cause that was collected or the API process's own error."""
+    """Return a message for the operator from the collected cause or the API's error."""
     if KILLED.search(cause):
         return (
             "The vLLM engine was killed while it started, most likely for lack of memory. "
@@ -52,7 +52,7 @@ def explain(cause: str) -> str:
 
 
 def record_failures() -> None:
-    """In an engine process: record the cause of a failed start. Does nothing in other processes."""
+    """Record the cause of a failed start in an engine process; do nothing in other processes."""
     path = os.environ.get(FILE_VARIABLE)
     logger = logging.getLogger(ENGINE_LOGGER)
     if path and not any(isinstance(handler, _Recorder) for handler in logger.handlers):
@@ -60,7 +60,7 @@ def record_failures() -> None:
 
 
 class _Recorder(logging.Handler):
-    """Keeps the text of the first exception that is logged."""
+    """Stores the text of the first logged exception."""
 
     def __init__(self, file: Path) -> None:
         super().__init__(logging.ERROR)

@@ -8,7 +8,7 @@ import torch
 
 @pytest.fixture(scope="package", autouse=True)
 def _one_thread() -> Iterator[None]:
-    """Compute on one thread: distributing such small tensors costs several times the work itself."""
+    """Compute on one thread: for small tensors, several threads take longer."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

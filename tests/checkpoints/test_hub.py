@@ -30,7 +30,7 @@ def files(published: Callable[[str], PublishedFiles]) -> PublishedFiles:
 
 @pytest.fixture(scope="module")
 def fake_hub(files: PublishedFiles, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeHub]:
-    """Serve repositories like the hub's: one with a shard that no import needs, one with both formats."""
+    """Serve repositories like the hub's: with an unneeded shard, and with both formats."""
     root = tmp_path_factory.mktemp("hub")
     write_blip2_folder(root / "blip2", files.eva, files.blip2)
     index = root / "blip2" / "model.safetensors.index.json"

@@ -28,7 +28,7 @@ def _compute_logits(model: LlamaForCausalLM) -> Tensor:
 
 
 def _assert_merged(folder: ModelFolder, files: PublishedFiles, alpha: float) -> None:
-    """Compare the merged model with the base model and the update beside it, as peft computes it."""
+    """Compare the merged model with the base model plus the update, as in peft."""
     merged = LlamaForCausalLM.from_pretrained(folder.language_model)
     base = LlamaForCausalLM.from_pretrained(files.language_model)
     without = _compute_logits(base)

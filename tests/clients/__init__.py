@@ -1,4 +1,4 @@
-"""Unmodified clients against the running default model; docs/how-to/use-other-clients.md lists what they ran.
+"""Unmodified clients against the running default model; see docs/how-to/use-other-clients.md.
 
 Clients that need other versions of shared packages run as scripts in environments of their own (``scripts/``), and
 clients from npm likewise (``node/``): a script does what its client's documentation shows, and prints what it

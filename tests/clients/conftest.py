@@ -1,4 +1,4 @@
-"""The service that all clients ask, and the environments of those that are not installed in this one."""
+"""The service for all clients, and the environments of clients that need their own."""
 
 from collections.abc import Callable
 from functools import cache

@@ -36,7 +36,7 @@ def create_node_environment(folder: Path) -> Path:
 
 
 def run_script(interpreter: Path, script: Path, url: str) -> dict[str, Any]:
-    """The JSON object in the last line that a client's script prints: clients print advice of their own.
+    """Parse the last printed line as JSON: the clients print other lines before it.
 
     Args:
         interpreter: Of the environment that has the client.

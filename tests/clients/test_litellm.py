@@ -1,4 +1,4 @@
-"""``litellm``: both providers for such servers, streams, asynchronous, structured output, errors."""
+"""``litellm``: both providers, streams, asynchronous, structured output, errors."""
 
 from typing import Any
 

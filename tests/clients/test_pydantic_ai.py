@@ -1,4 +1,4 @@
-"""``pydantic-ai``: answers, streams, output types by every mode, a conversation after one, errors."""
+"""``pydantic-ai``: answers, streams, output types in all modes, conversations, errors."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The KServe runtime and its example: their own fields, the pod they describe, and the arguments."""
+"""The KServe runtime and its example: their fields, their pod, and the arguments."""
 
 import json
 from collections.abc import Callable

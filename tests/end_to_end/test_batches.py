@@ -1,4 +1,4 @@
-"""Batches through a real service with the default model: as OpenAI's client sees them, and across kills and drains."""
+"""Batches through a real service: with OpenAI's client, and across kills and drains."""
 
 import json
 import signal

@@ -1,4 +1,4 @@
-"""Beams of the running service are those of transformers' ``generate``, and end at the family's end mark."""
+"""Beams equal those of transformers' ``generate``, and end at the family's end mark."""
 
 from collections.abc import Callable
 from typing import Any

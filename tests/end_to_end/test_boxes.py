@@ -1,4 +1,4 @@
-"""Boxes of a running MiniGPT-v2: bounded, parsed to pixels of the image as it was sent, and at a stream's end."""
+"""Boxes of a running MiniGPT-v2: constrained, in pixels of the sent image, and in streams."""
 
 import re
 from collections.abc import Callable, Iterator

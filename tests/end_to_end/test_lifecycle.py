@@ -192,7 +192,7 @@ main()
 def with_encoder(
     tiny_model: Callable[[str], ModelFolder],
 ) -> Iterator[Callable[..., OtherEncoder]]:
-    """Starts a service whose encoder runs the given statement, with variables of the environment."""
+    """Start a service whose encoder runs the given statement."""
     started: list[OtherEncoder] = []
 
     def start(encode: str, **environment: str) -> OtherEncoder:

@@ -1,4 +1,4 @@
-"""Answers by beam search with an engine that follows a script: where they end, and what their texts are."""
+"""Answers by beam search with a scripted engine: their ends and their texts."""
 
 from collections.abc import AsyncGenerator, Sequence
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""Beam search equals transformers' ``generate`` on the same weights: beams, scores and their order."""
+"""Beam search equals transformers' ``generate``: beams, scores and order."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -18,7 +18,7 @@ class Likely(NamedTuple):
 
 
 class Model:
-    """A tiny Llama and its tokenizer, asked as the engine is asked: for the likeliest next tokens."""
+    """A tiny Llama and its tokenizer, which give the likeliest next tokens like the engine."""
 
     def __init__(self, folder: ModelFolder) -> None:
         self.tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder.tokenizer)

@@ -18,7 +18,7 @@ from tests.fake_openai import Answerer, fake_openai
 
 
 def answer_correctly(questions: Sequence[Question]) -> Answerer:
-    """Make a service that answers these questions correctly; it finds them by text and first image."""
+    """Make a service that answers these questions correctly, by text and first image."""
     known = {}
     for item in questions:
         key = (item.turn.question, item.images[0])

@@ -1,7 +1,7 @@
 """Send valid and invalid requests, generated from the OpenAPI schema, and count the results.
 
-``python -m tests.fuzz.api URL`` fuzzes a running service for long and prints the figures as JSON. The
-tests send fewer requests.
+``python -m tests.fuzz.api URL`` fuzzes a running service for long and prints the figures as JSON.
+The tests send fewer requests.
 """
 
 import argparse

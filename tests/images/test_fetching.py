@@ -86,7 +86,7 @@ async def test_a_fetch_that_times_out_releases_its_slot() -> None:
 
 
 class Sequence:
-    """Answers one request after the other with the responses given; an empty one drops the connection."""
+    """Answers requests with the given responses in order; an empty one disconnects."""
 
     def __init__(self, *responses: bytes) -> None:
         self._responses = list(responses)

@@ -1,4 +1,4 @@
-"""A stand-in for the service that starts at once: it streams, drains and logs as the service does."""
+"""A stand-in for the service that starts at once, and streams, drains and logs like it."""
 
 import argparse
 import asyncio

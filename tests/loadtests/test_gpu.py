@@ -107,7 +107,7 @@ def test_matrix_products_are_of_random_numbers(monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.slow
 def test_the_script_goes_all_its_ways(tmp_path: Path) -> None:
-    """Every part, with a vocabulary three times its tokenizer's: three starts, one after the other."""
+    """Run all parts, with a vocabulary three times the tokenizer's: three starts."""
     words = ["-m", "loadtests.gpu", "--dry-run", "--out", str(tmp_path)]
     done = subprocess.run(
         [sys.executable, *words], capture_output=True, text=True, check=False, cwd=ROOT

@@ -1,4 +1,4 @@
-"""The page on a stand-in for the service: the page's own files, and short answers at once, without a model."""
+"""The page on a stand-in for the service, which answers at once, without a model."""
 
 import json
 from collections.abc import Iterator

@@ -11,7 +11,7 @@ from tests.published.sizes import QFORMER_HEADS, QFORMER_WIDTH, VIT_HEADS, VIT_L
 
 
 def write_blip2_folder(folder: Path, eva: Tensors, blip2: Tensors, instruct: bool = False) -> None:
-    """Write a folder with this ViT, ln_vision and Q-Former, and a language model that is not needed."""
+    """Write a folder with this ViT, ln_vision and Q-Former, and an unneeded language model."""
     tensors: Tensors = {
         "query_tokens": blip2["query_tokens"],
         "vision_model.post_layernorm.weight": blip2["ln_vision.weight"],

@@ -1,9 +1,9 @@
 """A-OKVQA: questions that need world knowledge; four choices, or ten people's direct answers.
 
 Sources: Schwenk et al. 2022, *A-OKVQA*; allenai/aokvqa, ``aokvqa_v1p0_val.json`` (format) and
-``evaluation/eval_predictions.py`` (scores); Vision-CAIR/MiniGPT-4, ``aok_vqa_datasets.py`` (prompt). The
-direct score is ``min(equal answers / 3, 1)`` and leaves out questions marked as difficult to answer
-directly. The papers print no prompt with the choices: the wording here is ours.
+``evaluation/eval_predictions.py`` (scores); Vision-CAIR/MiniGPT-4, ``aok_vqa_datasets.py``
+(prompt). The direct score is ``min(equal answers / 3, 1)`` and leaves out questions marked as
+difficult to answer directly. The papers print no prompt with the choices: the wording here is ours.
 """
 
 from collections.abc import Sequence
@@ -55,7 +55,7 @@ def _read(direct: bool, folder: Path, split: str) -> list[Item]:
 
 
 def score_choices(items: Sequence[Item], answers: Sequence[str]) -> list[Score]:
-    """The share of answers that mean the right choice; a truth is the choices and the right index."""
+    """Return the share of right choices; a truth is the choices and the right index."""
     hits = [
         float(choose(clean(answer), item.truth[0]) == item.truth[1])
         for item, answer in zip(items, answers, strict=True)

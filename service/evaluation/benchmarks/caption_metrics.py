@@ -1,9 +1,9 @@
 """BLEU and CIDEr of captions against several references each.
 
-Sources: Papineni et al. 2002, *BLEU*; Vedantam et al. 2015, *CIDEr*; tylin/coco-caption, ``bleu_scorer.py``
-and ``cider_scorer.py``. CIDEr is the variant that COCO's server calls CIDEr-D without stemming: clipped
-counts and a Gaussian penalty on the difference of lengths, with sigma 6; the length is counted in pairs of
-words. Both programs' constants are kept.
+Sources: Papineni et al. 2002, *BLEU*; Vedantam et al. 2015, *CIDEr*; tylin/coco-caption,
+``bleu_scorer.py`` and ``cider_scorer.py``. CIDEr is the variant that COCO's server calls CIDEr-D
+without stemming: clipped counts and a Gaussian penalty on the difference of lengths, with sigma 6;
+the length is counted in pairs of words. Both programs' constants are kept.
 """
 
 from collections import Counter
@@ -35,8 +35,8 @@ def bleu_row(words: Words, references: Sequence[Words]) -> list[float]:
     """What one caption adds to BLEU's sums.
 
     Returns:
-        Correct sequences of each length, sequences of each length, words, and words of the reference
-        whose length is closest.
+        Correct sequences of each length, sequences of each length, words, and words of the
+        reference whose length is closest.
     """
     most: Grams = Counter()
     for reference in references:
@@ -59,7 +59,10 @@ def bleu(sums: Sums, length: int) -> Sums:
 
 
 def cider(captions: Sequence[Words], references: Sequence[Sequence[Words]]) -> list[float]:
-    """CIDEr of each caption, in percent. How rare a sequence is, the references of the whole set say."""
+    """CIDEr of each caption, in percent.
+
+    How rare a sequence is, the references of the whole set say.
+    """
     seen = [[count_grams(one) for one in several] for several in references]
     images: Grams = Counter()
     for several in seen:

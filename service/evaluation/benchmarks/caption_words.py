@@ -1,10 +1,10 @@
 """Words of a caption, as COCO's caption evaluation splits them.
 
-Sources: tylin/coco-caption, ``pycocoevalcap/tokenizer/ptbtokenizer.py``: it runs Java's PTBTokenizer of
-Stanford CoreNLP 3.4.1 (``-preserveLines -lowerCase``) and drops punctuation. This file does the same for
-English captions without Java: of 21,000 captions with 1,025,000 words, 9 captions differ, by a web address
-or a flight number. Brackets stay as ``-lrb-`` and ``-rrb-``: the published list of punctuation
-has them in capitals and the tokens are in lower case.
+Sources: tylin/coco-caption, ``pycocoevalcap/tokenizer/ptbtokenizer.py``: it runs Java's
+PTBTokenizer of Stanford CoreNLP 3.4.1 (``-preserveLines -lowerCase``) and drops punctuation. This
+file does the same for English captions without Java: of 21,000 captions with 1,025,000 words, 9
+captions differ, by a web address or a flight number. Brackets stay as ``-lrb-`` and ``-rrb-``: the
+published list of punctuation has them in capitals and the tokens are in lower case.
 """
 
 import re

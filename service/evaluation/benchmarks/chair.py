@@ -1,9 +1,10 @@
 """CHAIR: how many of the objects that a caption names are not in the image.
 
 Sources: Rohrbach et al. 2018, *Object Hallucination in Image Captioning*; LisaAnne/Hallucination,
-``utils/chair.py`` (scores); Zhu et al. 2023, *MiniGPT-4*, section 4.5 (prompts ``short`` and ``long``);
-Li et al. 2023, *POPE*, table 1 (prompts ``pope-1`` and ``pope-2``). An image has the objects of its
-segments and of its people's captions; without a caption file, those of its segments alone.
+``utils/chair.py`` (scores); Zhu et al. 2023, *MiniGPT-4*, section 4.5 (prompts ``short`` and
+``long``); Li et al. 2023, *POPE*, table 1 (prompts ``pope-1`` and ``pope-2``). An image has the
+objects of its segments and of its people's captions; without a caption file, those of its segments
+alone.
 """
 
 from collections import defaultdict

@@ -1,11 +1,12 @@
 """Which of COCO's objects a caption mentions.
 
-Sources: Rohrbach et al. 2018, *Object Hallucination in Image Captioning*, section 2; LisaAnne/Hallucination,
-``utils/chair.py`` and ``data/synonyms.txt``. That program splits words as NLTK does, takes each to its
-singular with the package *pattern*, joins known pairs of words, and looks each one up in the list of
-synonyms. *pattern* takes the last s off singular words too: ``bus`` becomes ``bu`` and ``glass`` becomes
-``glas``; ``ties`` becomes ``ty``. The program repairs ``wine glas`` only, so it counts ``buses`` but not
-``a bus``, and ``a tie`` but not ``ties``. The rules here keep that, since published figures contain it.
+Sources: Rohrbach et al. 2018, *Object Hallucination in Image Captioning*, section 2;
+LisaAnne/Hallucination, ``utils/chair.py`` and ``data/synonyms.txt``. That program splits words as
+NLTK does, takes each to its singular with the package *pattern*, joins known pairs of words, and
+looks each one up in the list of synonyms. *pattern* takes the last s off singular words too:
+``bus`` becomes ``bu`` and ``glass`` becomes ``glas``; ``ties`` becomes ``ty``. The program repairs
+``wine glas`` only, so it counts ``buses`` but not ``a bus``, and ``a tie`` but not ``ties``. The
+rules here keep that, since published figures contain it.
 """
 
 import re

@@ -1,8 +1,8 @@
 """From a free answer to one of a question's choices.
 
-The published scorers need a choice: A-OKVQA's ``remap_predictions.py`` takes the choice with the nearest
-GloVe embedding, and MiniGPT-v2 ranks IconQA's choices by their loss. A chat completion gives neither, so
-the rules here compare text only.
+The published scorers need a choice: A-OKVQA's ``remap_predictions.py`` takes the choice with the
+nearest GloVe embedding, and MiniGPT-v2 ranks IconQA's choices by their loss. A chat completion
+gives neither, so the rules here compare text only.
 """
 
 import re
@@ -13,8 +13,8 @@ from difflib import SequenceMatcher
 def choose(answer: str, choices: Sequence[str]) -> int:
     """The index of the choice that an answer means.
 
-    That is the choice that equals the answer, else the longest one that the answer contains as whole
-    words, else the one with the most similar spelling. Case and punctuation do not count.
+    That is the choice that equals the answer, else the longest one that the answer contains as
+    whole words, else the one with the most similar spelling. Case and punctuation do not count.
     """
     said, known = _words(answer), [_words(choice) for choice in choices]
     if said in known:

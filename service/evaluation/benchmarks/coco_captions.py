@@ -1,10 +1,10 @@
 """COCO captions: one sentence about an image, compared with people's sentences.
 
-Sources: Chen et al. 2015, *Microsoft COCO Captions*; COCO's ``captions_val2014.json`` and Karpathy's
-``dataset_coco.json`` (formats); tylin/coco-caption (scores, see :mod:`.caption_words` and
-:mod:`.caption_metrics`); Vision-CAIR/MiniGPT-4, ``coco_caption.py`` (prompt). CIDEr depends on the set of
-images, so a run with ``--limit`` does not give the published figure. METEOR and SPICE need Java programs
-and are left out.
+Sources: Chen et al. 2015, *Microsoft COCO Captions*; COCO's ``captions_val2014.json`` and
+Karpathy's ``dataset_coco.json`` (formats); tylin/coco-caption (scores, see :mod:`.caption_words`
+and :mod:`.caption_metrics`); Vision-CAIR/MiniGPT-4, ``coco_caption.py`` (prompt). CIDEr depends on
+the set of images, so a run with ``--limit`` does not give the published figure. METEOR and SPICE
+need Java programs and are left out.
 """
 
 from collections import defaultdict

@@ -1,8 +1,8 @@
 """GQA: compositional questions about real scenes, one short answer.
 
-Sources: Hudson and Manning 2019, *GQA*; the data set's ``testdev_balanced_questions.json`` (format);
-Vision-CAIR/MiniGPT-4, ``eval_scripts/eval_vqa.py`` (prompt and exact match). The MiniGPT-4 repository's
-own list with ``image``, ``question`` and ``answer`` is accepted as well.
+Sources: Hudson and Manning 2019, *GQA*; the data set's ``testdev_balanced_questions.json``
+(format); Vision-CAIR/MiniGPT-4, ``eval_scripts/eval_vqa.py`` (prompt and exact match). The
+MiniGPT-4 repository's own list with ``image``, ``question`` and ``answer`` is accepted as well.
 """
 
 from pathlib import Path

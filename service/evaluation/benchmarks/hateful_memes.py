@@ -2,7 +2,8 @@
 
 Sources: Kiela et al. 2020, *The Hateful Memes Challenge*; the data set's ``dev.jsonl`` (format);
 Vision-CAIR/MiniGPT-4, ``vqa_datasets.py`` and ``eval_vqa.py`` (prompt, its spelling included, and
-accuracy). The published script leaves an answer that is neither yes nor no as text: it counts as wrong.
+accuracy). The published script leaves an answer that is neither yes nor no as text: it counts as
+wrong.
 """
 
 from pathlib import Path

@@ -1,9 +1,10 @@
 """IconQA, text choices: questions about diagrams.
 
 Sources: Lu et al. 2021, *IconQA*; its ``problems.json`` with ``pid_splits.json``, and the MiniGPT-4
-repository's ``choose_text_val.json`` (formats); Vision-CAIR/MiniGPT-4, ``vqa_datasets.py`` (prompt).
-``eval_vqa.py`` ranks the choices by the model's loss of each one. A chat completion has no losses of given
-texts: here the prompt lists the choices and the answer is matched with them, so figures can differ.
+repository's ``choose_text_val.json`` (formats); Vision-CAIR/MiniGPT-4, ``vqa_datasets.py``
+(prompt). ``eval_vqa.py`` ranks the choices by the model's loss of each one. A chat completion has
+no losses of given texts: here the prompt lists the choices and the answer is matched with them, so
+figures can differ.
 """
 
 from pathlib import Path

@@ -1,9 +1,10 @@
 """MME: yes-or-no questions in 14 tasks, two about each image.
 
-Sources: Fu et al. 2023, *MME: A Comprehensive Evaluation Benchmark for Multimodal Large Language Models*;
-BradyFU/Awesome-Multimodal-Large-Language-Models, branch Evaluation: the release's folders (format) and
-``eval_tool/calculation.py`` (clean-up and scores). An answer is read from its first four letters. A task's
-score is the percentage of right answers plus the percentage of images with both answers right.
+Sources: Fu et al. 2023, *MME: A Comprehensive Evaluation Benchmark for Multimodal Large Language
+Models*; BradyFU/Awesome-Multimodal-Large-Language-Models, branch Evaluation: the release's folders
+(format) and ``eval_tool/calculation.py`` (clean-up and scores). An answer is read from its first
+four letters. A task's score is the percentage of right answers plus the percentage of images with
+both answers right.
 """
 
 from collections.abc import Sequence

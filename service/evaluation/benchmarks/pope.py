@@ -1,9 +1,9 @@
 """POPE: is an object in the image, yes or no, in three settings.
 
-Sources: Li et al. 2023, *Evaluating Object Hallucination in Large Vision-Language Models*, section 5;
-RUCAIBox/POPE, ``output/coco/coco_pope_*.json`` (format) and ``evaluate.py`` (clean-up and scores). The
-question is asked as it stands. An answer is *no* if its first sentence has the word No, no or not;
-every other answer is *yes*.
+Sources: Li et al. 2023, *Evaluating Object Hallucination in Large Vision-Language Models*, section
+5; RUCAIBox/POPE, ``output/coco/coco_pope_*.json`` (format) and ``evaluate.py`` (clean-up and
+scores). The question is asked as it stands. An answer is *no* if its first sentence has the word
+No, no or not; every other answer is *yes*.
 """
 
 from collections.abc import Sequence

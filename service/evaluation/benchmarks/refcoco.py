@@ -2,14 +2,14 @@
 
 Sources: Kazemzadeh et al. 2014; Yu et al. 2016; Mao et al. 2016; Vision-CAIR/MiniGPT-4,
 ``eval_scripts/eval_data/*.json`` (format), ``coco_caption.py`` (prompt), ``eval_ref.py`` and
-``eval_utils.py`` (clean-up and overlap). An answer is ``{<x1><y1><x2><y2>}`` on a grid of 0 to 100. A hit
-overlaps the true box by an IoU of at least 0.5; pixels at both borders count.
+``eval_utils.py`` (clean-up and overlap). An answer is ``{<x1><y1><x2><y2>}`` on a grid of 0 to 100.
+A hit overlaps the true box by an IoU of at least 0.5; pixels at both borders count.
 
-Differences: each question is scored by itself. The published script collects answers by ``img_id`` and
-compares all of them with the last box of that id. In the published files an id names one object, so the
-figures agree there; in files whose ids name images, its merged answers would be compared with one box. The
-script asks again, up to 20 times, where an answer has no box; decoding is greedy, so here such an answer
-counts as wrong at once, and its share is given.
+Differences: each question is scored by itself. The published script collects answers by ``img_id``
+and compares all of them with the last box of that id. In the published files an id names one
+object, so the figures agree there; in files whose ids name images, its merged answers would be
+compared with one box. The script asks again, up to 20 times, where an answer has no box; decoding
+is greedy, so here such an answer counts as wrong at once, and its share is given.
 """
 
 import re
@@ -64,7 +64,7 @@ def _corners(box: Box) -> Box:
 
 
 def parse_box(answer: str, width: int, height: int) -> Box | None:
-    """The box at the start of an answer, in pixels; None if there is none, or more numbers follow."""
+    """Return the box at the start of an answer, in pixels; None without exactly one box."""
     text = answer.replace("<unk>", "").replace(" ", "").strip()
     found = _BOX.match(text)
     if found is None or re.search(r"\d", text[found.end() :]):

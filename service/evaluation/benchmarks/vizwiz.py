@@ -1,9 +1,10 @@
 """VizWiz: questions of blind people about their own photographs.
 
 Sources: Gurari et al. 2018, *VizWiz Grand Challenge*; the data set's ``val.json`` (format);
-Vision-CAIR/MiniGPT-4, ``vqa_datasets.py`` and ``eval_vqa.py`` (prompt, and its own accuracy). Two figures
-are given. *accuracy* is VQA accuracy with the official normalisation. *accuracy, MiniGPT-v2's count* is
-``min(equal answers / 3, 1)`` over all ten people, without normalisation: compare it with its paper.
+Vision-CAIR/MiniGPT-4, ``vqa_datasets.py`` and ``eval_vqa.py`` (prompt, and its own accuracy). Two
+figures are given. *accuracy* is VQA accuracy with the official normalisation. *accuracy,
+MiniGPT-v2's count* is ``min(equal answers / 3, 1)`` over all ten people, without normalisation:
+compare it with its paper.
 """
 
 from collections.abc import Sequence

@@ -1,9 +1,9 @@
 """VQAv2 and OK-VQA: open questions about COCO images, ten people's answers each.
 
-Sources: Goyal et al. 2017, *Making the V in VQA Matter*; Marino et al. 2019, *OK-VQA*; the data sets' own
-files (format); GT-Vision-Lab/VQA (score, see :mod:`.vqa_normalisation`); Vision-CAIR/MiniGPT-4,
-``vqa_datasets.py`` and ``eval_vqa.py`` (prompt and clean-up: lower case, without ``<unk>``). MiniGPT-4's
-copy of the scorer ignores case; so does OK-VQA here.
+Sources: Goyal et al. 2017, *Making the V in VQA Matter*; Marino et al. 2019, *OK-VQA*; the data
+sets' own files (format); GT-Vision-Lab/VQA (score, see :mod:`.vqa_normalisation`);
+Vision-CAIR/MiniGPT-4, ``vqa_datasets.py`` and ``eval_vqa.py`` (prompt and clean-up: lower case,
+without ``<unk>``). MiniGPT-4's copy of the scorer ignores case; so does OK-VQA here.
 """
 
 from collections import defaultdict

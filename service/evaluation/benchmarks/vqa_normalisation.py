@@ -1,9 +1,9 @@
 """VQA accuracy: how well an answer agrees with ten people's answers.
 
 Sources: Antol et al. 2015, *VQA*, section 4; visualqa.org/evaluation.html; GT-Vision-Lab/VQA,
-``vqaEvaluation/vqaEval.py``. The rules keep what that program does: the text is normalised only where
-people disagree, every period is dropped that has no digit behind it, and each person's answer is
-compared with the other nine.
+``vqaEvaluation/vqaEval.py``. The rules keep what that program does: the text is normalised only
+where people disagree, every period is dropped that has no digit behind it, and each person's answer
+is compared with the other nine.
 """
 
 import re

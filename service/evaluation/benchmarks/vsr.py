@@ -1,7 +1,7 @@
 """VSR, zero-shot split: is a statement about a spatial relation true or false.
 
-Sources: Liu et al. 2023, *Visual Spatial Reasoning*; the data set ``cambridgeltl/vsr_zeroshot`` (format);
-Vision-CAIR/MiniGPT-4, ``vqa_datasets.py`` and ``eval_vqa.py`` (prompt and exact match).
+Sources: Liu et al. 2023, *Visual Spatial Reasoning*; the data set ``cambridgeltl/vsr_zeroshot``
+(format); Vision-CAIR/MiniGPT-4, ``vqa_datasets.py`` and ``eval_vqa.py`` (prompt and exact match).
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Checks of the language model: delta weights, missing tensors, and versions that fit a family badly."""
+"""Checks of the language model: delta weights, missing tensors, unsuitable versions."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Quantised language models: imported with what says how they are quantised, and incomplete ones refused."""
+"""Quantised language models are imported with their configuration, or refused."""
 
 import json
 from collections.abc import Callable

@@ -69,7 +69,7 @@ def test_ids_are_those_of_the_slow_tokenizer(
 
 
 def test_spaces_at_the_edges_of_a_segment_are_tokens(tokenizer: PreTrainedTokenizerBase) -> None:
-    """Text after an image starts with a space that Llama adds; a prompt can end in a single space."""
+    """Llama adds a space to text after an image; a prompt can end in a single space."""
 
     def tokens(text: str) -> list[str]:
         ids: list[int] = tokenizer(text).input_ids

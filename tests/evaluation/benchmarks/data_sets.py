@@ -1,4 +1,4 @@
-"""Small data sets in the published formats, with the questions that must be asked and answers to give.
+"""Small data sets in the published formats, with expected questions and answers.
 
 Each maker writes one data set into a folder. Its value lists image file, expected prompt and answer.
 """

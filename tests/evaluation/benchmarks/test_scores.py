@@ -1,9 +1,10 @@
 """Scores against the published programs' results on the same predictions.
 
-``published_scores.json`` holds made-up predictions and what the programs gave for them: RUCAIBox/POPE
-``evaluate.py``; GT-Vision-Lab/VQA ``vqaEval.py``; allenai/aokvqa ``eval_predictions.py``; the counting of
-Vision-CAIR/MiniGPT-4 ``eval_ref.py``; LisaAnne/Hallucination ``chair.py`` with NLTK's words and *pattern*'s
-singulars; pycocoevalcap 1.2 with its Java tokenizer.
+``published_scores.json`` holds made-up predictions and what the programs gave for them:
+RUCAIBox/POPE ``evaluate.py``; GT-Vision-Lab/VQA ``vqaEval.py``; allenai/aokvqa
+``eval_predictions.py``; the counting of Vision-CAIR/MiniGPT-4 ``eval_ref.py``;
+LisaAnne/Hallucination ``chair.py`` with NLTK's words and *pattern*'s singulars; pycocoevalcap 1.2
+with its Java tokenizer.
 """
 
 import json

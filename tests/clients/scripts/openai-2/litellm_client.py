@@ -1,4 +1,4 @@
-"""Asks with litellm, as its documentation shows for OpenAI-compatible servers; prints the answers as JSON."""
+"""Ask with litellm as its documentation shows; print the answers as JSON."""
 
 import asyncio
 import base64

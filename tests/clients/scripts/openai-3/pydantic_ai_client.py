@@ -1,4 +1,4 @@
-"""Asks with pydantic-ai, over chat and over responses, by each kind of output; prints the answers as JSON."""
+"""Ask with pydantic-ai, with each kind of output; print the answers as JSON."""
 
 import asyncio
 import json
