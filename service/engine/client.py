@@ -13,12 +13,12 @@ from service.engine.constraints import check_constraints, refuse_dead_ends
 from service.engine.cpu_process import EXECUTOR, openmp_threads, shares_process
 from service.engine.json_answers import bound_integers, find_control_tokens, forbid_tokens
 from service.engine.leading_space import has_leading_space_stripped, strip_leading_space
-from service.engine.metering import meter
 from service.engine.stop_strings import end_naturally, missing_stop, with_stop
 from service.engine.utf8_answers import TokenPair, find_ill_formed_pairs, forbid_pairs
 from service.errors import EngineStartError
 from service.request_context import current_request
 from service.vllm_patches.log_filter import filter_client_errors
+from service.vllm_patches.metering import meter
 from service.vllm_patches.start_failure import collect_cause, explain
 
 BACKGROUND_PRIORITY = 1 << 62
@@ -33,7 +33,7 @@ class Engine(AdmittingEngine):
     - refuses impossible structured output before the response begins;
     - reserves slots in the queue (:mod:`service.engine.admission`);
     - ends every answer at the family's stop strings, and strips the space before it;
-    - charges the request's API key (:mod:`service.engine.metering`);
+    - charges the request's API key (:mod:`service.vllm_patches.metering`);
     - keeps the cached prefixes of API keys apart, where the settings ask for it;
     - lets the lines of batches wait for all other requests.
     """

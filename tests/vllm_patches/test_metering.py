@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from service.engine.metering import MeteredStates
 from service.request_context import RequestContext, enter_request, leave_request
 from service.usage import recording
 from service.usage.mapped_ledger import create
 from service.usage.recording import set_ledger, shared_ledger
+from service.vllm_patches.metering import MeteredStates
 
 
 @pytest.fixture(autouse=True)
