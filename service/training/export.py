@@ -14,6 +14,7 @@ from torch import Tensor
 
 from service.checkpoints.layouts.minigpt4 import ORIGINAL_MODEL
 from service.errors import AlignmentError
+from service.families import COMPOSED
 from service.model_folder.layout import ModelFolder
 from service.model_folder.vision_config import WEIGHTS_FILE, load_vision_config
 from service.training.finished_folder import write_finished_folder
@@ -55,10 +56,16 @@ def write_original(folder: ModelFolder, trained: Mapping[str, Tensor], target: P
     """Write a checkpoint as the original's training does, without an optimiser.
 
     Raises:
-        AlignmentError: the original has no projection of several layers.
+        AlignmentError: the original has no such model: composed, or with a projection of several
+            layers.
         OSError: the file cannot be written.
     """
     config = load_vision_config(folder.vision)
+    if folder.family.name == COMPOSED:
+        raise AlignmentError(
+            f"{folder.root} is a composed model, which the original's layout cannot hold. Give --out a "
+            "folder's name."
+        )
     if config.projection_layers > 1:
         raise AlignmentError(
             f"{folder.root} has a projection of {config.projection_layers} layers; the original's "

@@ -110,7 +110,7 @@ def estimate_memory(
     width, layers, rank = model.hidden_size, model.num_hidden_layers, stage.lora_rank
     heads = model.num_attention_heads
     head = getattr(model, "head_dim", None) or width // heads
-    queries, keys = heads * head, (model.num_key_value_heads or heads) * head
+    queries, keys = heads * head, (getattr(model, "num_key_value_heads", None) or heads) * head
     lora = layers * rank * (2 * width + queries + keys)
     prompt = _PROMPT_TOKENS if stage.name == "stage2" else 1
     targets = stage.batch * stage.target_tokens

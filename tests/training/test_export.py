@@ -56,6 +56,15 @@ def test_a_numbered_checkpoint_becomes_a_model_folder(
     )
 
 
+def test_a_projection_of_three_layers_has_no_place_in_the_originals_layout(
+    tiny_folder: Path, colours: Path, tmp_path: Path
+) -> None:
+    trained = make_trainer(tiny_folder, colours, tmp_path / "run", TWO_STEPS, "three-layers").run()
+    with pytest.raises(SystemExit) as stopped:
+        main(["export", "--model", str(trained), "--out", str(tmp_path / "mine.pth")])
+    assert "a projection of 3 layers" in str(stopped.value)
+
+
 @pytest.mark.parametrize(
     ("out", "projection", "expected"),
     [
