@@ -1,4 +1,12 @@
-"""Charge API keys for the engine's work: prompts at their start, answers at their end."""
+"""Charge API keys for the engine's work: prompts at their start, answers at their end.
+
+Replaces: the table of sequences (``request_states``) of vLLM's output processor.
+Why no hook: an aborted request gives no output from which its tokens could be counted, and vLLM's
+statistics do not know who asked. A sequence leaves the table by ``pop`` in each case.
+Test: ``tests/vllm_patches/test_metering.py``; ``tests/end_to_end/test_production.py`` has streams and
+aborted answers.
+Upstream: a callback for each request that ends, with the numbers of its tokens.
+"""
 
 from time import monotonic
 from typing import Any
@@ -14,8 +22,7 @@ class MeteredStates(dict[str, RequestState]):
     """The sequences in the engine, by id. It replaces the table of vLLM's output processor.
 
     A sequence enters the table in the task of its request. It leaves when it has finished, was
-    aborted, or its client has disconnected. An aborted request gives no output, so its tokens could
-    not be counted from outputs.
+    aborted, or its client has disconnected.
     """
 
     def __init__(self) -> None:
