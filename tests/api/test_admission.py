@@ -1,4 +1,4 @@
-"""Who has no room is refused before anything is spent on them."""
+"""A request without a free slot is refused before any work."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ CHAT = "/v1/chat/completions"
 
 
 class Room:
-    """Places for requests, and what the application has read."""
+    """Slots for requests, and the bytes that the application has read."""
 
     def __init__(self, places: int) -> None:
         self.places = places
@@ -45,7 +45,7 @@ class Room:
         return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x")
 
 
-async def test_with_room_the_whole_body_is_passed_on() -> None:
+async def test_with_a_free_slot_the_whole_body_is_passed_on() -> None:
     room = Room(1)
 
     async def chunks() -> AsyncIterator[bytes]:
@@ -58,7 +58,7 @@ async def test_with_room_the_whole_body_is_passed_on() -> None:
     assert room.places == 1
 
 
-async def test_without_room_nothing_is_read() -> None:
+async def test_without_a_free_slot_nothing_is_read() -> None:
     room = Room(0)
 
     async def never() -> AsyncIterator[bytes]:
@@ -72,7 +72,7 @@ async def test_without_room_nothing_is_read() -> None:
     assert answer.json()["error"]["type"] == "ServiceUnavailableError"
 
 
-async def test_room_that_was_taken_while_the_body_arrived_is_missed_before_it_is_parsed() -> None:
+async def test_a_slot_taken_while_the_body_arrived_is_noticed_before_parsing() -> None:
     room = Room(1)
 
     async def slow() -> AsyncIterator[bytes]:
@@ -86,7 +86,7 @@ async def test_room_that_was_taken_while_the_body_arrived_is_missed_before_it_is
     assert room.bodies == []
 
 
-async def test_what_does_not_generate_is_passed_on() -> None:
+async def test_requests_that_do_not_generate_are_passed_on() -> None:
     room = Room(0)
     async with room.client() as http:
         for answer in (

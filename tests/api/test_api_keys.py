@@ -48,7 +48,7 @@ def name_of(source: KeySource, key: str) -> str | None:
     return found.name if found else None
 
 
-def test_a_key_opens_and_names_the_request(file: Path) -> None:
+def test_a_known_key_is_accepted_and_names_the_tenant(file: Path) -> None:
     alice, bob = add_key("alice", file), add_key("bob", file)
     key_file = KeyFile(file)
     named = ask(key_file, authorization=f"Bearer {alice}")
@@ -67,7 +67,7 @@ def test_a_key_opens_and_names_the_request(file: Path) -> None:
         {"x-api-key": "{key}x"},
     ],
 )
-def test_anything_else_is_refused(file: Path, headers: dict[str, str]) -> None:
+def test_other_keys_are_refused(file: Path, headers: dict[str, str]) -> None:
     key = add_key("alice", file)
     sent = {name: value.format(key=key) for name, value in headers.items()}
     response = ask(KeyFile(file), **sent)
@@ -75,13 +75,13 @@ def test_anything_else_is_refused(file: Path, headers: dict[str, str]) -> None:
     assert response.json()["error"]["type"] == "AuthenticationError"
 
 
-def test_the_hash_in_the_file_is_no_key(file: Path) -> None:
+def test_the_hash_in_the_file_is_not_a_key(file: Path) -> None:
     add_key("alice", file)
     digest = file.read_text().split()[1]
     assert ask(KeyFile(file), authorization=f"Bearer {digest}").status_code == 401
 
 
-def test_probes_page_and_preflight_need_none(file: Path) -> None:
+def test_probes_page_and_preflight_need_no_key(file: Path) -> None:
     add_key("alice", file)
     key_file = KeyFile(file)
     assert ask(key_file, path="/docs").status_code == 200
@@ -90,8 +90,8 @@ def test_probes_page_and_preflight_need_none(file: Path) -> None:
 
 
 @pytest.mark.parametrize("path", ["/v1/models", "/tokenize"])
-def test_a_prefix_opens_nothing(file: Path, path: str) -> None:
-    """A gateway that does not take the prefix of ``--root-path`` away, or a client that adds it."""
+def test_a_path_prefix_does_not_bypass_the_key(file: Path, path: str) -> None:
+    """A gateway may keep the prefix of ``--root-path``, or a client may add one."""
     add_key("alice", file)
     app = FastAPI()
     app.root_path = "/prefix"
@@ -135,7 +135,7 @@ def test_a_file_that_is_wrong_at_the_start_is_refused(file: Path) -> None:
         read_keys(file)
 
 
-def test_given_keys_open_what_those_of_a_file_open(file: Path) -> None:
+def test_keys_of_the_command_line_work_like_those_of_a_file(file: Path) -> None:
     alice = add_key("alice", file)
     both = KeyFile(file), GivenKeys(["given", "also"])
     assert ask(*both, authorization=f"Bearer {alice}").json()["tenant"] == "alice"
@@ -166,7 +166,7 @@ def test_adding_keys(file: Path) -> None:
 LIMITS = KeyLimits(60, 1000, 4, frozenset({"a", "b/c"}))
 
 
-def test_limits_stand_behind_the_hash(file: Path) -> None:
+def test_limits_follow_the_hash(file: Path) -> None:
     alice = add_key("alice", file, LIMITS)
     assert (
         file.read_text()

@@ -110,7 +110,7 @@ async def test_a_line_has_an_access_line_and_no_request_metrics(
 
 
 @pytest.mark.parametrize("name", ["stream", "background"])
-async def test_what_needs_a_client_who_is_there(name: str) -> None:
+async def test_parameters_that_need_a_connected_client_are_refused(name: str) -> None:
     response = await Service().send(**{name: True})
     assert response.status == 400
     assert json.loads(response.body)["error"]["param"] == name
@@ -118,13 +118,13 @@ async def test_what_needs_a_client_who_is_there(name: str) -> None:
 
 
 @pytest.mark.parametrize("value", [float("nan"), "\ud800"])
-async def test_json_that_readers_understand_differently_is_refused(value: Any) -> None:
+async def test_json_that_parsers_understand_differently_is_refused(value: Any) -> None:
     assert (await Service().send(value=value)).status == 400
 
 
 @pytest.mark.parametrize(("header", "seconds"), [({}, 5.0), ({"retry-after": "9"}, 9.0)])
 @pytest.mark.parametrize("status", [429, 503])
-async def test_a_busy_service_is_asked_again(
+async def test_a_line_is_retried_while_the_service_is_busy(
     status: int, header: dict[str, str], seconds: float
 ) -> None:
     service = Service()

@@ -91,7 +91,7 @@ async def test_lists_have_pages(client: AsyncOpenAI, file_id: str) -> None:
         ({"output_expires_after": {"anchor": "created_at", "seconds": 1}}, "output_expires_after"),
     ],
 )
-async def test_what_a_batch_cannot_be(
+async def test_invalid_batches_are_refused(
     client: AsyncOpenAI, file_id: str, changes: dict[str, Any], parameter: str
 ) -> None:
     with pytest.raises(BadRequestError) as refused:

@@ -13,7 +13,7 @@ from service.api.middleware.strict_json import StrictJson
 
 
 class Service:
-    """Answers when told to; the budget is 10 bytes."""
+    """An application that answers on a signal; the budget is 10 bytes."""
 
     def __init__(self) -> None:
         self.answer = asyncio.Event()
@@ -71,7 +71,7 @@ async def test_a_declared_length_is_refused_before_the_body_is_read() -> None:
     assert (service.read, service.gone) == ([], 0)
 
 
-async def test_what_was_not_declared_is_refused_when_it_is_too_much() -> None:
+async def test_an_undeclared_body_is_refused_when_it_is_too_large() -> None:
     service = Service()
     async with service.client() as http:
         answer = await http.post("/", content=chunks(b"123456", b"123456", b"1"))

@@ -88,7 +88,7 @@ def find_boxes(value: Any) -> list[Any]:
 
 
 @pytest.mark.parametrize("path", WHOLE)
-async def test_boxes_stand_beside_the_text_of_a_whole_answer(path: str) -> None:
+async def test_a_whole_answer_has_boxes_beside_its_text(path: str) -> None:
     answer = (await post(path, JSONResponse(WHOLE[path]), SIZES)).json()
     assert find_boxes(answer) == [EXPECTED]
     assert ANSWER in json.dumps(answer), "the text stays"

@@ -23,7 +23,7 @@ aborted: list[str] = []
 
 @with_cancellation  # type: ignore[untyped-decorator]
 async def answer(_: Request, raw_request: Request) -> JSONResponse:
-    """Works in a task of its own, which only a disconnect ends."""
+    """Works in its own task, which only a disconnect ends."""
     started.append("answer")
     try:
         await asyncio.sleep(float(raw_request.query_params["seconds"]))
@@ -69,7 +69,7 @@ async def post(max_seconds: float, path: str, **headers: str) -> httpx.Response:
         return await http.post(path, headers=headers, content=b"body")
 
 
-def test_a_request_in_time_is_left_alone() -> None:
+def test_a_request_within_the_limit_is_not_changed() -> None:
     response = asyncio.run(post(30, "/whole?seconds=0"))
     assert response.status_code == 200
     assert aborted == []
@@ -91,7 +91,7 @@ def test_the_header_shortens_the_limit_and_cannot_lengthen_it() -> None:
 
 
 @pytest.mark.parametrize("value", ["", "soon", "-1", "0", "nan", "inf", "1e999"])
-def test_a_header_that_is_no_time_is_refused(value: str) -> None:
+def test_an_invalid_timeout_header_is_refused(value: str) -> None:
     response = asyncio.run(post(30, "/whole?seconds=0", **{"x-request-timeout": value}))
     assert response.status_code == 400
     assert response.json()["error"]["param"] == "x-request-timeout"
@@ -107,7 +107,7 @@ def test_a_stream_ends_with_an_error_event() -> None:
 
 
 @pytest.mark.parametrize("path", ["/stream", "/whole?seconds=30"])
-def test_what_outlives_a_drain_is_told_so(path: str) -> None:
+def test_a_request_cut_by_the_drain_gets_an_error(path: str) -> None:
     routes = [Route("/whole", whole, methods=["POST"]), Route("/stream", stream, methods=["POST"])]
 
     async def run() -> httpx.Response:
@@ -151,7 +151,7 @@ def test_a_body_that_does_not_arrive_is_the_clients_fault() -> None:
 @pytest.mark.parametrize(
     ("own", "reason"), [(None, "deadline"), ("30", "deadline"), ("0.05", "client_deadline")]
 )
-def test_whose_limit_was_over_is_told_apart(own: str | None, reason: str) -> None:
+def test_the_clients_and_the_services_limit_are_distinguished(own: str | None, reason: str) -> None:
     context = RequestContext()
 
     async def run() -> None:

@@ -1,4 +1,4 @@
-"""Packed bodies are unpacked, within the limits of plain ones."""
+"""Compressed bodies are unpacked, within the limits of plain bodies."""
 
 import gzip
 import zlib

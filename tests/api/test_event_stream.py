@@ -11,14 +11,14 @@ SECONDS = 0.02
 
 
 async def answered(app: ASGIApp, slow_client: float = 0) -> list[bytes]:
-    """The bodies that reach the server, whose ``send`` takes ``slow_client`` seconds."""
+    """Return the bodies that reach the server; ``send`` takes ``slow_client`` seconds."""
     bodies = await sent(EventStream(app, SECONDS), slow_client)
     await asyncio.sleep(3 * SECONDS)  # a comment after the end would come now
     return bodies
 
 
 async def sent(app: ASGIApp, slow_client: float = 0) -> list[bytes]:
-    """What an application sends to a client, without a look at what comes after its end."""
+    """Return what an application sends to a client until its end."""
     bodies: list[bytes] = []
 
     async def receive() -> Message:
@@ -61,7 +61,7 @@ async def test_waiting_for_the_first_chunk_is_silence_as_well() -> None:
     assert bodies[0] == COMMENT
 
 
-async def test_a_stream_that_speaks_gets_none() -> None:
+async def test_an_active_stream_gets_no_comments() -> None:
     # The loop is kept from running, so that no pause of the machine makes a silence.
     async def app(_: Scope, __: Receive, send: Send) -> None:
         headers = [(b"content-type", EVENTS)]
@@ -73,17 +73,17 @@ async def test_a_stream_that_speaks_gets_none() -> None:
     assert await answered(app) == [b"x"] * 50 + [b""]
 
 
-async def test_other_answers_get_none() -> None:
+async def test_other_responses_get_no_comments() -> None:
     bodies = await answered(application(b"application/json", 5 * SECONDS))
     assert bodies == [b"x", b""]
 
 
-async def test_a_client_that_does_not_read_gets_none() -> None:
+async def test_a_client_that_does_not_read_gets_no_comments() -> None:
     bodies = await answered(application(EVENTS, 0), slow_client=5 * SECONDS)
     assert bodies == [b"x", b""]
 
 
-async def test_none_after_the_application_failed() -> None:
+async def test_no_comments_after_the_application_has_failed() -> None:
     async def app(_: Scope, __: Receive, send: Send) -> None:
         headers = [(b"content-type", EVENTS)]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -97,7 +97,7 @@ async def test_none_after_the_application_failed() -> None:
     assert bodies == []
 
 
-async def test_a_proxy_is_told_not_to_buffer_a_stream_and_nothing_else() -> None:
+async def test_only_streams_have_headers_against_buffering() -> None:
     for content_type, expected in ((EVENTS, "no"), (b"application/json", None)):
         starts: list[Message] = []
 

@@ -71,7 +71,7 @@ def attach(backend: Backend, app: ASGIApp, lifecycle: Lifecycle, healthy: bool =
     lifecycle.state = State.READY
 
 
-async def test_before_it_is_open_everything_is_unavailable(gate: Gate) -> None:
+async def test_before_the_start_everything_is_unavailable(gate: Gate) -> None:
     async with client(gate) as http:
         for path in ("/ready", "/health", "/echo"):
             answer = await http.get(path)
@@ -81,9 +81,7 @@ async def test_before_it_is_open_everything_is_unavailable(gate: Gate) -> None:
         assert answer.json()["error"]["code"] == 503
 
 
-async def test_metrics_say_what_state_it_is_in_from_the_start_on(
-    gate: Gate, lifecycle: Lifecycle
-) -> None:
+async def test_metrics_show_the_state_from_the_start(gate: Gate, lifecycle: Lifecycle) -> None:
     async with client(gate) as http:
         for state in State:
             lifecycle.state = state
@@ -96,7 +94,7 @@ async def test_metrics_say_what_state_it_is_in_from_the_start_on(
             assert len(lines) == len(State)
 
 
-async def test_before_it_is_open_a_browser_gets_a_page_that_looks_again(gate: Gate) -> None:
+async def test_before_the_start_a_browser_gets_a_page_that_reloads(gate: Gate) -> None:
     firefox = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
     async with client(gate) as http:
         page = await http.get("/", headers={"Accept": firefox})
@@ -113,7 +111,7 @@ async def test_before_it_is_open_a_browser_gets_a_page_that_looks_again(gate: Ga
         assert posted.json()["error"]["code"] == 503
 
 
-async def test_open_it_passes_requests_on(
+async def test_an_open_gate_passes_requests_on(
     gate: Gate, backend: Backend, lifecycle: Lifecycle
 ) -> None:
     attach(backend, APP, lifecycle)
@@ -124,7 +122,7 @@ async def test_open_it_passes_requests_on(
     assert "connection" not in echoed.headers
 
 
-async def test_what_begins_to_be_answered_during_a_drain_closes_its_connection(
+async def test_a_response_during_a_drain_closes_its_connection(
     gate: Gate, backend: Backend, lifecycle: Lifecycle
 ) -> None:
     entered, finish = asyncio.Event(), asyncio.Event()
@@ -143,7 +141,7 @@ async def test_what_begins_to_be_answered_during_a_drain_closes_its_connection(
         assert (await running).headers["connection"] == "close"
 
 
-async def test_an_unhealthy_part_makes_it_unready(
+async def test_an_unhealthy_part_makes_the_service_unready(
     gate: Gate, backend: Backend, lifecycle: Lifecycle
 ) -> None:
     attach(backend, APP, lifecycle, healthy=False)
@@ -156,7 +154,7 @@ async def test_an_unhealthy_part_makes_it_unready(
     assert "failed" in health.text
 
 
-async def test_a_drain_waits_for_what_is_under_way(
+async def test_a_drain_waits_for_requests_in_flight(
     gate: Gate, backend: Backend, lifecycle: Lifecycle
 ) -> None:
     started, finish = asyncio.Event(), asyncio.Event()
@@ -188,7 +186,7 @@ async def test_a_drain_waits_for_what_is_under_way(
         assert await draining == 0
 
 
-async def test_a_drain_gives_up_after_its_grace(lifecycle: Lifecycle) -> None:
+async def test_a_drain_ends_after_the_grace_period(lifecycle: Lifecycle) -> None:
     lifecycle.enter()
     assert await lifecycle.drain(grace=0.01) == 1
 

@@ -8,7 +8,7 @@ from service.api.middleware.read_ahead import read_ahead
 
 
 class Client:
-    """Sends ``count`` messages of two bytes and then goes away, or goes away before the last."""
+    """Sends ``count`` messages of two bytes and disconnects, or disconnects before the last."""
 
     def __init__(self, count: int, *, stays: bool = True) -> None:
         self._count = count
@@ -21,7 +21,7 @@ class Client:
         return {"type": "http.request", "body": bytes(2), "more_body": self._count > 0}
 
 
-async def test_a_body_comes_again_as_one_message_and_then_what_follows() -> None:
+async def test_the_body_is_received_as_one_message_followed_by_later_messages() -> None:
     for count in (1, 3):
         arrived = await read_ahead(Client(count).receive)
         assert arrived
@@ -31,7 +31,7 @@ async def test_a_body_comes_again_as_one_message_and_then_what_follows() -> None
         assert await again() == {"type": "http.disconnect"}
 
 
-async def test_who_went_away_has_no_body() -> None:
+async def test_a_disconnected_client_has_no_body() -> None:
     assert await read_ahead(Client(3, stays=False).receive) is None
     assert await read_ahead(Client(1, stays=False).receive) is None
 

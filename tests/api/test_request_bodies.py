@@ -135,7 +135,7 @@ def test_a_beam_search_gets_the_clients_stop_strings() -> None:
     [{"structured_outputs": {}}, {"response_format": SimpleNamespace(type="json_object")}],
     ids=str,
 )
-def test_a_beam_search_cannot_be_bound(bound: dict[str, Any]) -> None:
+def test_a_beam_search_cannot_have_a_grammar(bound: dict[str, Any]) -> None:
     with pytest.raises(RequestError, match="structured output"):
         ADAPTER.finish(beam_search(**bound))
 
@@ -145,7 +145,7 @@ GROUNDING = BodyAdapter(
 )
 
 
-def test_an_answer_of_boxes_is_bounded_by_a_pattern() -> None:
+def test_an_answer_of_boxes_gets_a_regex() -> None:
     body = {"messages": [], "response_format": {"type": "boxes", "max": 1}}
     prepared = GROUNDING.prepare(CHAT, body)
     assert prepared["structured_outputs"]["regex"].startswith(" ?")
@@ -165,7 +165,7 @@ def test_an_answer_of_boxes_is_bounded_by_a_pattern() -> None:
     ],
     ids=str,
 )
-def test_a_format_of_boxes_that_cannot_be_had_is_refused(
+def test_an_invalid_format_of_boxes_is_refused(
     adapter: BodyAdapter, options: dict[str, Any], message: str
 ) -> None:
     body = {"messages": [], "response_format": {"type": "boxes", **options}}
@@ -174,7 +174,7 @@ def test_a_format_of_boxes_that_cannot_be_had_is_refused(
     assert error.value.parameter == "response_format"
 
 
-def test_two_bounds_on_an_answer_are_refused() -> None:
+def test_two_constraints_on_an_answer_are_refused() -> None:
     body = {"response_format": {"type": "boxes"}, "structured_outputs": {"choice": ["a"]}}
     with pytest.raises(RequestError, match="combined"):
         GROUNDING.prepare(CHAT, body)

@@ -137,7 +137,7 @@ def test_refusals_are_counted_by_reason_and_key() -> None:
     assert count("minigpt4_requests_total", route="/refused", status="503", key="alice") >= 1
 
 
-def test_a_client_that_went_away_is_told_apart(lines: list[logging.LogRecord]) -> None:
+def test_a_disconnected_client_has_its_own_status(lines: list[logging.LogRecord]) -> None:
     async def silent(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
 
@@ -148,10 +148,10 @@ def test_a_client_that_went_away_is_told_apart(lines: list[logging.LogRecord]) -
     assert lines[-1].getMessage().endswith(str(CLIENT_CLOSED))
 
 
-def test_an_answer_that_nobody_waited_for_is_not_taken_for_served(
+def test_an_answer_to_a_disconnected_client_does_not_count_as_served(
     lines: list[logging.LogRecord],
 ) -> None:
-    """vLLM's routers give up at a disconnect, and FastAPI answers 200 to nobody."""
+    """vLLM's routers stop at a disconnect, and FastAPI sends a 200 to the closed connection."""
     app = FastAPI()
 
     @app.get("/slow")
@@ -186,7 +186,7 @@ def test_a_disconnect_after_the_answer_loses_nothing(lines: list[logging.LogReco
     assert lines[-1].getMessage().endswith("200")
 
 
-def test_a_client_that_would_not_wait_is_no_failure_of_the_service(
+def test_a_clients_own_deadline_is_not_a_failure_of_the_service(
     lines: list[logging.LogRecord],
 ) -> None:
     before = count("minigpt4_requests_rejected_total", reason=Refusal.CLIENT_DEADLINE)
@@ -222,7 +222,7 @@ def test_files_of_the_page_are_counted_but_not_logged(lines: list[logging.LogRec
 
 @pytest.fixture(scope="module")
 def exporter() -> InMemorySpanExporter:
-    """The only tracer provider of this process: OpenTelemetry allows it to be set once."""
+    """The tracer provider of this process, which OpenTelemetry allows to be set only once."""
     memory = InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(memory))

@@ -69,7 +69,7 @@ def test_without_flags_the_optional_layers_are_absent() -> None:
 
 
 class Service:
-    """A stack around an application that says what it knows of its request."""
+    """A stack around an application that reports its request's context."""
 
     def __init__(self, options: StackOptions, full: bool = False, **settings: Any) -> None:
         self.lifecycle = Lifecycle()
@@ -101,7 +101,7 @@ async def test_one_context_reaches_the_application() -> None:
     assert current_request().request_id == ""
 
 
-async def test_a_key_is_asked_for_before_the_body_is_looked_at() -> None:
+async def test_the_key_is_checked_before_the_body_is_read() -> None:
     service = Service(ALL, request_max_bytes=1)
     assert (await service.post(body=b"NaN")).status_code == 401
 

@@ -1,4 +1,4 @@
-"""JSON bodies that only Python would read."""
+"""JSON bodies that only Python's parser accepts."""
 
 import threading
 from collections.abc import AsyncIterator
@@ -66,7 +66,7 @@ async def post(body: bytes, content_type: str = "application/json") -> httpx.Res
 
 
 @pytest.mark.parametrize("body", TAKEN)
-async def test_a_body_goes_on_as_it_came(body: bytes) -> None:
+async def test_a_valid_body_is_passed_on_unchanged(body: bytes) -> None:
     answer = await post(body)
     assert answer.status_code == 200
     assert answer.content == body
@@ -82,7 +82,7 @@ async def test_a_body_is_refused(body: bytes) -> None:
 @pytest.mark.parametrize(
     ("commas", "on_loop"), [(EVENT_LOOP_COMMAS, True), (EVENT_LOOP_COMMAS + 1, False)]
 )
-async def test_many_values_are_read_beside_the_event_loop(
+async def test_large_bodies_are_parsed_on_a_thread(
     monkeypatch: pytest.MonkeyPatch, commas: int, on_loop: bool
 ) -> None:
     readers: list[threading.Thread] = []
@@ -97,7 +97,7 @@ async def test_many_values_are_read_beside_the_event_loop(
     assert [reader is threading.current_thread() for reader in readers] == [on_loop] * 2
 
 
-async def test_only_json_is_looked_at() -> None:
+async def test_only_json_is_checked() -> None:
     assert (await post(b"NaN", "text/plain")).status_code == 200
     assert (await post(b"NaN", "application/vnd.x+JSON")).status_code == 400
 

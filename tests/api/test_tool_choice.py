@@ -21,7 +21,7 @@ TOOLS = [{"type": "function", "function": {"name": "f"}}]
     ],
     ids=str,
 )
-def test_tools_that_are_not_to_be_used_are_dropped(tools: dict[str, Any]) -> None:
+def test_unused_tools_are_removed(tools: dict[str, Any]) -> None:
     assert prepare_tools({"messages": [], **tools}, model_chooses=False) == {"messages": []}
 
 
@@ -30,7 +30,7 @@ def test_tools_that_are_not_to_be_used_are_dropped(tools: dict[str, Any]) -> Non
     [{}, {"tool_choice": None}, {"tool_choice": "auto"}, {"tool_choice": {"type": "auto"}}],
     ids=str,
 )
-def test_a_choice_that_is_left_to_the_model_is_refused_with_what_to_do(
+def test_a_free_choice_of_the_model_is_refused_with_advice(
     choice: dict[str, Any],
 ) -> None:
     body = {"tools": TOOLS, **choice}
@@ -63,7 +63,7 @@ def test_the_only_function_is_required_by_its_name(
 
 
 @pytest.mark.parametrize("tools", [5, [5], [{"type": "custom"}], {"a": 1}], ids=str)
-def test_odd_tools_are_left_to_vllms_validation(tools: object) -> None:
+def test_malformed_tools_are_left_to_vllms_validation(tools: object) -> None:
     body = {"tools": tools, "tool_choice": "required"}
     assert prepare_tools(body, model_chooses=False) == body
 

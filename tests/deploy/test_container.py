@@ -1,4 +1,4 @@
-"""What can be said about the images without building them."""
+"""Checks of the images that need no build."""
 
 import json
 import re
@@ -32,7 +32,7 @@ def test_final_stages_run_as_another_user_and_are_probed(target: str) -> None:
     assert "/health" in stage
 
 
-def test_everything_copied_is_let_through() -> None:
+def test_all_copied_files_are_in_the_build_context() -> None:
     allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().split() if line[0] == "!"}
     copied = {
         source
@@ -50,19 +50,19 @@ def test_compose_files_follow_the_specification(name: str) -> None:
     jsonschema.validate(yaml.safe_load((ROOT / name).read_text()), json.loads(schema))
 
 
-def test_compose_gives_the_container_what_it_writes_to() -> None:
+def test_compose_mounts_all_folders_that_the_service_writes_to() -> None:
     service = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["service"]
     assert service["read_only"] is True
     assert service["tmpfs"] == ["/tmp:exec"]
     assert "cache:/var/cache/minigpt4" in service["volumes"]
 
 
-def test_the_requirement_check_finds_what_is_missing() -> None:
+def test_the_requirement_check_finds_missing_packages() -> None:
     assert unmet("minigpt4-service") == []
     assert any("vllm" in line for line in unmet("minigpt4-service[cuda]"))
 
 
-def test_the_wheel_stage_packs_all_that_serving_needs(tmp_path: Path) -> None:
+def test_the_wheel_contains_all_files_for_serving(tmp_path: Path) -> None:
     context, dist = tmp_path / "context", tmp_path / "dist"
     context.mkdir()
     for source in ("pyproject.toml", "README.md", "LICENSE"):

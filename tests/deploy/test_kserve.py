@@ -38,7 +38,7 @@ def check_pod(spec: dict[str, Any]) -> None:
     kubernetes_validate.validate(pod, KUBERNETES_VERSION, strict=True)
 
 
-def test_the_runtime_is_one_that_kserve_takes() -> None:
+def test_kserve_accepts_the_runtime() -> None:
     check_runtime(RUNTIME)
 
 

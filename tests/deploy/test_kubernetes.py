@@ -1,4 +1,4 @@
-"""Every overlay's objects are ones that a cluster takes, and fit the service they run."""
+"""A cluster accepts the objects of all overlays, and they fit the service."""
 
 import argparse
 import copy
@@ -127,7 +127,7 @@ def test_schemas_refuse_what_is_wrong(built: dict[str, list[Object]], crds: Path
     assert all(kind in result.stderr for kind in GENERATED)
 
 
-def test_pods_are_restricted_and_find_what_they_write_to(objects: list[Object]) -> None:
+def test_pods_are_restricted_and_have_all_writable_folders(objects: list[Object]) -> None:
     pods = [template["spec"] for template in pod_specs(objects)]
     assert pods
     for pod in pods:
@@ -195,7 +195,7 @@ def test_a_groups_members_build_the_same_engine(
     assert shared <= set(leader["args"])
 
 
-def test_a_workers_arguments_pass_the_shell_whole(
+def test_the_shell_does_not_change_a_workers_arguments(
     built: dict[str, list[Object]], tmp_path: Path
 ) -> None:
     _, worker = (
@@ -213,7 +213,7 @@ def test_a_workers_arguments_pass_the_shell_whole(
     assert ran.stdout.splitlines() == ["a folder", *flags], script
 
 
-def test_probes_ask_routes_that_answer_before_and_while_draining(objects: list[Object]) -> None:
+def test_probes_use_routes_that_answer_before_and_during_a_drain(objects: list[Object]) -> None:
     for template in pod_specs(objects):
         container = template["spec"]["containers"][0]
         probes = {name: probe for name, probe in container.items() if name.endswith("Probe")}
@@ -283,7 +283,7 @@ def test_the_route_does_not_cut_streams(built: dict[str, list[Object]], path: st
     assert rule["timeouts"]["request"] == "0s"
 
 
-def test_only_what_the_endpoint_picker_can_read_goes_through_it(
+def test_only_readable_requests_go_through_the_endpoint_picker(
     built: dict[str, list[Object]],
 ) -> None:
     def backend(path: str) -> str:
@@ -297,7 +297,7 @@ def test_only_what_the_endpoint_picker_can_read_goes_through_it(
         assert backend(path) == "nothing", path
 
 
-def test_what_the_page_asks_for_is_routed(built: dict[str, list[Object]]) -> None:
+def test_all_requests_of_the_page_are_routed(built: dict[str, list[Object]]) -> None:
     index = (ROOT / "service/api/routes/static/index.html").read_text()
     files = re.findall(r'(?:src|href)="([^"#:]+)"', index)
     scripts = (ROOT / "service/api/routes/static").glob("*.js")
@@ -311,7 +311,7 @@ def test_what_the_page_asks_for_is_routed(built: dict[str, list[Object]]) -> Non
     assert [path for path in paths if rule_for(built, path) is None] == ["/metrics"]
 
 
-def test_the_picker_and_the_scaler_read_series_that_the_service_has(
+def test_the_picker_and_the_scaler_read_existing_series(
     built: dict[str, list[Object]], server: ServerProcess
 ) -> None:
     text = json.dumps(built["gpu-autoscaled"])

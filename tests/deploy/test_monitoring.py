@@ -29,7 +29,7 @@ def alert_expressions() -> list[str]:
     return [rule["expr"] for group in groups for rule in group["rules"]]
 
 
-def test_the_dashboard_file_is_what_the_panels_say() -> None:
+def test_the_dashboard_file_agrees_with_the_panels() -> None:
     written = json.loads(dashboard.FILE.read_text())
     assert written == dashboard.dashboard(), "run `python -m deploy.grafana.dashboard`"
 
@@ -69,7 +69,7 @@ def test_prometheus_accepts_every_query_of_the_dashboard(tmp_path: Path) -> None
     run(program("promtool"), "check", "rules", "--lint=none", file)
 
 
-def test_every_series_asked_for_is_one_that_the_service_has(server: ServerProcess) -> None:
+def test_all_queried_series_exist(server: ServerProcess) -> None:
     asked = {name for query in [*queries(), *alert_expressions()] for name in SERIES.findall(query)}
     assert len(asked) > 20
     assert asked <= series(server.url)

@@ -79,7 +79,7 @@ async def test_an_image_that_cannot_be_read_leaves_a_gap(sizes: list[ImageSize |
     assert sizes == [None, (19, 23)]
 
 
-async def test_other_requests_note_nothing(sizes: list[ImageSize | None]) -> None:
+async def test_other_requests_have_no_sizes(sizes: list[ImageSize | None]) -> None:
     current_request().image_sizes = None
     await encode_source(uri((29, 31)))
     assert sizes == []

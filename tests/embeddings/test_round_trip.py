@@ -109,7 +109,7 @@ def test_other_routes_accept_embeddings_as_an_image_url(
 
 
 def test_changed_embeddings_give_another_answer(server: ServerProcess) -> None:
-    """No cache may confuse them with the original embeddings."""
+    """The caches must not mix them up with the original embeddings."""
     value = embed(server, image_url(picture_uri("red"))).json()["data"][0]["image_embeds"]
     tensor = load(base64.b64decode(value))["image_embeds"]
     changed = base64.b64encode(save({"image_embeds": -3 * tensor})).decode()

@@ -42,14 +42,14 @@ def make_uri(data: bytes) -> str:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_safetensors_come_back_bit_for_bit(dtype: torch.dtype) -> None:
+def test_safetensors_are_equal_bit_for_bit(dtype: torch.dtype) -> None:
     sent = make_embeddings().to(dtype)
     received = from_uri(to_uri(to_base64(sent)), SHAPE)
     assert received.dtype == dtype
     assert torch.equal(received, sent)
 
 
-def test_numbers_come_back_bit_for_bit() -> None:
+def test_numbers_are_equal_bit_for_bit() -> None:
     numbers = json.loads(numbers_json(make_embeddings()))
     assert torch.equal(from_uri(to_uri(numbers), SHAPE), make_embeddings())
 

@@ -1,4 +1,4 @@
-"""Room in the queue is kept for those who were let in, and given back."""
+"""Slots in the queue are reserved for admitted requests, and freed."""
 
 import asyncio
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ class FullError(VLLMError):
 
 
 class Engine(AdmittingEngine):
-    """No engine: a queue of three places."""
+    """A queue of three slots, without an engine."""
 
     def __init__(self) -> None:
         self.inside = 0
@@ -66,7 +66,7 @@ def ask(engine: Engine, n: int = 1) -> Answer:
     return engine.hold_until_added(engine.reserve(n), answer())
 
 
-async def test_who_was_let_in_is_not_refused_later() -> None:
+async def test_an_admitted_request_is_not_refused_later() -> None:
     engine = Engine()
     answers = [ask(engine) for _ in range(3)]
     with pytest.raises(FullError):
@@ -78,7 +78,7 @@ async def test_who_was_let_in_is_not_refused_later() -> None:
         await engine.add_request("uninvited", {})
 
 
-async def test_a_request_that_nobody_follows_gives_its_room_back() -> None:
+async def test_a_dropped_request_frees_its_slots() -> None:
     engine = Engine()
     answer = ask(engine, n=3)
     assert engine.reserved == 3
@@ -87,12 +87,12 @@ async def test_a_request_that_nobody_follows_gives_its_room_back() -> None:
     ask(engine)
 
 
-def test_more_than_there_ever_is_is_no_matter_of_load() -> None:
+def test_more_sequences_than_slots_is_a_client_error() -> None:
     with pytest.raises(BadRequestError, match="At most 3"):
         ask(Engine(), n=4)
 
 
-def test_a_place_becomes_the_room_of_what_is_asked_for() -> None:
+def test_a_slot_is_exchanged_for_as_many_as_the_request_needs() -> None:
     engine = Engine()
     with engine.reserve_slot() as kept:
         assert kept
@@ -107,7 +107,7 @@ def test_a_place_becomes_the_room_of_what_is_asked_for() -> None:
     assert not engine.is_full()
 
 
-def test_places_of_requests_in_preparation_are_taken() -> None:
+def test_slots_of_requests_in_preparation_count() -> None:
     engine = Engine()
     with engine.reserve_slot():
         other_request = copy_context()
@@ -121,7 +121,7 @@ def test_places_of_requests_in_preparation_are_taken() -> None:
     assert engine.reserved == 0
 
 
-async def test_a_place_is_given_back_however_the_request_ends() -> None:
+async def test_a_slot_is_freed_for_every_end_of_the_request() -> None:
     engine = Engine()
 
     async def serve() -> None:
@@ -148,7 +148,7 @@ def as_line(engine: Engine, n: int = 1) -> Answer:
     return engine.count_background(n, answer())
 
 
-async def test_the_lines_of_batches_take_no_room_and_are_never_refused() -> None:
+async def test_lines_of_batches_take_no_slot_and_are_not_refused() -> None:
     engine = Engine()
     others = [ask(engine) for _ in range(3)]
     line = copy_context()

@@ -94,7 +94,7 @@ def common_piece(model: Model, prompt: list[int]) -> str:
 @pytest.mark.parametrize("stops", [False, True], ids=["to the length", "with a stop string"])
 @pytest.mark.parametrize("penalty", [0.0, 1.0])
 @pytest.mark.parametrize("width", [2, 5])
-def test_beams_and_scores_are_those_of_generate(
+def test_beams_and_scores_equal_those_of_generate(
     model: Model, width: int, penalty: float, stops: bool
 ) -> None:
     prompt = model.tokenizer.encode("What is this?")

@@ -24,19 +24,19 @@ TOO_OFTEN: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("wanted", TOO_OFTEN, ids=str)
-def test_endless_repetition_is_refused(wanted: dict[str, Any]) -> None:
+def test_too_many_repetitions_are_refused(wanted: dict[str, Any]) -> None:
     params = SamplingParams(structured_outputs=StructuredOutputsParams(**wanted))
     with pytest.raises(BadRequestError, match="repeats"):
         check_constraints(ENGINE, params)
 
 
 @pytest.mark.parametrize("text", ["{" + " " * 60_000, "{" + "1" * 60_000, "{ " * 30_000])
-def test_counts_are_looked_for_in_linear_time(text: str) -> None:
-    """With a pattern that tries every division of the blanks this would not end."""
+def test_counts_are_found_in_linear_time(text: str) -> None:
+    """With backtracking over the blanks, this would take minutes."""
     assert list(REPETITION.finditer(text)) == []
 
 
-async def test_an_answer_that_cannot_go_on_is_refused() -> None:
+async def test_an_answer_without_an_allowed_token_is_refused() -> None:
     closed = []
 
     async def answer() -> AsyncGenerator[Any, None]:

@@ -22,7 +22,7 @@ from tests.server import ServerProcess
         ["--distributed-executor-backend", "mp"],
     ],
 )
-def test_what_asks_for_several_processes_gets_them(
+def test_flags_for_several_processes_are_respected(
     tiny_model: Callable[[str], ModelFolder], flags: list[str]
 ) -> None:
     folder = tiny_model("minigpt4-vicuna")

@@ -1,4 +1,4 @@
-"""What the engine package decides by itself: flags, stop strings, translated errors."""
+"""The engine folder: flags, stop strings, translated errors."""
 
 import json
 from collections.abc import Callable
@@ -37,7 +37,7 @@ def test_flags_name_the_parts_of_the_folder(folder: ModelFolder) -> None:
     }
 
 
-def test_a_users_flags_win(folder: ModelFolder) -> None:
+def test_a_users_flags_have_precedence(folder: ModelFolder) -> None:
     assert flags(folder, "--shutdown-timeout", "5")["--shutdown-timeout"] == "5"
     assert flags(folder, cpu=True)["--block-size"] == "32"
     assert flags(folder, "--block-size", "64", cpu=True)["--block-size"] == "64"
@@ -53,7 +53,7 @@ def test_a_users_flags_win(folder: ModelFolder) -> None:
         ["--model=x"],
     ],
 )
-def test_no_flag_stands_twice(folder: ModelFolder, given: list[str]) -> None:
+def test_no_flag_is_duplicated(folder: ModelFolder, given: list[str]) -> None:
     words = vllm_flags(folder, load_settings(), "name", given, cpu=True)
     names = [
         word.partition("=")[0].replace("_", "-").replace("--no-", "--")
@@ -71,7 +71,7 @@ def test_a_users_overrides_are_added_to_ours(folder: ModelFolder, form: list[str
     assert overrides["architectures"] == ["MiniGPT4ForCausalLM"]
 
 
-def test_overrides_that_are_no_json(folder: ModelFolder) -> None:
+def test_overrides_must_be_json(folder: ModelFolder) -> None:
     with pytest.raises(errors.SettingsError, match="JSON"):
         flags(folder, "--hf-overrides", "{")
 

@@ -40,7 +40,7 @@ def test_the_cause_is_one_line(
     assert all(word in message for word in words)
 
 
-def test_a_machine_without_libnuma_is_told_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_libnuma_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """vLLM's kernels would be missing, and an operator that nobody knows would be the error."""
 
     def missing(name: str) -> None:

@@ -127,7 +127,7 @@ async def test_other_failures_are_final(code: int) -> None:
     assert len(server.requests) == 1
 
 
-async def test_the_server_learns_who_fetches() -> None:
+async def test_the_user_agent_names_the_service() -> None:
     server = Sequence(ANSWER, ANSWER)
     await fetch_from(server)
     await fetch_from(server, replace(POLICY, user_agent="mine/1"))

@@ -155,7 +155,7 @@ def test_what_does_not_start_says_why(
         pass
 
 
-def test_what_does_not_answer_is_no_answer() -> None:
+def test_a_failed_request_does_not_count_as_an_answer() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     run = asyncio.run(Client(f"http://127.0.0.1:{port}", "m").closed(WORKLOADS["text"](0), 1, 0))

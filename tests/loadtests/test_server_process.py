@@ -18,7 +18,7 @@ def test_a_server_answers_inside_the_block_and_is_gone_after_it(tmp_path: Path) 
     assert not psutil.pid_exists(pid)
 
 
-def test_a_server_that_ends_is_told_with_its_last_words(tmp_path: Path) -> None:
+def test_a_server_that_exits_is_reported_with_the_end_of_its_log(tmp_path: Path) -> None:
     with (
         pytest.raises(RuntimeError, match="No module named no_such_module"),
         run_server(["no_such_module"], "http://127.0.0.1:9/", tmp_path / "log"),

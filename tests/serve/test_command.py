@@ -47,7 +47,7 @@ def test_mistakes_are_one_line_at_once(flags: list[str], words: list[str]) -> No
     assert_early(serve(*flags), *words)
 
 
-def test_a_port_in_use_is_told_at_once() -> None:
+def test_a_port_in_use_is_reported_at_once() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         assert_early(serve("--port", port), port, "in use")

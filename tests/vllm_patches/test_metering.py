@@ -54,7 +54,7 @@ def test_several_answers_share_one_prompt() -> None:
     assert (used.input_tokens, used.output_tokens) == (10, 9)
 
 
-def test_the_key_that_asked_is_charged_whoever_ends_the_sequence() -> None:
+def test_the_requests_key_is_charged_for_every_end_of_a_sequence() -> None:
     states = MeteredStates()
     states["a"] = sequence()
     token = enter_request(RequestContext(tenant="bob"))
