@@ -172,7 +172,8 @@ class Settings(BaseSettings):
 
     batch_concurrency: int = Field(4, ge=0)
     """Lines of batches that run at once while the service has nothing else to do. 0 turns `/v1/batches`
-    off. A GPU has room for 32 or more; the default leaves a CPU's next request a short wait."""
+    off. The default is small, because a new request shares a CPU's cores with the lines that run. A
+    GPU has room for 32 or more."""
 
     batch_concurrency_busy: PositiveInt = 1
     """Lines of batches that run at once while other requests are served. With 1, a service that is
