@@ -26,7 +26,8 @@ def test_the_guide_has_the_layers_that_are_checked() -> None:
 def test_the_paths_that_a_guide_names_exist(page: str) -> None:
     text = (ROOT / page).read_text()
     quoted = set(re.findall(r"`((?:service|tests|docs|deploy|requirements)/[\w./-]+)`", text))
-    linked = {target for target in re.findall(r"\]\(([^)]+)\)", text) if "://" not in target}
+    targets = re.findall(r"\]\(([^)#]+)[^)]*\)", text)
+    linked = {target for target in targets if "://" not in target}
     assert {path for path in quoted | linked if not (ROOT / path).exists()} == set()
 
 
