@@ -48,7 +48,7 @@ class Person(HttpUser):
                 if give_up and line:
                     break
             if response.status_code == 503:
-                response.failure("refused for load")
+                response.failure("refused because of overload")
 
     def _report_first_token(self, name: str, seconds: float) -> None:
         self.environment.events.request.fire(

@@ -7,7 +7,7 @@ OpenAI's or Anthropic's shape. The commands print the last group.
 
 
 class ServiceError(Exception):
-    """Base of all errors of this project. The message is written for the person who reads it."""
+    """Base of all errors of this project. The message is for a client or an operator."""
 
 
 # The client's fault: the same request will fail again.
@@ -21,7 +21,8 @@ class RequestError(ClientError):
     """The request does not have the form that its route expects.
 
     Attributes:
-        parameter: The request field that is wrong, in OpenAI's naming; None where no field can be named.
+        parameter: The request field that is wrong, in OpenAI's naming; None where no field can be
+            named.
     """
 
     def __init__(self, message: str, parameter: str | None = None) -> None:

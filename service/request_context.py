@@ -1,4 +1,4 @@
-"""What the service knows about the request that is being served: one object from the first layer to the engine.
+"""The context of the current request: one object from the first layer to the engine.
 
 The outermost ASGI layer creates it, inner layers fill it in, and the engine reads it. It travels in a context
 variable, because vLLM's routers stand between our layers and the engine and pass on nothing of ours.
@@ -34,17 +34,20 @@ class RequestContext:
         tenant: Name of the request's API key; empty where no keys are configured.
         limits: Limits of the request's API key.
         trace_id: Id of the OpenTelemetry trace, in hex; empty where tracing is off.
-        refusal: Why the request was refused (:class:`service.api.error_responses.Refusal`), if it was.
-        continues_text: Whether the answer continues a text of the client's, so that a space before it counts.
+        refusal: Why the request was refused (:class:`service.api.error_responses.Refusal`), if it
+            was.
+        continues_text: Whether the answer continues a text of the client's, so that a space before
+            it counts.
         batch: Id of the batch whose line this request is; empty for a client's own request.
-        slot: The slot that admission reserved when the body had arrived. The engine client exchanges it for
-            as many sequences as the request asks for.
-        image_sizes: Of the request's images, in their order; an item is None while the size is unknown, and for
-            embeddings. None where no layer asks for the sizes.
+        slot: The slot that admission reserved when the body had arrived. The engine client
+            exchanges it for as many sequences as the request asks for.
+        image_sizes: Of the request's images, in their order; an item is None while the size is
+            unknown, and for embeddings. None where no layer asks for the sizes.
         beam_stop: The client's own stop strings, which vLLM does not hand on to a beam search.
         orientation: ``stored`` or ``exif`` where the request names the orientation of its images.
         model: The model that answers, where projections are served by name.
-        projection: Its projection (:class:`service.vision.projections.Projection`); None for the base model's.
+        projection: Its projection (:class:`service.vision.projections.Projection`); None for the
+            base model's.
     """
 
     request_id: str = ""
@@ -63,7 +66,7 @@ class RequestContext:
 
     @property
     def is_background(self) -> bool:
-        """Whether nobody waits for the answer, so that it yields to requests that somebody waits for."""
+        """Whether no client waits for the answer, so that interactive requests go first."""
         return bool(self.batch)
 
 

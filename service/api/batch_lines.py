@@ -1,7 +1,7 @@
-"""Sends the lines of batches to the application, in this process, as requests of the key that created the batch.
+"""Sends the lines of batches to the application as requests of the batch's key.
 
-A line passes :func:`service.api.stack.line_layers`: the routes, their validation and their errors are those of
-requests over HTTP.
+A line passes :func:`service.api.stack.line_layers`: the routes, their validation and their errors
+are those of requests over HTTP.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -24,20 +24,20 @@ from service.batches.store import BatchStore
 from service.request_context import RequestContext
 
 LATER = frozenset({429, 503})
-"""Statuses of a service that cannot take the request now: the line is sent again."""
+"""Statuses of a service that cannot take the request now. The line is sent again later."""
 
 RETRY_SECONDS = 5.0
-"""Pause before that, where the response names none."""
+"""Seconds until then, if the response does not name them."""
 
 NOT_IN_BATCHES = ("stream", "background")
-"""Parameters that need a client who is there."""
+"""Parameters that need a connected client."""
 
 
 class LineSender:
     """Sends lines to an ASGI application."""
 
     def __init__(self, app: ASGIApp, is_healthy: Callable[[], bool]) -> None:
-        """Keep what lines are sent to.
+        """Store the application for the lines.
 
         Args:
             app: The application with the layers for lines around it.

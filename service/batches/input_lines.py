@@ -1,7 +1,7 @@
 """Reads and checks the lines of an input file (https://platform.openai.com/docs/guides/batch).
 
-The form of every line is checked before the first one runs. Whether its body fits its route is checked when it runs:
-an error there is the line's alone.
+The form of all lines is checked before the first line runs. Whether a body fits its route is
+checked when the line runs; such an error concerns only this line.
 """
 
 import json
@@ -13,7 +13,7 @@ from typing import Any
 from service.batches.record import BatchError
 
 MAX_ERRORS = 50
-"""Errors of a file that are told to its owner."""
+"""Maximum number of errors of a file that its owner sees."""
 
 CUSTOM_ID_CHARACTERS = 512
 
@@ -38,7 +38,7 @@ class _LineError(Exception):
 
 
 def check_lines(file: Path, endpoint: str, max_lines: int) -> tuple[int, list[BatchError]]:
-    """Check every line; return the number of lines, and the errors, which are empty for a good file.
+    """Check all lines; return their number and the errors.
 
     Blocks: call it on a thread.
     """

@@ -1,11 +1,11 @@
-"""The finished lines of a batch, on disk before they count.
+"""The finished lines of a batch. A line counts when it is on the disk.
 
-``results`` holds a line for each finished line of the batch: ``+`` or ``-`` for the output or the error file, and
-then the line that the file will have. A process that is killed loses at most what it was writing: the next one cuts
-off a line without an end and runs that line again.
+``results`` holds a line for each finished line of the batch: ``+`` or ``-`` for the output or the
+error file, and then the line of that file. A killed process loses at most the line that it was
+writing: the next process removes an incomplete line and runs it again.
 
-``attempts`` tells which lines were running when a process was killed. A line that ends the process each time it runs
-must not do so for ever.
+``attempts`` says which lines were running when a process was killed, so that a line that ends the
+process is not repeated forever.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from service.batches.record import Counts, Usage
 from service.batches.result import Result, count
 
 RETRY_SECONDS = 5.0
-"""Pause before results are written again, where the disk was full or failed."""
+"""Seconds before results are written again after an error of the disk."""
 
 COMPLETED, FAILED = b"+", b"-"
 
@@ -34,7 +34,8 @@ class Journal:
         counts: Finished lines; the total is not known here.
         usage: Tokens of the completed lines.
         done: Ids of the finished lines.
-        interrupted: For each line that was running when a process was killed, how often that happened.
+        interrupted: For each line that was running when a process was killed, how often that
+            happened.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -54,7 +55,10 @@ class Journal:
         return self._end
 
     async def add(self, *results: Result) -> None:
-        """Return once the results are on disk. Results that arrive during a write share the next one."""
+        """Return once the results are on disk.
+
+        Results that arrive during a write share the next one.
+        """
         self._pending += results
         ids = {result.custom_id for result in results}
         while not ids <= self.done:
@@ -137,7 +141,7 @@ def _parse(line: bytes) -> Result:
 
 
 def export(folder: Path, mark: bytes, target: Path) -> int:
-    """Write the results of one kind (:data:`COMPLETED` or :data:`FAILED`) to a file; return its size in bytes."""
+    """Write the completed or the failed results to a file; return its size in bytes."""
     size = 0
     with (folder / "results").open("rb") as lines, target.open("wb") as file:
         for line in lines:

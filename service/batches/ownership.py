@@ -1,7 +1,7 @@
 """The lock of the one process that runs the batches of a store.
 
-Several API processes, and replicas that share the store, may serve the routes. The system releases the lock when its
-holder ends, however it ends; another process then takes over.
+Several API processes, and replicas that share the store, may serve the routes. The kernel releases
+the lock when its holder ends for any reason; another process then takes over.
 """
 
 import fcntl
@@ -33,7 +33,7 @@ class Ownership:
         return True
 
     def release(self) -> None:
-        """Give the lock up. Idempotent."""
+        """Release the lock. Idempotent."""
         if self._handle is not None:
             os.close(self._handle)
             self._handle = None

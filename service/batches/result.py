@@ -1,4 +1,4 @@
-"""What became of a line, and its line in the output or the error file."""
+"""The result of a line, and its text in the output or the error file."""
 
 import json
 import secrets

@@ -1,4 +1,4 @@
-"""Finds unfinished batches and runs some of them at a time, in the one process that holds the store's lock."""
+"""Runs unfinished batches, some at a time, in the process that holds the store's lock."""
 
 import asyncio
 import logging
@@ -18,14 +18,16 @@ MAX_ACTIVE = 8
 """Batches that run at once. Each keeps the ids of its finished lines in memory."""
 
 SCAN_SECONDS = 1.0
-"""How often new batches and requests to cancel are looked for: other processes write them, too."""
+"""Seconds between searches for new batches and requests to cancel, which other processes also
+write."""
 
 SWEEP_SECONDS = 600.0
 FAILURE_SECONDS = 60.0
 """Pause before a batch is taken up again after an error of the disk or a bug."""
 
 CLOSE_SECONDS = 10.0
-"""Longest wait for lines that end when the service stops. What is left runs again after the next start."""
+"""Longest wait for lines that end when the service stops. What is left runs again after the next
+start."""
 
 logger = logging.getLogger("service.batches")
 
@@ -115,7 +117,7 @@ class BatchRunner:
 def choose(
     unfinished: Iterable[StoredBatch], active: Iterable[str], limit: int
 ) -> list[StoredBatch]:
-    """The batches to start: the oldest of each owner first, then the second of each, up to ``limit`` active ones."""
+    """Return the batches to start, the oldest of each owner first, up to ``limit`` active ones."""
     active = set(active)
     room = limit - len(active)
     rank: Counter[str] = Counter()

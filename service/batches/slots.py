@@ -1,4 +1,4 @@
-"""How many lines may run at once: fewer while interactive requests are served, none while the service drains."""
+"""Limit the running lines: fewer beside interactive requests, none during a drain."""
 
 import asyncio
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from service.batches.limits import BatchLimits
 
 POLL_SECONDS = 0.02
-"""How often a line that waits looks at the load: the engine has no event for it."""
+"""Seconds between checks of the load by a waiting line: the engine has no event for it."""
 
 
 class LineSlots:
@@ -19,7 +19,7 @@ class LineSlots:
     def __init__(
         self, limits: BatchLimits, is_busy: Callable[[], bool], may_start: Callable[[], bool]
     ) -> None:
-        """Keep what a slot depends on.
+        """Store the conditions of a slot.
 
         Args:
             is_busy: Whether interactive requests are being served.
@@ -29,11 +29,11 @@ class LineSlots:
         self._limits = limits
         self._is_busy = is_busy
         self._may_start = may_start
-        # Waiters take turns in the order in which they came: batches get slots alternately.
+        # Waiters get slots in the order of their arrival, so batches take turns.
         self._turn = asyncio.Lock()
 
     async def acquire(self, stopped: Callable[[], bool]) -> bool:
-        """Wait for a slot; return False without one when ``stopped`` says that none is needed any more."""
+        """Wait for a slot; return False if ``stopped`` says that none is needed any more."""
         async with self._turn:
             while not stopped():
                 if self.running < self._allowed():

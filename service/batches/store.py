@@ -1,7 +1,8 @@
 """The batches on disk: a folder for each, with its record, its input and its journal.
 
-Any process may create, read and cancel batches. Only the process that holds the lock (:mod:`.ownership`) runs them
-and changes a record that exists. A wish to cancel is therefore a file of its own.
+Any process may create, read and cancel batches. Only the process that holds the lock
+(:mod:`.ownership`) runs them and changes a record that exists. A request to cancel is therefore a
+separate file.
 """
 
 import logging
@@ -38,7 +39,7 @@ logger = logging.getLogger("service.batches")
 
 @dataclass(frozen=True)
 class BatchOrder:
-    """What a client asks for when it creates a batch.
+    """A client's request for a new batch.
 
     Attributes:
         window: As the client gave it, such as ``24h``.
@@ -131,7 +132,7 @@ class BatchStore:
         return _load(self._folder(owner, batch_id))
 
     def save(self, stored: StoredBatch, *, sync: bool = True) -> None:
-        """Replace a batch's record; ``sync`` says whether the change must survive a power failure."""
+        """Replace a batch's record; with ``sync``, the change survives a power failure."""
         folder = self._owner_folder(stored.owner) / stored.batch.id
         _replace(folder / RECORD, stored.model_dump_json().encode(), sync=sync)
 
@@ -144,7 +145,7 @@ class BatchStore:
         return _modified(self.folder_of(stored) / CANCEL)
 
     def drop_working_files(self, stored: StoredBatch) -> None:
-        """Remove what only a batch that runs needs."""
+        """Remove the files that only a running batch needs."""
         for name in WORKING_FILES:
             (self.folder_of(stored) / name).unlink(missing_ok=True)
 

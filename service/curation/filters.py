@@ -26,7 +26,7 @@ def estimate_tokens(caption: str) -> int:
 def find_problems(caption: str, *, truncated: bool = False) -> list[str]:
     """Return what is wrong: empty, apology, repetition, stray characters, an unfinished end.
 
-    A short caption is no problem: in the paper, the length decides only whether a description is
+    A short caption is not a problem: in the paper, the length decides only whether a description is
     continued.
 
     Args:

@@ -1,7 +1,7 @@
 """``advanced-tasks``: do answers about memes, food, products and scenes do what was asked?
 
 Source: Zhu et al. 2023, *MiniGPT-4*, section 4.2 and table 1; the prompts are printed in arXiv
-version 2. The paper has 25 images of each task, and people who judge. Here people judge on a sheet
+version 2. The paper has 25 images of each task, and human judges. Here, the judges use a sheet
 (:mod:`.sheet`), or an OpenAI-compatible judge sees image, prompt and answer; their agreement is
 reported.
 """

@@ -61,7 +61,7 @@ def judge_text(task: Task, text: str, *, truncated: bool, relevant: bool | None 
 
     Args:
         truncated: Whether the service ended it at the longest length.
-        relevant: What a judge who saw the image says; None if nobody was asked.
+        relevant: The verdict of a judge who saw the image; None without a judge.
     """
     text = text.strip()
     lower = text.lower().replace("\u2019", "'")

@@ -40,7 +40,7 @@ _HOPELESS = 20
 
 @dataclass
 class Asked:
-    """What a run brought.
+    """The result of a run.
 
     Attributes:
         answers: By item id.

@@ -57,7 +57,7 @@ class Progress:
         workers: Workers of each process; a process that reads its data itself counts as one.
         losses: For each process, its losses since the last line of the history.
         validations: Steps and validation losses so far.
-        facts: What the projection was trained between, for those who serve it by name.
+        facts: The frozen parts of the training, so that the service can check them.
     """
 
     step: int

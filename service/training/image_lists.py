@@ -52,7 +52,7 @@ class ImageListSource:
 
     @property
     def has_questions(self) -> bool:
-        """Whether a sample has a question of its own, so that it is no caption."""
+        """Whether a sample has its own question, so that it is not a caption."""
         return any(turn.question is not None for entry in self.entries for turn in entry.turns)
 
     def split(self, share: float, seed: int) -> tuple["ImageListSource", "ImageListSource"]:

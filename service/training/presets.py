@@ -36,7 +36,7 @@ class Stage:
         lora_alpha: LoRA's updates are scaled by ``lora_alpha / lora_rank``.
         lora_dropout: Share of LoRA's inputs that training drops.
         crop_scale: Smallest share of an image's area that a sample shows. Each time the sample
-            comes, it is cropped anew; 1 keeps the whole image.
+            comes, it is cropped differently; 1 keeps the whole image.
     """
 
     name: StageName
@@ -83,8 +83,8 @@ PRESETS: dict[str, Stage] = {
     "stage2": Stage("stage2", 12, 5, 200, 3e-5, 1e-5, 200, 1e-6, 0.05, 160),
     # The paper's number of steps (section 4.1); its other settings are the released ones.
     "paper-stage2": Stage("stage2", 12, 2, 200, 3e-5, 1e-5, 200, 1e-6, 0.05, 160),
-    # Four GPUs, 24 samples a step (Chen et al. 2023, arXiv:2310.09478, section 4). The released file
-    # gives a final rate of 8e-5, above its highest rate of 1e-5, which the paper contradicts.
+    # Four GPUs, 24 samples a step (Chen et al. 2023, arXiv:2310.09478, section 4). The released
+    # file gives a final rate of 8e-5, above its highest rate of 1e-5, which the paper contradicts.
     "minigpt-v2-stage3": Stage(
         "stage2", 6, 35, 1000, 1e-5, 1e-6, 1000, 1e-6, 0.05, 1024, lora_rank=64
     ),

@@ -176,7 +176,8 @@ def create(path: Path | None = None) -> MappedLedger:
 def attach(path: Path) -> MappedLedger:
     """Open the ledger of another process of the service; raises :class:`SettingsError`.
 
-    Each process must open the file itself: a lock on an inherited descriptor does not exclude its parent.
+    Each process must open the file itself: a lock on an inherited descriptor does not exclude its
+        parent.
     """
     with _translate_errors(path):
         return MappedLedger(os.open(path, os.O_RDWR | os.O_CLOEXEC))
@@ -237,7 +238,7 @@ def _find_refusal(
 ) -> tuple[str | None, float]:
     """The limit that refuses one more request, and the seconds until it does not."""
     if limits.concurrent_requests is not None and concurrent >= limits.concurrent_requests:
-        return "concurrent_requests", 1.0  # nobody knows when a request will end
+        return "concurrent_requests", 1.0  # the end of a request is not known
     per_minute = limits.requests_per_minute
     if per_minute is not None and by_requests.used > per_minute - 1:
         return "requests_per_minute", by_requests.seconds_until(per_minute - 1, per_minute)

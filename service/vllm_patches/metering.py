@@ -2,8 +2,9 @@
 
 Replaces: the table of sequences (``request_states``) of vLLM's output processor.
 Why no hook: an aborted request gives no output from which its tokens could be counted, and vLLM's
-statistics do not know who asked. A sequence leaves the table by ``pop`` in each case.
-Test: ``tests/vllm_patches/test_metering.py``; ``tests/end_to_end/test_production.py`` has streams and
+statistics do not know the API key. A sequence leaves the table by ``pop`` in each case.
+Test: ``tests/vllm_patches/test_metering.py``; ``tests/end_to_end/test_production.py`` has streams
+    and
 aborted answers.
 Upstream: a callback for each request that ends, with the numbers of its tokens.
 """

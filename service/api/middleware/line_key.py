@@ -16,9 +16,9 @@ WAITS = "The line waits: less than half of the API key's tokens a minute is left
 
 
 class LineKey:
-    """ASGI layer: 401 for a key that was removed, 429 while a line would use up what the key's requests need.
+    """ASGI layer: 401 for a removed key, 429 while a line would use tokens that requests need.
 
-    A line is no request of the limits: it counts neither among those a minute nor among those at the same time.
+    A line does not count as a request, neither for requests per minute nor for concurrent ones.
     """
 
     def __init__(self, app: ASGIApp, keys: Sequence[KeySource]) -> None:

@@ -19,7 +19,7 @@ from service.demo.text_side.slots import MARKER
 from service.scenes.scene import rng_for
 from service.training.sequences import IGNORED
 
-# Few different shapes: a CPU's bfloat16 matrix kernels are compiled anew for each shape.
+# Few different shapes: a CPU's bfloat16 matrix kernels are compiled for each shape.
 _LENGTH_STEP = 16
 _BATCH = 16
 _PART = 4

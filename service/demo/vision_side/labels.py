@@ -27,7 +27,7 @@ FIELDS = {
     "kind": len(KINDS) + 1,  # the last class is an empty cell
     "colour": len(COLOURS),
     "size": len(SIZES),
-    "text": len(TEXTS) + 1,  # the last class is no text
+    "text": len(TEXTS) + 1,  # the last class means no text
     "background": len(BACKGROUNDS),
     "count": len(NUMBERS),
     "query": QUERIES,
