@@ -198,7 +198,7 @@ def _load_weights(
     if lost or found["mismatched_keys"]:
         names = ", ".join([*lost, *(str(name) for name in found["mismatched_keys"])][:3])
         raise CheckpointError(f"{source} lacks weights of its vision model, such as {names}.")
-    _check_class_token(source, config, model)
+    _check_input(source, config, model)
     with torch.device("meta"):
         kept = BackboneEncoder(config).state_dict().keys()
     tensors = {f"backbone.{name}": tensor for name, tensor in model.state_dict().items()}
@@ -206,7 +206,7 @@ def _load_weights(
 
 
 @torch.inference_mode()
-def _check_class_token(source: str, config: BackboneVisionConfig, model: Any) -> None:
+def _check_input(source: str, config: BackboneVisionConfig, model: Any) -> None:
     """Check that the model reads the input's size, and that it has the class token, if asked for."""
     blank = torch.zeros(1, 3, config.image_size, config.image_size, dtype=model.dtype)
     resized = config.image_size != getattr(model.config, "image_size", config.image_size)
