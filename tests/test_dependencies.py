@@ -20,7 +20,6 @@ ELSEWHERE = ROOT / "tests" / "clients" / "scripts"
 
 NOT_IMPORTED = {
     "httptools": "uvicorn's HTTP parser, which service/serve/http_protocol.py extends",
-    "jinja2": "chat templates, through transformers",
     "packaging": "deploy/check_requirements.py, in the images",
     "python-multipart": "file uploads, through Starlette",
 }
