@@ -48,7 +48,7 @@ class Exchange:
 
     Attributes:
         began: Seconds of the monotonic clock; ``ended`` likewise.
-        begun: Whether the first bytes of its stream had arrived.
+        begun: Whether its response had begun, so that the gateway cannot ask elsewhere any more.
         outcome: ``whole``, ``cut`` (the stream ended early), or the status of a refusal.
     """
 
@@ -204,9 +204,9 @@ class Load:
                     await answer.aread()
                     exchange.outcome = str(answer.status_code)
                     return
+                exchange.begun = True
                 text = ""
                 async for chunk in answer.aiter_text():
-                    exchange.begun = True
                     text = text[-64:] + chunk
                 exchange.outcome = "whole" if text.rstrip().endswith("data: [DONE]") else "cut"
         except httpx.TransportError:
@@ -296,13 +296,14 @@ async def kill_one(load: Load, victim: Service) -> Phase:
     """Kill a service. Only streams that it had begun may be lost."""
     phase = Phase("kill")
     async with load.during(phase):
-        under_way = [exchange for exchange in load.running.values() if exchange.begun]
+        under_way = list(load.running.values())
         victim.send(signal.SIGKILL)
         killed = time.monotonic()
         await victim.wait()
         await asyncio.sleep(5)
     await victim.start()
-    check_losses(phase, {exchange.id for exchange in under_way}, killed)
+    # A response may have been on its way to its client at that moment.
+    check_losses(phase, {exchange.id for exchange in under_way if exchange.begun}, killed)
     return phase
 
 
