@@ -1,7 +1,7 @@
 """Fail an image's build if the installed packages do not meet a package's requirements.
 
-The images install with ``--no-deps``, so that pip does not replace the base image's torch. This check
-replaces the one that pip's resolver would make.
+The images install with ``--no-deps``, so that pip does not replace the base image's torch. This
+check replaces the one that pip's resolver would make.
 """
 
 import sys
@@ -11,7 +11,7 @@ from packaging.requirements import Requirement
 
 
 def unmet(package: str) -> list[str]:
-    """Return a line for each requirement of ``package`` (``name`` or ``name[extra]``) that is not met."""
+    """Return a line for each unmet requirement of ``package`` (``name`` or ``name[extra]``)."""
     wanted = Requirement(package)
     problems = []
     for line in metadata.requires(wanted.name) or []:

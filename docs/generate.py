@@ -1,6 +1,7 @@
 """``make docs``: write the parts of the reference that come from the code.
 
-These are the page of commands and the table of settings. ``--check`` writes nothing and fails where a page is stale.
+These are the page of commands and the table of settings. ``--check`` writes nothing and fails where
+a page is stale.
 """
 
 import argparse
@@ -101,7 +102,7 @@ def describe_parser(parser: argparse.ArgumentParser, heading: str) -> Iterator[s
 
 
 def describe_option(action: argparse.Action) -> str | None:
-    """A row of the table; ``None`` for help, subcommands and settings, which have their own page."""
+    """Make a row of the table; None for help, subcommands and settings."""
     own_page = action.dest.startswith("setting_")
     if own_page or isinstance(action, (argparse._HelpAction, argparse._SubParsersAction)):
         return None

@@ -1,8 +1,8 @@
 """Chaos on one machine: two services behind a gateway are restarted, killed and stopped.
 
-``python -m loadtests.chaos --report chaos`` runs Envoy with ``deploy/envoy/envoy.yaml`` and two services with the
-model ``tiny``, and writes ``chaos.json`` and ``chaos.md``. It exits with status 1 where a stream was lost that should
-not have been. Needs the extra ``dev``, which has Envoy.
+``python -m loadtests.chaos --report chaos`` runs Envoy with ``deploy/envoy/envoy.yaml`` and two
+services with the model ``tiny``, and writes ``chaos.json`` and ``chaos.md``. It exits with status 1
+where a stream was lost that should not have been. Needs the extra ``dev``, which has Envoy.
 """
 
 import argparse

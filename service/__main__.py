@@ -2,6 +2,7 @@
 
 from service.cli import main
 
-# vLLM's engine process imports this module again under another name; it must not run the command again.
+# vLLM's engine process imports this module again under another name; it must not run the command
+# again.
 if __name__ == "__main__":
     main()

@@ -1,8 +1,8 @@
 """Boxes in MiniGPT-v2's answers: their text, their pixels, and a pattern for answers.
 
-A box is ``{<left><top><right><bottom>}``: whole numbers on a grid of 0 to 100 over the width and the height of the
-image (Chen et al. 2023, arXiv:2310.09478, section 3.1). ``<p>PHRASE</p>`` before a box names its object, and
-``<delim>`` stands between the boxes of one phrase.
+A box is ``{<left><top><right><bottom>}``: whole numbers on a grid of 0 to 100 over the width and
+the height of the image (Chen et al. 2023, arXiv:2310.09478, section 3.1). ``<p>PHRASE</p>`` before
+a box names its object, and ``<delim>`` stands between the boxes of one phrase.
 """
 
 import re

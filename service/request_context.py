@@ -1,7 +1,8 @@
 """The context of the current request: one object from the first layer to the engine.
 
-The outermost ASGI layer creates it, inner layers fill it in, and the engine reads it. It travels in a context
-variable, because vLLM's routers stand between our layers and the engine and pass on nothing of ours.
+The outermost ASGI layer creates it, inner layers fill it in, and the engine reads it. It travels in
+a context variable, because vLLM's routers stand between our layers and the engine and pass on
+nothing of ours.
 """
 
 from contextvars import ContextVar, Token

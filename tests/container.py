@@ -2,9 +2,10 @@
 
 ``python -m tests.container [--writable FOLDER] COMMAND ...``
 
-The command gets the Dockerfile's user, a read-only file system with an empty ``/tmp``, an empty home, no compiler on
-its PATH, and no network but loopback. Bubblewrap makes this without a container runtime. Files that belong to the
-user who starts it stay that user's: bubblewrap changes the number, not the rights.
+The command gets the Dockerfile's user, a read-only file system with an empty ``/tmp``, an empty
+home, no compiler on its PATH, and no network but loopback. Bubblewrap makes this without a
+container runtime. Files that belong to the user who starts it stay that user's: bubblewrap changes
+the number, not the rights.
 """
 
 import argparse

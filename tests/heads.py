@@ -14,7 +14,7 @@ STEPS = 80
 
 
 def train_eagle(language_model: Path, folder: Path, prompt: list[int]) -> float:
-    """Train an EAGLE head (Li et al. 2024, arXiv:2401.15077) on the language model's greedy answer to a prompt.
+    """Train an EAGLE head (arXiv:2401.15077) on the language model's greedy answer.
 
     The head reads a token and the hidden state before it, and gives the next hidden state. The language model is a
     random one, so that a head cannot learn what holds for other prompts.
@@ -63,7 +63,7 @@ class _Head(nn.Module):
 
 @torch.inference_mode()
 def _answer(llama: Any, prompt: list[int], length: int = 24) -> tuple[Tensor, Tensor]:
-    """The prompt with its answer ``[1, tokens]``, and the hidden states as ``lm_head`` reads them."""
+    """Return prompt and answer ``[1, tokens]``, and the hidden states before ``lm_head``."""
     start = torch.tensor([prompt])
     tokens = llama.generate(start, max_new_tokens=length, do_sample=False, pad_token_id=0)
     hidden = llama.model(tokens).last_hidden_state
@@ -71,7 +71,7 @@ def _answer(llama: Any, prompt: list[int], length: int = 24) -> tuple[Tensor, Te
 
 
 def write_eagle3(language_model: Path, folder: Path) -> None:
-    """Write a random EAGLE-3 head: it reads three layers of the language model, and has a head of its own."""
+    """Write a random EAGLE-3 head, which reads three layers and has its own ``lm_head``."""
     config = json.loads((language_model / "config.json").read_text())
     width, vocabulary = config["hidden_size"], config["vocab_size"]
     tensors = {"fc.weight": _random(width, 3 * width), "norm.weight": torch.ones(width)}

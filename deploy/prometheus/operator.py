@@ -1,4 +1,4 @@
-"""``python -m deploy.prometheus.operator``: write the alert rules for the operator and the chart."""
+"""``python -m deploy.prometheus.operator``: write the rules for the operator and the chart."""
 
 from pathlib import Path
 from typing import Any

@@ -1,8 +1,8 @@
 """Look up API keys in a file of names and hashes, and among the keys of vLLM's ``--api-key``.
 
 A line of the file has the form ``NAME SHA256 LIMIT=VALUE ...``. ``minigpt4-service keys add NAME
-FILE`` adds a line and prints the key, which is not stored. Keys are random and long, so a plain hash is enough.
-Names appear in logs and metrics.
+FILE`` adds a line and prints the key, which is not stored. Keys are random and long, so a plain
+hash is enough. Names appear in logs and metrics.
 """
 
 import hmac
@@ -176,7 +176,10 @@ def _find(keys: Sequence[Key], presented: str) -> Key | None:
 
 
 def _stamp(file: Path) -> tuple[int, int, int] | None:
-    """Return a value that changes with the file. A mounted secret is a symbolic link: its inode changes."""
+    """Return a value that changes with the file.
+
+    A mounted secret is a symbolic link: its inode changes.
+    """
     try:
         status = file.stat()
     except OSError:

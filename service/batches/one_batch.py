@@ -1,4 +1,6 @@
-"""Runs one batch: checks its input, runs its lines, writes its output files. Lives on the event loop.
+"""Runs one batch: checks its input, runs its lines, writes its output files.
+
+Lives on the event loop.
 
 Each step leaves the disk in a state from which another process can go on.
 """
@@ -22,7 +24,8 @@ Send = Callable[[StoredBatch, InputLine], Awaitable[LineResponse]]
 """Sends one line's request to the application."""
 
 MAX_INTERRUPTIONS = 3
-"""Times that a line may be running when the service fails or is killed; then the line counts as failed."""
+"""Times that a line may be running when the service fails or is killed; then the line counts as
+failed."""
 
 EXPIRED = "This request could not be executed before the completion window expired."
 INTERRUPTED = f"The service ended {MAX_INTERRUPTIONS} times while it ran this request."
@@ -146,7 +149,8 @@ class BatchRun:
                     put_back = False
                     return
                 put_back = not response.interrupted
-                # Lines of other batches may have the slot, for instance if this key's limit is reached.
+                # Lines of other batches may have the slot, for instance if this key's limit is
+                # reached.
                 self._slots.release()
                 has_slot = False
                 with suppress(TimeoutError):
@@ -173,7 +177,10 @@ class BatchRun:
         return time.time() >= self.stored.batch.expires_at
 
     async def _decide(self, journal: Journal) -> None:
-        """Set how the batch ends, if no further line will run. From here on it cannot be cancelled."""
+        """Set how the batch ends, if no further line will run.
+
+        From here on it cannot be cancelled.
+        """
         batch = self.stored.batch
         outcome: Outcome
         if self._cancelled_at is not None:
@@ -206,7 +213,7 @@ class BatchRun:
         await self._add(journal, *expired)
 
     async def _write_output(self, journal: Journal, outcome: Outcome) -> None:
-        """Write the output files under the ids that the record has: repeating it changes nothing."""
+        """Write the output files under the ids of the record. Idempotent."""
         batch = self.stored.batch
         for file_id, mark, name in (
             (batch.output_file_id, COMPLETED, "output"),

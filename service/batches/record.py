@@ -1,4 +1,7 @@
-"""A batch's record, as clients see it and as it is stored (https://platform.openai.com/docs/api-reference/batch)."""
+"""A batch's record, for clients and on disk.
+
+See https://platform.openai.com/docs/api-reference/batch.
+"""
 
 import re
 import secrets

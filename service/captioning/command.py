@@ -1,4 +1,4 @@
-"""``caption``: describe every image of a folder, several at a time, in a file that a later run continues."""
+"""``caption``: describe all images of a folder, in a file that a later run continues."""
 
 import argparse
 import os

@@ -17,14 +17,15 @@ from service.settings import Settings
 CPU_FLAGS = [
     # Compiling takes half of the start-up time and did not make decoding faster.
     "--enforce-eager",
-    # Only whole blocks are reused as prefixes, and most prompts are shorter than the default of 128.
+    # Only whole blocks are reused as prefixes, and most prompts are shorter than the default of
+    # 128.
     "--block-size",
     "32",
 ]
 
 GRAPH_SIZES = (1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 160, 192, 256, 320, 384, 512)
-"""Batch sizes for which CUDA graphs are captured. vLLM's own list has three times as many: every eighth size. Each graph
-takes memory, and time at the start."""
+"""Batch sizes for which CUDA graphs are captured. vLLM's own list has three times as many: every
+eighth size. Each graph takes memory, and time at the start."""
 
 GPU_FLAGS = ["--cudagraph-capture-sizes", *map(str, GRAPH_SIZES)]
 
@@ -49,11 +50,14 @@ def vllm_flags(
         # The original demo's sampling, not the one in the language model's generation_config.json.
         "--generation-config": "vllm",
         "--override-generation-config": json.dumps({**DEFAULT_SAMPLING, **folder.index.sampling}),
-        # Templates and tokenizers run on these threads. With one thread, requests would wait for each other.
+        # Templates and tokenizers run on these threads. With one thread, requests would wait for
+        # each other.
         "--renderer-num-workers": "4",
-        # An image's embeddings have 0.25 MiB. To send them again is cheaper than to keep two caches equal.
+        # An image's embeddings have 0.25 MiB. To send them again is cheaper than to keep two caches
+        # equal.
         "--mm-processor-cache-gb": "0",
-        # Serves functions that a client names, as structured output. vLLM loads no parser without the switch below.
+        # Serves functions that a client names, as structured output. vLLM loads no parser without
+        # the switch below.
         "--tool-call-parser": TOOL_PARSER,
         "--max-num-queued-reqs": "512",
         # The lines of batches wait for all other requests, and give up their memory first.

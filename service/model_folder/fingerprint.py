@@ -1,7 +1,7 @@
 """Short identities of the frozen parts that a projection was trained between.
 
-They read a few small tensors, so that they take milliseconds and not the minutes of hashing a language model. Two
-fine-tuned versions of one model differ in their norms.
+They read a few small tensors, so that they take milliseconds and not the minutes of hashing a
+language model. Two fine-tuned versions of one model differ in their norms.
 """
 
 from collections.abc import Iterable, Mapping
@@ -41,7 +41,7 @@ def fingerprint(folder: ModelFolder) -> dict[str, str]:
 
 
 def _list_vectors(tensors: Mapping[str, LazyTensor]) -> list[str]:
-    """List the norms and biases of a composed model's vision model; their names depend on its kind."""
+    """List the norms and biases of a composed model's vision model."""
     return sorted(
         name
         for name, tensor in tensors.items()

@@ -25,8 +25,10 @@ class Part:
     """Parameters of one part of the model.
 
     Attributes:
-        dtypes: Number of stored values by dtype. In a quantised model, one value holds several weights.
-        served_bytes: Memory when served: numbers of 16 and 32 bits take 16 bits; others stay as stored.
+        dtypes: Number of stored values by dtype. In a quantised model, one value holds several
+            weights.
+        served_bytes: Memory when served: numbers of 16 and 32 bits take 16 bits; others stay as
+            stored.
     """
 
     name: str
@@ -59,7 +61,7 @@ class Inspection:
 
     @property
     def quantisation(self) -> str | None:
-        """The quantisation of the language model; None without one, or if the model is on the hub."""
+        """The language model's quantisation; None without one, or if the model is on the hub."""
         if self.language_model is None or not self.folder.language_model_is_local:
             return None
         found = read_quantisation(Path(self.folder.language_model), self.language_model)

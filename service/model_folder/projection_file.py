@@ -1,4 +1,4 @@
-"""A projection in a file of its own: the files of ``align``, and the published ``.pth`` checkpoints."""
+"""A projection in its own file: from ``align``, or a published ``.pth`` checkpoint."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """The language model as vLLM runs it: a decoder whose image placeholders receive embeddings.
 
-The vision tower is not here. The engine receives projected embeddings; this class passes them through and
-delegates everything else to vLLM's class of the language model.
+The vision tower is not here. The engine receives projected embeddings; this class passes them
+through and delegates everything else to vLLM's class of the language model.
 """
 
 from collections.abc import Iterable
@@ -73,7 +73,8 @@ class MiniGPT4ForCausalLM(
         if current_platform.is_cpu():
             cpu_top_p.install()
         self.config = vllm_config.model_config.hf_config
-        # vLLM's proposers of draft tokens ask for it. They see an image's placeholders as ordinary tokens.
+        # vLLM's proposers of draft tokens ask for it. They see an image's placeholders as ordinary
+        # tokens.
         self.config.image_token_index = find_placeholder(
             cached_tokenizer_from_config(vllm_config.model_config)
         )
@@ -115,7 +116,7 @@ class MiniGPT4ForCausalLM(
         return logits
 
     def load_weights(self, weights: Iterable[tuple[str, Tensor]]) -> set[str]:
-        """Load the plain checkpoint of a language model; return the names of the parameters that were set."""
+        """Load a language model's plain checkpoint; return the names of the set parameters."""
         return AutoWeightsLoader(self).load_weights(weights, mapper=self.hf_to_vllm_mapper)
 
 

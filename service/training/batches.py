@@ -28,9 +28,9 @@ class Batch:
     """The samples of one step.
 
     Attributes:
-        pixels: ``[images, image_size, image_size, 3]`` uint8, in the order of the conversations. An array instead of a tensor: a
-            worker process sends tensors through ``/dev/shm``, which has 64 MB in a container, and a
-            batch that does not fit is lost silently.
+        pixels: ``[images, image_size, image_size, 3]`` uint8, in the order of the conversations. An
+            array instead of a tensor: a worker process sends tensors through ``/dev/shm``, which
+            has 64 MB in a container, and a batch that does not fit is lost silently.
         conversations: The turns of each sample.
         skipped: Bad samples that came while the batch was filled.
         worker: Number of the worker that made the batch.

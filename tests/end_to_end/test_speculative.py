@@ -1,4 +1,4 @@
-"""Speculative decoding: the same greedy answers with and without, and acceptance in ``/metrics``."""
+"""Speculative decoding gives the same greedy answers; ``/metrics`` shows the acceptance."""
 
 from collections.abc import Callable, Iterator
 from json import dumps

@@ -1,4 +1,4 @@
-"""A training step has the loss and the gradient of the original, in both stages and all families."""
+"""A training step has the original's loss and gradient, in both stages and all families."""
 
 import random
 from collections.abc import Callable

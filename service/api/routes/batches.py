@@ -104,7 +104,10 @@ class _Routes:
         return await asyncio.to_thread(self._store.get, current_request().tenant, batch_id)
 
     async def cancel(self, batch_id: BatchId) -> Batch:
-        """Start no further line. Lines that run are finished, and the output files hold what there is."""
+        """Start no further line.
+
+        Lines that run are finished, and the output files hold what there is.
+        """
         return await asyncio.to_thread(self._store.cancel, current_request().tenant, batch_id)
 
 

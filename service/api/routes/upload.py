@@ -1,7 +1,7 @@
 """From a ``multipart/form-data`` body to a file that may be stored (RFC 7578).
 
-The form stays in memory, which the size of a body limits. It is not written to a disk, because that could be
-full.
+The form stays in memory, which the size of a body limits. It is not written to a disk, because that
+could be full.
 """
 
 import logging
@@ -24,7 +24,8 @@ FIELDS = 8
 FIELD_BYTES = 1024
 ANCHOR, SECONDS = "expires_after[anchor]", "expires_after[seconds]"
 SHORTEST, LONGEST = 60, 10 * 365 * 24 * 3600
-"""Range of a file's lifetime that a client may ask for, in seconds; the store has a limit of its own."""
+"""Range of a file's lifetime that a client may ask for, in seconds; the store has a limit of its
+own."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Tiny vision models and language models with random weights, written as transformers writes them."""
+"""Tiny vision and language models with random weights, written by transformers."""
 
 import json
 from collections.abc import Callable

@@ -1,6 +1,7 @@
 """Small data sets in the published formats, with expected questions and answers.
 
-Each maker writes one data set into a folder. Its value lists image file, expected prompt and answer.
+Each maker writes one data set into a folder. Its value lists image file, expected prompt and
+answer.
 """
 
 import json
