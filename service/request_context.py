@@ -47,7 +47,7 @@ class RequestContext:
         beam_stop: The client's own stop strings, which vLLM does not hand on to a beam search.
         orientation: ``stored`` or ``exif`` where the request names the orientation of its images.
         model: The model that answers, where projections are served by name.
-        projection: Its projection (:class:`service.vision.projections.Projection`); None for the
+        projection: Its projection (:class:`service.vision.named_projections.Projection`); None for the
             base model's.
     """
 

@@ -8,7 +8,7 @@ from service.errors import RequestError
 from service.plugin.content_parts import rewrite_anthropic_message, rewrite_message
 from service.plugin.media_connector import read_orientation
 from service.request_context import current_request
-from service.vision.projections import Projections
+from service.vision.named_projections import Projections
 
 CHAT = "/v1/chat/completions"
 RESPONSES = "/v1/responses"

@@ -19,8 +19,8 @@ from service.training.processes import Processes
 from service.training.run_settings import RunSettings
 from service.training.samples import Source
 from service.training.sources import open_data_set
+from service.training.trained_parts import Variant
 from service.training.trainer import Trainer
-from service.training.variants import Variant
 
 _CACHED_FEATURES = 10**9
 """Most bytes of cached features; each picture comes several times."""

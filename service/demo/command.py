@@ -8,7 +8,7 @@ import torch
 
 from service.demo.build import build_demo
 from service.demo.recipe import FULL, QUICK
-from service.training.variants import Variant
+from service.training.trained_parts import Variant
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -14,7 +14,7 @@ from service.embeddings.image_sizes import (
     keep_size,
     reserve_size,
 )
-from service.embeddings.url_memory import Key, url_memory
+from service.embeddings.url_revalidation import Key, url_memory
 from service.embeddings.wire import NO_EMBEDDINGS, embeddings_digest, from_uri, is_embeddings_uri
 from service.errors import EncoderNotReadyError, ImageEmbeddingsError
 from service.files.record import FILE_PREFIX
@@ -30,7 +30,7 @@ from service.usage.amounts import Usage
 from service.usage.recording import record
 from service.vision import metrics
 from service.vision.encoded_image import EncodedImage
-from service.vision.projections import Projection
+from service.vision.named_projections import Projection
 from service.vision.shared import shared_projections, shared_runtime, shared_settings
 
 

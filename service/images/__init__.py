@@ -1,5 +1,6 @@
 """From an image's URL or bytes to pixels: checked addresses, fetching, decoding, resizing.
 
-Import :mod:`service.images.sources` for bytes and :mod:`service.images.decoding` for pixels.
-Nothing here knows vLLM, HTTP routes, the store of uploads, or what happens to the pixels.
+``sources`` reads a URL or bytes. For http(s), ``fetching`` checks the address, waits for a fair
+slot, looks the host up and fetches. ``decoding`` makes pixels. Nothing here knows vLLM, HTTP
+routes, the store of uploads, or what happens to the pixels.
 """

@@ -1,5 +1,5 @@
-"""From messages to tokens: the families' chat templates, and the tokenizer with ``<ImageHere>``.
+"""What a model folder says about prompts: its tokenizer with ``<ImageHere>``, its chat template.
 
-Import :mod:`service.prompt.tokenizer`. This folder does not know HTTP, vLLM, or what an image
-shows.
+Import and composition write both into the folder, and vLLM applies them while serving. Training
+reads the instructions. This folder does not know HTTP, vLLM, or what an image shows.
 """

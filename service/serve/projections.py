@@ -11,8 +11,8 @@ from service.serve.banner import say
 from service.settings import Settings
 from service.vision import shared
 from service.vision.encoder import choose_device, choose_dtype
+from service.vision.named_projections import Projections
 from service.vision.projection_loader import ProjectionLoader, read_base_projection
-from service.vision.projections import Projections
 
 SCAN_SECONDS = 1.0
 """How often the watched folder is looked at."""

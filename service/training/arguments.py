@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import get_args
 
 from service.errors import AlignmentError, DatasetError
-from service.training.initial_projection import check_start_options
 from service.training.language_model import Bits, check_bits
 from service.training.lora import check_lora
 from service.training.model import VisionDtype
 from service.training.presets import LAION_TO_CC_SBU, PRESETS, Stage
+from service.training.start_options import check_start_options
+from service.training.trained_parts import Variant
 from service.training.trainer import FINISHED
-from service.training.variants import Variant
 
 _RELEASED_RATIOS = "{} and {}".format(*LAION_TO_CC_SBU)
 

@@ -25,7 +25,7 @@ _MAX_BAD = 10_000
 
 @dataclass
 class Batch:
-    """The samples of one step.
+    """The samples of one batch; a step takes several with gradient accumulation.
 
     Attributes:
         pixels: ``[images, image_size, image_size, 3]`` uint8, in the order of the conversations. An
@@ -63,7 +63,7 @@ class Batches(IterableDataset[Batch | DatasetError]):
         image_size: Side of the encoder's input in pixels.
         seed: Of the data's order and the crops.
         part: This process's part of the data.
-        first_step: Steps already done. A resumed run continues in the data as well.
+        first_batch: Batches already read. A resumed run continues in the data as well.
         taken: For each worker, :attr:`Batch.taken` of its last batch; empty in a new run.
         crop_scale: :attr:`~service.training.presets.Stage.crop_scale`.
 
@@ -79,7 +79,7 @@ class Batches(IterableDataset[Batch | DatasetError]):
         image_size: int,
         seed: int = 0,
         part: Part | None = None,
-        first_step: int = 0,
+        first_batch: int = 0,
         taken: dict[int, list[int]] | None = None,
         crop_scale: float = 1.0,
     ) -> None:
@@ -88,7 +88,7 @@ class Batches(IterableDataset[Batch | DatasetError]):
         if len(ratios) != len(sources) or min(ratios) <= 0:
             raise DatasetError(f"{len(sources)} data sets need as many ratios, all above zero.")
         self.sources, self.ratios, self.samples = list(sources), list(ratios), samples
-        self.image_size, self.seed, self.first_step = image_size, seed, first_step
+        self.image_size, self.seed, self.first_batch = image_size, seed, first_batch
         self.part, self.taken, self.crop_scale = part or Part(), taken or {}, crop_scale
 
     def __iter__(self) -> Iterator[Batch | DatasetError]:
@@ -97,7 +97,7 @@ class Batches(IterableDataset[Batch | DatasetError]):
         # PyTorch takes batches from the workers in turn, starting with worker 0. Our own number is
         # the step that a worker makes next, so that it continues what the worker of that number did
         # before.
-        number = (self.first_step + identity) % workers
+        number = (self.first_batch + identity) % workers
         try:
             yield from self._make_batches(number, workers)
         except DatasetError as error:
@@ -106,7 +106,7 @@ class Batches(IterableDataset[Batch | DatasetError]):
     def _make_batches(self, worker: int, workers: int) -> Iterator[Batch]:
         part = Part(self.part.index * workers + worker, self.part.count * workers)
         order = _draw_sources(self.ratios, self.seed, part)
-        for _ in range(worker, self.first_step, workers):
+        for _ in range(worker, self.first_batch, workers):
             next(order)
         taken = list(self.taken.get(worker, [0] * len(self.sources)))
         streams = [

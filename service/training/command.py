@@ -16,7 +16,6 @@ from service.training.arguments import (
 )
 from service.training.feature_cache import FeatureCache, identify_encoder
 from service.training.held_out import check_texts, hold_out
-from service.training.initial_projection import check_folder_options, starts_from_new_projection
 from service.training.lora import LoraSettings
 from service.training.memory_estimate import Sizes, estimate_memory, format_estimate
 from service.training.model import AlignmentModel, FrozenSettings
@@ -24,6 +23,7 @@ from service.training.presets import Stage
 from service.training.processes import join_processes
 from service.training.run_settings import RunSettings
 from service.training.sources import open_data_set
+from service.training.start_options import check_folder_options, starts_from_new_projection
 from service.training.summary import describe_next, describe_start
 from service.training.trainer import Trainer
 from service.training.validation import Validation

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from service.training.state_file import replace_file
-from service.vision.projected import ProjectedEncoder
+from service.vision.projected_encoder import ProjectedEncoder
 
 
 class FeatureCache:

@@ -30,7 +30,7 @@ from service.model_folder.layout import ModelFolder
 from service.model_folder.vision_config import VisionConfig, load_vision_config
 from service.training.language_model import Bits
 from service.training.presets import Stage
-from service.training.variants import Variant, configure_variant
+from service.training.trained_parts import Variant, configure_variant
 from service.vision.choice import make_encoder
 
 _FLOAT32_BYTES = 4

@@ -20,7 +20,6 @@ from service.model_folder.validation import validate
 from service.model_folder.vision_config import load_vision_config
 from service.training.feature_cache import FeatureCache
 from service.training.finished_folder import write_finished_folder
-from service.training.formats import TokenizedSample
 from service.training.identity import digest_file
 from service.training.language_model import (
     Bits,
@@ -36,8 +35,9 @@ from service.training.lora import (
     set_dropout,
 )
 from service.training.sequences import IGNORED, build_sequences
-from service.training.variants import Variant, load_encoder, set_qformer_dropout
-from service.vision.projected import ProjectedEncoder
+from service.training.tokenization import TokenizedSample
+from service.training.trained_parts import Variant, load_encoder, set_qformer_dropout
+from service.vision.projected_encoder import ProjectedEncoder
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -273,7 +273,7 @@ def _is_lora(name: str) -> bool:
 
 
 def _load_language_model(
-    folder: ModelFolder, projection_width: int, device: torch.device, bits: Bits | None
+    folder: ModelFolder, output_width: int, device: torch.device, bits: Bits | None
 ) -> PreTrainedModel:
     try:
         model = load_language_model(folder.language_model, _frozen_dtype(device), device, bits)
@@ -282,9 +282,9 @@ def _load_language_model(
             f"{device} has too little free memory for the language model {folder.language_model}."
         ) from error
     width = model.config.hidden_size
-    if projection_width != width:
+    if output_width != width:
         raise AlignmentError(
-            f"The projection of {folder.vision} writes {projection_width} values, but "
+            f"The projection of {folder.vision} writes {output_width} values, but "
             f"the language model {folder.language_model} has a width of {width}."
         )
     return model

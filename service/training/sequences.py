@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from service.training.formats import IGNORED, IMAGE, TokenizedSample
+from service.training.tokenization import IGNORED, IMAGE, TokenizedSample
 
 __all__ = ["IGNORED", "build_sequences"]
 

@@ -16,25 +16,25 @@ from service.charts import MISSING, can_draw, draw_curve
 from service.errors import AlignmentError, DatasetError
 from service.training.batches import Batch, Batches
 from service.training.checkpoint import BEST
-from service.training.failures import (
-    divergence_error,
-    translate_out_of_memory,
-    translate_worker_death,
-)
 from service.training.feature_cache import FeatureCache
-from service.training.formats import TokenizedSample, tokenize_sample
 from service.training.identity import identify_data, identify_folder, identify_stage
 from service.training.loop import group_by_decay, run_steps
 from service.training.model import AlignmentModel
 from service.training.presets import Stage
 from service.training.processes import Processes
 from service.training.progress_bar import ProgressBar
+from service.training.run_failures import (
+    divergence_error,
+    translate_out_of_memory,
+    translate_worker_death,
+)
 from service.training.run_settings import RunSettings
 from service.training.run_state import RunState
 from service.training.samples import Part, Source
 from service.training.state_file import replace_file
+from service.training.tokenization import TokenizedSample, tokenize_sample
+from service.training.trained_parts import Variant
 from service.training.validation import Validation
-from service.training.variants import Variant
 
 LOSS_PLOT = "loss.png"
 FINISHED = "model"

@@ -10,13 +10,13 @@ from torch import Tensor
 
 from service.errors import DatasetError, ImageError
 from service.training.batches import decode_images, stack_pixels
-from service.training.formats import IGNORED, TokenizedSample, tokenize_sample
 from service.training.image_lists import ImageListSource
 from service.training.model import AlignmentModel
 from service.training.precision import fast_arithmetic
 from service.training.presets import Stage
 from service.training.processes import Processes
 from service.training.samples import RawSample
+from service.training.tokenization import IGNORED, TokenizedSample, tokenize_sample
 
 
 class Validation:

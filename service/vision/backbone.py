@@ -10,7 +10,7 @@ from transformers import AutoConfig, AutoModel, Blip2VisionModel, PreTrainedConf
 
 from service.errors import ModelFolderError
 from service.model_folder.vision_config import Backbone, BackboneVisionConfig
-from service.vision.projected import ProjectedEncoder, make_projection
+from service.vision.projected_encoder import ProjectedEncoder, make_projection
 
 _NOT_AUTOMATIC: dict[str, type[PreTrainedModel]] = {"blip_2_vision_model": Blip2VisionModel}
 """Vision models that transformers' ``AutoModel`` does not know."""

@@ -3,7 +3,7 @@
 from service.model_folder.vision_config import BackboneVisionConfig, VisionConfig
 from service.vision.backbone import BackboneEncoder
 from service.vision.model import VisionEncoder
-from service.vision.projected import ProjectedEncoder
+from service.vision.projected_encoder import ProjectedEncoder
 
 
 def make_encoder(config: VisionConfig) -> ProjectedEncoder:

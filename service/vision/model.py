@@ -6,7 +6,7 @@ from transformers import Blip2QFormerConfig, Blip2QFormerModel, Blip2VisionConfi
 
 from service.families import PATCHES_PER_TOKEN
 from service.model_folder.vision_config import QFormerShape, VisionConfig
-from service.vision.projected import ProjectedEncoder, make_projection
+from service.vision.projected_encoder import ProjectedEncoder, make_projection
 
 # CLIP's pixel statistics (Radford et al. 2021), which EVA and BLIP-2 use too.
 PIXEL_MEAN = (0.48145466, 0.4578275, 0.40821073)

@@ -8,7 +8,7 @@ from service.errors import ProjectionError
 from service.model_folder.layout import INDEX_FILE
 from service.model_folder.projection_file import ProjectionFile, read_projection
 from service.model_folder.vision_config import VisionConfig
-from service.vision.projections import Projections
+from service.vision.named_projections import Projections
 
 SUFFIXES = (".safetensors", ".pth")
 

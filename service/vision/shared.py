@@ -1,6 +1,6 @@
 """The one encoder of a process, and the model folder and settings that it is made from.
 
-The service sets the folder and the settings and starts the encoder before it listens. Under plain
+The service sets the folder and the settings, and starts the encoder before it is ready. Under plain
 ``vllm serve``, the processor sets the folder and the first image starts the encoder. Engine
 processes never start it, so they never load the vision weights.
 """
@@ -14,7 +14,7 @@ from service.model_folder.vision_config import load_vision_config
 from service.settings import Settings, load_settings
 from service.vision.encoder import TorchEncoder, choose_device, choose_dtype
 from service.vision.limits import EncodingLimits
-from service.vision.projections import Projections
+from service.vision.named_projections import Projections
 from service.vision.runtime import EncodingRuntime
 
 

@@ -11,7 +11,7 @@ from torch import nn
 from service.errors import ModelFolderError
 from service.model_folder.vision_config import CONFIG_FILE, WEIGHTS_FILE, load_vision_config
 from service.vision.choice import make_encoder
-from service.vision.projected import ProjectedEncoder
+from service.vision.projected_encoder import ProjectedEncoder
 
 
 def load_vision_encoder(folder: Path, dtype: torch.dtype = torch.float32) -> ProjectedEncoder:

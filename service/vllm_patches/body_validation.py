@@ -6,14 +6,15 @@ these validators read a body before its types are checked, and raise AttributeEr
 for example for a number instead of an object.
 
 Replaces: the ``validate`` method of each route's body field (FastAPI's ``ModelField``).
+
 Why no hook: vLLM's routers bind their request classes when they are imported. A middleware would
-    parse and write
-the whole body a second time. An exception handler cannot distinguish a validator's AttributeError
-    from a bug.
+parse and write the whole body a second time. An exception handler cannot distinguish a validator's
+AttributeError from a bug.
+
 Test: ``tests/vllm_patches/test_body_validation.py``.
+
 Upstream: "before" validators of ``ChatCompletionRequest`` and others that check types before they
-    index; the
-forms of an image part that OpenAI's and Anthropic's clients send.
+index; the forms of an image part that OpenAI's and Anthropic's clients send.
 """
 
 from collections.abc import Callable

@@ -8,16 +8,16 @@ import torch
 
 from service.model_folder.layout import ModelFolder
 from service.training.checkpoint import load_checkpoint
-from service.training.formats import IGNORED, IMAGE, TokenizedSample
 from service.training.lora import LoraSettings
 from service.training.model import AlignmentModel
 from service.training.presets import PRESETS, Stage
 from service.training.processes import Processes
 from service.training.run_settings import RunSettings
 from service.training.sources import open_data_set
+from service.training.tokenization import IGNORED, IMAGE, TokenizedSample
+from service.training.trained_parts import Variant
 from service.training.trainer import Trainer
 from service.training.validation import Validation
-from service.training.variants import Variant
 
 STAGE = dataclasses.replace(
     PRESETS["demo-stage1"], batch=4, epochs=2, steps_per_epoch=6, learning_rate=1e-2, warmup_steps=2

@@ -10,8 +10,8 @@ from service.errors import AlignmentError, DatasetError
 from service.model_folder.layout import ModelFolder
 from service.training import command
 from service.training.arguments import parse_data_sets
-from service.training.initial_projection import check_folder_options
 from service.training.presets import LAION_TO_CC_SBU
+from service.training.start_options import check_folder_options
 
 
 def align(out: Path, *arguments: str, model: str = "nowhere") -> str:

@@ -13,10 +13,10 @@ from transformers import LlamaConfig
 from service.model_folder.layout import ModelFolder
 from service.prompt.instructions import STAGE2_INSTRUCTIONS
 from service.training.batches import decode_images, stack_pixels
-from service.training.formats import tokenize_sample
 from service.training.model import AlignmentModel
 from service.training.presets import PRESETS
 from service.training.samples import RawSample
+from service.training.tokenization import tokenize_sample
 from tests.published.files import FAMILIES, PublishedFiles
 from tests.published.images import make_noise, save_image
 from tests.published.original_training import Example, compute_loss

@@ -14,11 +14,11 @@ from transformers import LlamaForCausalLM
 from service.errors import AlignmentError
 from service.model_folder.layout import ModelFolder
 from service.training import lora
-from service.training.formats import tokenize_sample
 from service.training.lora import LoraSettings
 from service.training.model import AlignmentModel
 from service.training.presets import PRESETS
 from service.training.samples import Turn
+from service.training.tokenization import tokenize_sample
 from tests.training.runs import TWO_STEPS, around_image, make_trainer
 
 SETTINGS = LoraSettings(rank=4, alpha=8, dropout=0.5)

@@ -56,7 +56,7 @@ def test_accumulated_batches_learn_what_one_batch_learns(
 ) -> None:
     monkeypatch.setattr("service.training.precision.has_fast_bfloat16", lambda: False)
     # Every caption has the same number of tokens, so the mean of two means is the mean.
-    monkeypatch.setattr("service.training.formats.normalise_caption", lambda text: "a square")
+    monkeypatch.setattr("service.training.tokenization.normalise_caption", lambda text: "a square")
     one = make_trainer(tiny_folder, colours, tmp_path / "one", TWO_STEPS)
     stage = replace(TWO_STEPS, batch=2, accumulate=2)
     two = make_trainer(tiny_folder, colours, tmp_path / "two", stage)

@@ -18,7 +18,7 @@ from service.tensors.hashing import sha256
 from service.training import model as model_module
 from service.training.feature_cache import FeatureCache
 from service.training.model import AlignmentModel
-from service.training.variants import Variant
+from service.training.trained_parts import Variant
 from tests.training.runs import around_image
 
 SAMPLES = [

@@ -13,10 +13,10 @@ from service.model_folder.layout import ModelFolder
 from service.model_folder.validation import validate
 from service.training.batches import Batch
 from service.training.feature_cache import FeatureCache
-from service.training.formats import IMAGE
 from service.training.presets import PRESETS
 from service.training.samples import Turn
-from service.training.variants import Variant
+from service.training.tokenization import IMAGE
+from service.training.trained_parts import Variant
 from service.vision.weights import load_vision_encoder
 from tests.training.runs import TWO_STEPS, make_trainer
 

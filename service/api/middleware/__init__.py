@@ -1,7 +1,5 @@
-"""One ASGI layer a file.
+"""The ASGI layers, one in each file, and two helpers: ``read_ahead`` and ``waiting_page``.
 
-:mod:`service.api.stack` lists them in order and says why each has its place.
-
-Only the stack imports the layers. A layer knows requests and responses; it must not know images,
-prompts or vLLM.
+:mod:`service.api.stack` lists the layers in order and says why each has its place. A layer knows
+requests and responses; it must not know images, prompts or vLLM.
 """

@@ -12,7 +12,7 @@ from service.api.model_access import may_use
 from service.errors import NotFoundError
 from service.model_folder.layout import ModelFolder
 from service.settings import Settings
-from service.vision.projections import Projections
+from service.vision.named_projections import Projections
 
 FEATURES = (
     "chat",

@@ -12,7 +12,7 @@ from service.scenes.conversations.descriptions import make_web_caption
 from service.scenes.conversations.small_talk import make_small_talk
 from service.scenes.conversations.two_images import compare
 from service.scenes.scene import Scene, draw_scene
-from service.training.formats import normalise_caption
+from service.training.tokenization import normalise_caption
 
 _SPACE_BEFORE_TAG = 0.25
 """Share of answers with a space before ``###``: stage 2 has it, the demo's prompt does not."""

@@ -19,10 +19,10 @@ from service.errors import CheckpointError
 from service.families import FAMILIES, IMAGE_TOKEN
 from service.model_folder.layout import ModelFolder
 from service.model_folder.validation import validate
-from service.training.formats import IGNORED, IMAGE, TokenizedSample, tokenize_sample
 from service.training.model import AlignmentModel
 from service.training.presets import PRESETS
 from service.training.samples import Turn
+from service.training.tokenization import IGNORED, IMAGE, TokenizedSample, tokenize_sample
 from service.vision.weights import load_vision_encoder
 from tests.checkpoints.composition.parts import (
     CHATML,

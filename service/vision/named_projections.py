@@ -19,7 +19,7 @@ from service.errors import EncodingError
 from service.model_folder.projection_file import ProjectionFile
 from service.model_folder.vision_config import VisionConfig
 from service.vision.encoded_image import EncodedImage
-from service.vision.projected import make_projection
+from service.vision.projected_encoder import make_projection
 
 PROJECTED = Counter(
     "minigpt4_projected_images", "Images that a projection was applied to, by model", ["model"]

@@ -14,8 +14,8 @@ from service.model_folder.fingerprint import fingerprint
 from service.model_folder.layout import ModelFolder
 from service.model_folder.vision_config import load_vision_config
 from service.vision.encoded_image import EncodedImage
+from service.vision.named_projections import Projections
 from service.vision.projection_loader import ProjectionLoader, read_base_projection
-from service.vision.projections import Projections
 from service.vision.weights import load_vision_encoder
 
 BASE = "base"

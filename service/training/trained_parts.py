@@ -9,7 +9,7 @@ from service.errors import AlignmentError
 from service.model_folder.layout import ModelFolder
 from service.model_folder.vision_config import VisionConfig, load_vision_config
 from service.vision.choice import make_encoder
-from service.vision.projected import ProjectedEncoder
+from service.vision.projected_encoder import ProjectedEncoder
 from service.vision.weights import load_vision_encoder
 
 Variant = Literal["published", "no-qformer", "three-layers", "train-qformer"]

@@ -5,7 +5,7 @@ import argparse
 from service.errors import AlignmentError
 from service.model_folder.layout import ModelFolder
 from service.training.presets import PRESETS
-from service.training.variants import needs_new_projection
+from service.training.trained_parts import needs_new_projection
 
 
 def starts_from_new_projection(arguments: argparse.Namespace) -> bool:

@@ -8,15 +8,15 @@ import pytest
 from tokenizers import Tokenizer
 
 from service.families import FAMILIES
-from service.training.formats import (
+from service.training.presets import LAION_TO_CC_SBU, PRESETS
+from service.training.samples import Turn
+from service.training.tokenization import (
     IGNORED,
     IMAGE,
     TokenizedSample,
     normalise_caption,
     tokenize_sample,
 )
-from service.training.presets import LAION_TO_CC_SBU, PRESETS
-from service.training.samples import Turn
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 from PIL import Image
 
-from service.embeddings import url_memory
+from service.embeddings import url_revalidation
 from service.embeddings.encode import encode_source
 from service.request_context import RequestContext, enter_request, leave_request
 from service.settings import load_settings
@@ -60,7 +60,7 @@ def encoder(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeEncoder]:
     runtime.startup()
     yield encoder
     runtime.shutdown()
-    url_memory.url_memory.cache_clear()
+    url_revalidation.url_memory.cache_clear()
 
 
 async def test_an_unchanged_image_is_not_sent_again(encoder: FakeEncoder) -> None:
