@@ -92,7 +92,11 @@ class AnswerFile:
         self.answers[answer.id] = answer
 
     def _write(self, line: dict[str, Any]) -> None:
-        os.write(self._file.fileno(), (json.dumps(line, ensure_ascii=False) + "\n").encode())
+        data = (json.dumps(line, ensure_ascii=False) + "\n").encode()
+        end = self._file.seek(0, os.SEEK_END)
+        if os.write(self._file.fileno(), data) < len(data):
+            self._file.truncate(end)
+            raise EvaluationError(f"{self.path} cannot be written: the disk is full.")
 
     def __enter__(self) -> "AnswerFile":
         return self
