@@ -3,6 +3,7 @@
 Precedence: command line over environment (``MINIGPT4_*``) over a TOML file over default.
 """
 
+import json
 import os
 import re
 from collections.abc import Iterable
@@ -38,7 +39,11 @@ class Settings(BaseSettings):
     """The settings, which are frozen. A description gives the unit and the default's reason."""
 
     model_config = SettingsConfigDict(
-        env_prefix="MINIGPT4_", extra="forbid", frozen=True, use_attribute_docstrings=True
+        env_prefix="MINIGPT4_",
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
+        enable_decoding=False,
     )
 
     model: str = "default"
@@ -212,6 +217,17 @@ class Settings(BaseSettings):
 
     page: bool = True
     """Whether `/` serves a page to try the service in a browser."""
+
+    @field_validator("projections", "adapter_keys", "image_allowed_hosts", mode="before")
+    @classmethod
+    def _read_json(cls, value: Any) -> Any:
+        """Read lists and objects from the text of a flag or of a variable."""
+        if not isinstance(value, str):
+            return value
+        try:
+            return json.loads(value)
+        except ValueError:
+            raise ValueError(f"{value!r} is not JSON") from None
 
     @field_validator("image_proxy")
     @classmethod

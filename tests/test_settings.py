@@ -48,6 +48,13 @@ def test_values_out_of_range_are_refused() -> None:
         load_settings(encoder_queue="0")
 
 
+@pytest.mark.parametrize("name", ["ADAPTER_KEYS", "IMAGE_ALLOWED_HOSTS", "PROJECTIONS"])
+def test_a_variable_that_is_not_json_is_named(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"MINIGPT4_{name}", "operator")
+    with pytest.raises(SettingsError, match=f"{name.lower()}: .*'operator' is not JSON"):
+        load_settings()
+
+
 def test_a_file_that_is_not_toml_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "settings.toml"
     file.write_text("encoder_queue: 1")

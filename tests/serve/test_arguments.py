@@ -1,6 +1,7 @@
 """The flags of ``serve`` and their help."""
 
 import argparse
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +13,7 @@ from service.serve.arguments import (
     given_settings,
     given_vllm_flags,
 )
-from service.settings import Settings
+from service.settings import Settings, load_settings
 
 
 @pytest.fixture
@@ -61,6 +62,27 @@ def test_projections_are_given_one_by_one_or_together(parser: argparse.ArgumentP
     assert given == {"projections": {"a": "b/c.safetensors", "d": "e=f"}}
     with pytest.raises(SettingsError, match="not both"):
         given_settings(parser.parse_args([*words, "--projections", "{}"]))
+
+
+@pytest.mark.parametrize(
+    ("flag", "text", "value"),
+    [
+        ("--adapter-keys", '["operator"]', frozenset({"operator"})),
+        (
+            "--image-allowed-hosts",
+            '["a.example", "b.example"]',
+            frozenset({"a.example", "b.example"}),
+        ),
+        ("--projections", '{"a": "b.pth"}', {"a": Path("b.pth")}),
+    ],
+)
+def test_lists_and_objects_are_read_as_json(
+    flag: str, text: str, value: object, parser: argparse.ArgumentParser
+) -> None:
+    settings = load_settings(None, **given_settings(parser.parse_args([flag, text])))
+    assert getattr(settings, flag[2:].replace("-", "_")) == value
+    with pytest.raises(SettingsError, match="'operator' is not JSON"):
+        load_settings(None, **given_settings(parser.parse_args([flag, "operator"])))
 
 
 @pytest.mark.parametrize("text", ["a", "=b", "a=", ""])
