@@ -13,7 +13,10 @@ from contextlib import contextmanager
 from vllm.config import VllmConfig
 from vllm.platforms import current_platform
 from vllm.utils.ompmultiprocessing import OMPProcessManager
+from vllm.v1.attention.backends.cpu_attn import CPUAttentionBackend
 from vllm.v1.executor.uniproc_executor import UniProcExecutor
+
+from service.errors import EngineStartError
 
 EXECUTOR = f"{UniProcExecutor.__module__}.{UniProcExecutor.__qualname__}"
 """The full name of the executor class. On a CPU, vLLM replaces the short name, because it could not
@@ -36,3 +39,20 @@ def openmp_threads(config: VllmConfig) -> Iterator[None]:
     """Set number and binding of threads for processes that start in this block, as vLLM does."""
     with OMPProcessManager(config).configure_omp_envs(rank=0, local_rank=0):
         yield
+
+
+def check_head_size(config: VllmConfig) -> None:
+    """Refuse a language model whose heads vLLM's CPU kernel cannot compute.
+
+    vLLM itself starts with it, and the first request ends the engine.
+
+    Raises:
+        EngineStartError: names the size and the supported sizes.
+    """
+    size = config.model_config.get_head_size()
+    if current_platform.is_cpu() and not CPUAttentionBackend.supports_head_size(size):
+        supported = ", ".join(map(str, CPUAttentionBackend.get_supported_head_sizes()))
+        raise EngineStartError(
+            f"The language model's attention heads have {size} elements. On a CPU, vLLM supports "
+            f"{supported}."
+        )

@@ -2,11 +2,14 @@
 
 import os
 from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
 
 import psutil
 import pytest
 
-from service.engine.cpu_process import shares_process
+from service.engine.cpu_process import check_head_size, shares_process
+from service.errors import EngineStartError
 from service.model_folder.layout import ModelFolder
 from service.serve.vllm_arguments import parse_vllm_flags
 from service.settings import load_settings
@@ -28,6 +31,13 @@ def test_flags_for_several_processes_are_respected(
     folder = tiny_model("minigpt4-vicuna")
     assert shares_process(parse_vllm_flags(folder, load_settings(), []))
     assert not shares_process(parse_vllm_flags(folder, load_settings(), flags))
+
+
+@pytest.mark.parametrize("size", [16, 33])
+def test_heads_that_the_kernel_lacks_are_refused_at_the_start(size: int) -> None:
+    config: Any = SimpleNamespace(model_config=SimpleNamespace(get_head_size=lambda: size))
+    with pytest.raises(EngineStartError, match=f"have {size} elements. On a CPU, .* 32, 64"):
+        check_head_size(config)
 
 
 def test_the_engine_is_one_process_and_leaves_a_core_to_the_others(server: ServerProcess) -> None:

@@ -78,6 +78,7 @@ def write_vision(name: str, folder: Path) -> Path:
 def _sizes(vocabulary: int) -> dict[str, Any]:
     return {
         **_SIZES,
+        "hidden_size": 64,  # two heads of 32 elements, the fewest that vLLM's CPU kernel takes
         "num_key_value_heads": 1,
         "vocab_size": vocabulary,
         "max_position_embeddings": 512,
@@ -87,7 +88,7 @@ def _sizes(vocabulary: int) -> dict[str, Any]:
 LANGUAGE: dict[str, Callable[[int], PreTrainedModel]] = {
     "llama": lambda n: LlamaForCausalLM(LlamaConfig(**_sizes(n), tie_word_embeddings=True)),
     "qwen2": lambda n: Qwen2ForCausalLM(Qwen2Config(**_sizes(n))),
-    "gemma2": lambda n: Gemma2ForCausalLM(Gemma2Config(**_sizes(n), head_dim=16)),
+    "gemma2": lambda n: Gemma2ForCausalLM(Gemma2Config(**_sizes(n), head_dim=32)),
 }
 """Makers of tiny decoders, from the size of their vocabulary."""
 

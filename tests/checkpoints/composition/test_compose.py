@@ -83,7 +83,7 @@ def test_any_vision_model_gives_the_features_of_its_layers(
     assert features.shape == (2, 4, 64)
     torch.testing.assert_close(features[:, 0], first, atol=1e-4, rtol=1e-3)
     torch.testing.assert_close(features[:, 3], last, atol=1e-4, rtol=1e-3)
-    assert encoder(pixels).shape == (2, 4, 32)
+    assert encoder(pixels).shape == (2, 4, 64)
 
 
 def test_the_class_token_and_whole_neighbourhoods_can_be_read(
@@ -103,7 +103,7 @@ def test_without_tokens_each_patch_is_one(language: Path, tmp_path: Path) -> Non
 def test_the_input_may_have_another_size(language: Path, tmp_path: Path) -> None:
     folder = _compose(tmp_path, language, image_size=14)
     encoder = load_vision_encoder(folder.vision)
-    assert encoder(_pixels()[:, :14, :14]).shape == (2, 4, 32)
+    assert encoder(_pixels()[:, :14, :14]).shape == (2, 4, 64)
 
 
 def test_the_encoder_of_a_model_folder_is_taken_as_it_is(language: Path, tmp_path: Path) -> None:
@@ -221,7 +221,7 @@ def test_only_the_projection_of_any_model_learns(name: str, tmp_path: Path) -> N
     trained = ModelFolder.open(tmp_path / "trained")
     validate(trained)
     assert trained.family == folder.family
-    assert load_vision_encoder(trained.vision)(_pixels()).shape == (2, 4, 32)
+    assert load_vision_encoder(trained.vision)(_pixels()).shape == (2, 4, 64)
 
 
 def test_the_loss_of_gemma_is_that_of_its_own_logits(tmp_path: Path) -> None:
