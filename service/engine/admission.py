@@ -19,6 +19,7 @@ from vllm.exceptions import VLLMError
 from vllm.outputs import RequestOutput
 from vllm.v1.engine.async_llm import AsyncLLM
 
+from service.engine.failures import describe_failures
 from service.plugin.errors import BadRequestError
 from service.request_context import current_request
 
@@ -60,9 +61,10 @@ class _Background:
 
 async def _release_at_end(counted: _Background, answer: Answer) -> Answer:
     try:
-        async with aclosing(answer):
-            async for output in answer:
-                yield output
+        with describe_failures():
+            async with aclosing(answer):
+                async for output in answer:
+                    yield output
     finally:
         counted.release()
 
@@ -153,11 +155,12 @@ class AdmittingEngine(AsyncLLM):
         return held
 
     async def _hold_until_added(self, reservation: Reservation, answer: Answer) -> Answer:
-        async with aclosing(answer):
-            # Between here and the first line of add_request nothing else runs on the event loop.
-            self._adding = reservation
-            async for output in answer:
-                yield output
+        with describe_failures():
+            async with aclosing(answer):
+                # Between here and the first line of add_request nothing else runs on the event loop.
+                self._adding = reservation
+                async for output in answer:
+                    yield output
 
     async def add_request(self, request_id: str, prompt: Any, *args: Any, **options: Any) -> Any:
         """As AsyncLLM's; releases the reservation once the engine counts the request itself."""

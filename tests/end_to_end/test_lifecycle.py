@@ -134,6 +134,7 @@ def test_a_dead_engine_ends_the_service(own_server: ServerProcess) -> None:
         with suppress(httpx.HTTPError):
             rest = "\n".join(lines)
     assert "error" in rest or "[DONE]" not in rest
+    assert "EngineCore" not in rest
     assert own_server.wait(30) == 1
     assert any("engine has died" in line for line in own_server.log)
 

@@ -7,10 +7,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from vllm.entrypoints.serve.exception_handling.error_response import create_error_response
 from vllm.exceptions import VLLMError
 from vllm.v1.engine.async_llm import AsyncLLM
+from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
 
 from service.engine.admission import AdmittingEngine, Answer
+from service.engine.failures import ENDED, FAILED
 from service.plugin.errors import BadRequestError
 from service.request_context import RequestContext, enter_request, leave_request
 
@@ -76,6 +79,36 @@ async def test_an_admitted_request_is_not_refused_later() -> None:
     assert (engine.inside, engine.reserved) == (3, 0)
     with pytest.raises(FullError):
         await engine.add_request("uninvited", {})
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "sentence"),
+    [
+        (EngineDeadError(), 503, ENDED),
+        (EngineGenerateError(), 500, FAILED),
+        (BadRequestError("a sentence of ours", parameter="n"), 400, "a sentence of ours"),
+    ],
+)
+@pytest.mark.parametrize("background", [False, True])
+async def test_the_client_is_told_of_a_failed_engine_in_our_words(
+    error: Exception, status: int, sentence: str, background: bool
+) -> None:
+    async def answer() -> Any:
+        yield TOKEN
+        raise error
+
+    engine = Engine()
+    held = (
+        engine.count_background(1, answer())
+        if background
+        else engine.hold_until_added(engine.reserve(1), answer())
+    )
+    await anext(held)
+    with pytest.raises(VLLMError) as raised:
+        await anext(held)
+    told = create_error_response(raised.value).error
+    assert (told.code, told.message) == (status, sentence)
+    assert engine.background == 0
 
 
 async def test_a_dropped_request_frees_its_slots() -> None:
