@@ -19,6 +19,6 @@ class SchemaToolParser(ToolParser):
 
     def extract_tool_calls_streaming(
         self, previous_text: str, current_text: str, delta_text: str, *_: Any, **__: Any
-    ) -> DeltaMessage | None:
-        """Return each piece of the answer as content."""
-        return DeltaMessage(content=delta_text) if delta_text else None
+    ) -> DeltaMessage:
+        """Return each piece as content, also an empty one, so that each token has its chunk."""
+        return DeltaMessage(content=delta_text)
