@@ -115,7 +115,7 @@ def test_options_at_fault_are_one_line(tmp_path: Path, words: list[str], fault: 
 
 
 def test_a_folder_without_images_is_named(tmp_path: Path) -> None:
-    with pytest.raises(EvaluationError, match=r"has no images \(.bmp"):
+    with pytest.raises(EvaluationError, match=r"has no images \(\.avif, \.bmp"):
         experiment("failures", "--images", str(tmp_path), "--system", "x=http://a")
     with pytest.raises(EvaluationError, match="nowhere is not a folder"):
         experiment("failures", "--images", str(tmp_path / "nowhere"), "--system", "x=http://a")
