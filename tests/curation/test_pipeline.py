@@ -4,6 +4,7 @@ import argparse
 import json
 import signal
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -312,6 +313,13 @@ def test_other_line_separators_in_an_answer_do_not_end_the_line(
     assert len(JsonlSource(out).entries) == 2
 
 
+def wait_for_lines(out: Path, number: int) -> None:
+    deadline = time.monotonic() + 20
+    while not out.is_file() or out.read_bytes().count(b"\n") < number:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 def test_an_interruption_keeps_what_is_finished(
     images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -322,6 +330,7 @@ def test_an_interruption_keeps_what_is_finished(
     def fix(body: dict[str, Any]) -> tuple[str, int, str]:
         fixed.append(body)
         if len(fixed) == 2:
+            wait_for_lines(out, 1)
             signal.pthread_kill(main, signal.SIGINT)
             over.wait(20)
         return LONG, 99, "stop"
