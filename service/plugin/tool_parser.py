@@ -7,11 +7,19 @@ for ``required``. Neither needs a model that was trained to call tools.
 from typing import Any
 
 from vllm.entrypoints.generate.base.protocol import DeltaMessage, ExtractedToolCallInformation
+from vllm.tokenizers import TokenizerLike
 from vllm.tool_parsers import ToolParser
 
 
 class SchemaToolParser(ToolParser):
     """Finds no calls in free text, because these models do not write calls."""
+
+    def __init__(self, tokenizer: TokenizerLike, tools: list[Any] | None = None) -> None:
+        """Prepare for one request."""
+        super().__init__(tokenizer, tools)
+        # Without tools, vLLM then treats a stream as it does without a parser: it does not collect
+        # the text so far, and sends a chunk for each token.
+        self.engine_based_streaming = not tools
 
     def extract_tool_calls(self, model_output: str, request: Any) -> ExtractedToolCallInformation:
         """Return the whole answer as content."""
