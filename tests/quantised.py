@@ -49,6 +49,24 @@ def write_fp8(source: Path, target: Path) -> None:
     _write(source, target, _pack_fp8, FP8)
 
 
+def read_dequantised(folder: Path) -> Tensors:
+    """Read a folder that :func:`write_gptq` or :func:`write_awq` has written, in float32."""
+    stored = load_file(folder / "model.safetensors")
+    facts = json.loads((folder / "config.json").read_text())
+    order = AWQ_ORDER if facts["quantization_config"] == AWQ else range(8)
+    tensors = {name: t.float() for name, t in stored.items() if t.is_floating_point()}
+    for name in [name for name in stored if name.endswith(".qweight")]:
+        stem = name.removesuffix("qweight")
+        scales = tensors.pop(stem + "scales")
+        numbers = _split(stored[name], order)  # [rows, columns, 8]
+        if order is AWQ_ORDER:
+            numbers = numbers.reshape(len(numbers), -1)
+        else:
+            numbers = numbers.transpose(1, 2).reshape(-1, numbers.shape[1])
+        tensors[stem + "weight"] = ((numbers - 8) * scales.repeat_interleave(GROUP, 0)).T
+    return tensors
+
+
 def _write(
     source: Path,
     target: Path,
@@ -122,3 +140,11 @@ def _join(numbers: Tensor, order: "tuple[int, ...] | range") -> Tensor:
     for place, index in enumerate(order):
         whole |= numbers[..., index] << (BITS * place)
     return whole
+
+
+def _split(whole: Tensor, order: "tuple[int, ...] | range") -> Tensor:
+    """Undo :func:`_join`: ``[..., 8]`` numbers from 0 to 15."""
+    numbers = torch.zeros((*whole.shape, 8), dtype=torch.int32)
+    for place, index in enumerate(order):
+        numbers[..., index] = (whole >> (BITS * place)) & 15
+    return numbers
