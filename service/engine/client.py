@@ -10,7 +10,7 @@ from vllm.usage.usage_lib import UsageContext
 
 from service.engine.admission import AdmittingEngine, Answer
 from service.engine.constraints import check_constraints, refuse_dead_ends
-from service.engine.cpu_process import EXECUTOR, check_head_size, openmp_threads, shares_process
+from service.engine.cpu_process import EXECUTOR, check_kernels, openmp_threads, shares_process
 from service.engine.json_answers import bound_integers, find_control_tokens, forbid_tokens
 from service.engine.leading_space import has_leading_space_stripped, strip_leading_space
 from service.engine.stop_strings import end_naturally, missing_stop, with_stop
@@ -123,7 +123,7 @@ def _start(arguments: Namespace) -> Engine:
     if shared:
         engine_args.distributed_executor_backend = EXECUTOR
     config = engine_args.create_engine_config(usage_context=UsageContext.OPENAI_API_SERVER)
-    check_head_size(config)
+    check_kernels(config)
     with openmp_threads(config) if shared else nullcontext():
         engine = Engine.from_vllm_config(
             vllm_config=config,

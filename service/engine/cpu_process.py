@@ -10,6 +10,7 @@ from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import torch
 from vllm.config import VllmConfig
 from vllm.platforms import current_platform
 from vllm.utils.ompmultiprocessing import OMPProcessManager
@@ -41,18 +42,23 @@ def openmp_threads(config: VllmConfig) -> Iterator[None]:
         yield
 
 
-def check_head_size(config: VllmConfig) -> None:
-    """Refuse a language model whose heads vLLM's CPU kernel cannot compute.
+def check_kernels(config: VllmConfig) -> None:
+    """Refuse a language model that vLLM's CPU kernels cannot compute.
 
-    vLLM itself starts with it, and the first request ends the engine.
+    vLLM itself starts with an unsupported head size, and the first request ends the engine. For
+    FP8, the start fails with an error that does not say why.
 
     Raises:
-        EngineStartError: names the size and the supported sizes.
+        EngineStartError: says what is not supported.
     """
+    if not current_platform.is_cpu():
+        return
     size = config.model_config.get_head_size()
-    if current_platform.is_cpu() and not CPUAttentionBackend.supports_head_size(size):
+    if not CPUAttentionBackend.supports_head_size(size):
         supported = ", ".join(map(str, CPUAttentionBackend.get_supported_head_sizes()))
         raise EngineStartError(
             f"The language model's attention heads have {size} elements. On a CPU, vLLM supports "
             f"{supported}."
         )
+    if config.model_config.quantization == "fp8" and not torch.cpu._is_amx_tile_supported():
+        raise EngineStartError("FP8 weights need a GPU, or a CPU with AMX, which this one lacks.")

@@ -8,7 +8,7 @@ from typing import Any
 import psutil
 import pytest
 
-from service.engine.cpu_process import check_head_size, shares_process
+from service.engine.cpu_process import check_kernels, shares_process
 from service.errors import EngineStartError
 from service.model_folder.layout import ModelFolder
 from service.serve.vllm_arguments import parse_vllm_flags
@@ -37,7 +37,17 @@ def test_flags_for_several_processes_are_respected(
 def test_heads_that_the_kernel_lacks_are_refused_at_the_start(size: int) -> None:
     config: Any = SimpleNamespace(model_config=SimpleNamespace(get_head_size=lambda: size))
     with pytest.raises(EngineStartError, match=f"have {size} elements. On a CPU, .* 32, 64"):
-        check_head_size(config)
+        check_kernels(config)
+
+
+def test_fp8_is_refused_without_amx(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = SimpleNamespace(get_head_size=lambda: 64, quantization="fp8")
+    config: Any = SimpleNamespace(model_config=model)
+    monkeypatch.setattr("torch.cpu._is_amx_tile_supported", lambda: False)
+    with pytest.raises(EngineStartError, match="FP8 weights need a GPU, or a CPU with AMX"):
+        check_kernels(config)
+    monkeypatch.setattr("torch.cpu._is_amx_tile_supported", lambda: True)
+    check_kernels(config)
 
 
 def test_the_engine_is_one_process_and_leaves_a_core_to_the_others(server: ServerProcess) -> None:
