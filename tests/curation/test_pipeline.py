@@ -5,6 +5,7 @@ import json
 import signal
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -320,6 +321,15 @@ def wait_for_lines(out: Path, number: int) -> None:
         time.sleep(0.01)
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """SIGINT raises KeyboardInterrupt; a background job of a shell starts with it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interruption_keeps_what_is_finished(
     images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
