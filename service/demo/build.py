@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from service.demo.base_model import write_base_model
-from service.demo.model_card import make_model_card
+from service.demo.model_card import ABOUT, make_model_card
 from service.demo.recipe import FULL, Recipe
 from service.errors import AlignmentError
 from service.model_folder.layout import ModelFolder, write_index
@@ -60,6 +60,7 @@ def build_demo(
         folder = _align(name, folder, work, recipe, variant)
     _write_finished(folder, out)
     write_examples(out / "examples")
+    (out / "examples" / "about.txt").write_text(f"{ABOUT}\n")
     (out / "MODEL_CARD.md").write_text(make_model_card(out))
     _say(f"{out} is ready after {time.monotonic() - started:.0f} s in this run.")
     return out

@@ -60,6 +60,12 @@ ninth of the picture, long texts and other languages give wrong answers, and the
 as sure. Use the model to try and to test the service, and for nothing that matters.
 """
 
+ABOUT = (
+    "This small model knows one to six shapes, digits or short words on a plain background. About "
+    "photographs and other drawings it is mostly wrong."
+)
+"""What the page says about the model."""
+
 
 def make_model_card(folder: Path) -> str:
     """Return the card in Markdown: licence, origin, size and limits of the weights."""

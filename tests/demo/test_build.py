@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from service.demo.build import build_demo
-from service.demo.model_card import make_model_card
+from service.demo.model_card import ABOUT, make_model_card
 from service.demo.recipe import QUICK
 from service.demo.vision_side.labels import QUERIES
 from service.errors import AlignmentError
@@ -52,3 +52,4 @@ def test_the_work_of_another_recipe_is_refused(tmp_path: Path) -> None:
 
 def test_the_shipped_card_is_the_one_that_the_build_writes() -> None:
     assert (SHIPPED / "MODEL_CARD.md").read_text() == make_model_card(SHIPPED)
+    assert (SHIPPED / "examples" / "about.txt").read_text() == f"{ABOUT}\n"

@@ -65,6 +65,7 @@ def test_a_model_without_examples_gets_the_default_examples(
 ) -> None:
     client = client_for()
     settings = client.get("/page/settings").json()
+    assert settings["about"] == ""
     assert settings["defaults"] == DEFAULTS
     assert settings["limits"] == {"pictures": 8, "bytes": 20 << 20, "pixels": 50_000_000}
     names = {Path(example["url"]).stem for example in settings["examples"]}
@@ -86,6 +87,14 @@ def test_a_models_own_examples_replace_the_default_ones(
     ]
     assert client.get("/page/examples/b.webp").status_code == 200
     assert client.get("/page/examples/scenes.json").status_code == 404
+
+
+def test_a_models_own_words_about_itself_are_shown(
+    client_for: Callable[..., TestClient], tmp_path: Path
+) -> None:
+    (tmp_path / "examples").mkdir()
+    (tmp_path / "examples" / "about.txt").write_text("It knows cats.\n")
+    assert client_for().get("/page/settings").json()["about"] == "It knows cats."
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,9 @@ STATIC = Path(__file__).parent / "static"
 MAX_EXAMPLES = 12
 """Maximum number of examples on the page."""
 
+ABOUT = "about.txt"
+"""Text beside the examples that says what the model can and cannot do."""
+
 # Python's own table depends on the system, and with nosniff the browser rejects a wrong type.
 MEDIA_TYPES = {
     ".css": "text/css; charset=utf-8",
@@ -63,7 +66,8 @@ def attach_page(app: FastAPI, model: Path, defaults: Mapping[str, Any], settings
 
     Args:
         app: The application.
-        model: A model folder; images in its ``examples`` folder are offered instead of ours.
+        model: A model folder; images in its ``examples`` folder are offered instead of ours, and the
+            text ``about.txt`` there is shown.
         defaults: The default sampling parameters, for display.
         settings: The limits on pictures, which the page checks before it sends one.
     """
@@ -76,6 +80,7 @@ def attach_page(app: FastAPI, model: Path, defaults: Mapping[str, Any], settings
         "pixels": settings.image_max_pixels,
     }
     shown_settings = {
+        "about": _read_about(model / "examples"),
         "examples": shown,
         "defaults": dict(defaults),
         "limits": limits,
@@ -98,6 +103,12 @@ def _pictures(folder: Path) -> list[Path]:
         return []
     files = [file for file in sorted(folder.iterdir()) if file.suffix.lower() in EXAMPLE_TYPES]
     return files[:MAX_EXAMPLES]
+
+
+def _read_about(folder: Path) -> str:
+    """Return what the model can do, in the model folder's own words; empty if it has none."""
+    file = folder / ABOUT
+    return file.read_text(encoding="utf-8").strip() if file.is_file() else ""
 
 
 def _example(picture: Path) -> dict[str, str]:

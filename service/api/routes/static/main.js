@@ -50,9 +50,11 @@ addEventListener("beforeunload", (event) => {
 /** Reads what the service serves. Runs each time the service becomes ready. */
 async function connect() {
   try {
-    const { examples, defaults, limits: given } = await service.pageSettings();
+    const { about, examples, defaults, limits: given } = await service.pageSettings();
     limits = given;
     sampling.showDefaults(defaults);
+    byId("about").textContent = about;
+    byId("about").hidden = !about;
     showExamples(examples, addFiles, notify);
     await showModels();
   } catch (error) {

@@ -48,7 +48,7 @@ export class Service {
     return (await this.#request("metrics")).text();
   }
 
-  /** Returns the example images and the default sampling. */
+  /** Returns what the model can do, the example images, the default sampling and the limits. */
   async pageSettings() {
     return (await this.#request("page/settings")).json();
   }
