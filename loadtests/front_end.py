@@ -44,8 +44,8 @@ STREAMS_PER_CLIENT = 128
 
 ROLES = (
     ("stub engine", "EngineCore"),
-    ("encoder", "::encoder"),
-    ("API", "::api"),
+    ("encoder", "minigpt4-vision"),
+    ("API", "minigpt4-api"),
     ("API", "loadtests.stubs.service"),
 )
 """Roles, and a part of the process's title. The first match decides."""
@@ -268,8 +268,8 @@ def cpu_by_role(pid: int) -> dict[str, float]:
 
 def role_of(process: psutil.Process, root: psutil.Process) -> str:
     """The role of a process by its title."""
-    title = " ".join(process.cmdline())
-    if process == root and any("::api" in " ".join(c.cmdline()) for c in root.children()):
+    title = " ".join([process.name(), *process.cmdline()])
+    if process == root and any("minigpt4-api" in child.name() for child in root.children()):
         return "supervisor"
     return next((role for role, part in ROLES if part in title), "other")
 

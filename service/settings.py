@@ -133,6 +133,10 @@ class Settings(BaseSettings):
     image_allow_private_addresses: bool = False
     """Whether image URLs may lead to loopback, private and other non-public addresses."""
 
+    encoder_process: Literal["auto", "on", "off"] = "auto"
+    """Whether the encoder runs in a process of its own instead of on a thread of the API process. `auto` is `on`
+    on a GPU, and with `--api-server-count` above 1, which needs it."""
+
     encoder_device: str = "auto"
     """`auto` (the first GPU, or the CPU without one), `cpu`, `cuda` or `cuda:N`."""
 

@@ -164,8 +164,11 @@ def _add_routes(
         )
     app.include_router(usage_router())
     if settings.files_mb:
-        store = FileStore(settings.files_root, StoreLimits.from_settings(settings))
-        app.include_router(files_router(store, settings, shared_runtime().on_decoding_thread))
+        api_processes = arguments.api_server_count or 1
+        limits = StoreLimits.from_settings(settings)
+        store = FileStore(settings.files_root, limits, shared=api_processes > 1)
+        decode = shared_runtime().on_decoding_thread
+        app.include_router(files_router(store, settings, decode, api_processes))
     if batches is not None:
         app.include_router(batches_router(batches))
     app.include_router(health.router)

@@ -5,7 +5,7 @@ from contextlib import suppress
 from enum import StrEnum
 from typing import Protocol
 
-from prometheus_client import Enum
+from prometheus_client import Gauge
 
 
 class State(StrEnum):
@@ -17,7 +17,13 @@ class State(StrEnum):
     FAILED = "failed"
 
 
-STATE = Enum("minigpt4_state", "Where in its life the service is", states=[*State])
+# Not an Enum: those do not work over several processes.
+STATE = Gauge(
+    "minigpt4_state",
+    "Where in its life the service is",
+    ["minigpt4_state"],
+    multiprocess_mode="livemax",
+)
 
 
 class Exchange(Protocol):
@@ -45,7 +51,8 @@ class Lifecycle:
     @state.setter
     def state(self, state: State) -> None:
         self._state = state
-        STATE.state(state)
+        for each in State:
+            STATE.labels(each.value).set(each is state)
 
     @property
     def ending(self) -> bool:

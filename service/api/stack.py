@@ -31,6 +31,7 @@ from service.api.middleware.retry_after import RetryAfter
 from service.api.middleware.strict_json import StrictJson
 from service.api.middleware.tracing import Tracing
 from service.settings import Settings
+from service.shared_count import Count
 
 LINE_SECONDS = 3600.0
 """Seconds that a batch's line may take, unless `request_max_seconds` is longer."""
@@ -46,6 +47,7 @@ class StackOptions:
         keys: Where API keys are looked up; empty where no key is needed.
         keep_alive_seconds: Longest silence in an event stream (``--sse-keep-alive-interval``); 0 for no limit.
         boxes: Whether the served family's answers can hold boxes.
+        held_bytes: Counts the bytes of all bodies in flight; None where there is one API process.
     """
 
     cors: dict[str, Any] | None = None
@@ -53,6 +55,7 @@ class StackOptions:
     keys: Sequence[KeySource] = ()
     keep_alive_seconds: float = 0
     boxes: bool = False
+    held_bytes: Count | None = None
 
 
 def layers(
@@ -83,7 +86,9 @@ def layers(
         # Unpacks a gzip body, so that the layers below see and count plain bytes.
         Middleware(Decompress),
         # Bounds the size of one body (413) and of all bodies in flight (503) while they arrive.
-        Middleware(BodyLimit, settings.request_max_bytes, settings.bodies_max_bytes),
+        Middleware(
+            BodyLimit, settings.request_max_bytes, settings.bodies_max_bytes, options.held_bytes
+        ),
         # Reserves a slot in the engine's queue, or answers 503, before a body is parsed.
         Middleware(Admission, backend),
         # Refuses JSON that readers understand differently, before the first of them reads it.

@@ -2,8 +2,14 @@
 
 from prometheus_client import Counter, Gauge
 
-WAITING = Gauge("minigpt4_batch_lines_waiting", "Lines of batches that wait for their turn.")
-RUNNING = Gauge("minigpt4_batch_lines_running", "Lines of batches that run now.")
+WAITING = Gauge(
+    "minigpt4_batch_lines_waiting",
+    "Lines of batches that wait for their turn.",
+    multiprocess_mode="livesum",
+)
+RUNNING = Gauge(
+    "minigpt4_batch_lines_running", "Lines of batches that run now.", multiprocess_mode="livesum"
+)
 LINES = Counter(
     "minigpt4_batch_lines",
     "Lines of batches that have finished, by outcome: completed, or failed (errors and expired lines).",

@@ -72,7 +72,7 @@ async def _encode(
     upright = wanted == "exif"
     key = Key(url, f"{salt} upright" if upright else salt)
     memory = url_memory(settings.image_url_cache_seconds)
-    known, conditions = memory.recall(key, _find_cached)
+    known, conditions = await memory.recall(key, _find_cached)
     with span("image.fetch"):
         fetched = await _read_image(url, settings, conditions)
     if fetched is None:
@@ -102,11 +102,11 @@ async def _encode(
     return image
 
 
-def _find_cached(digest: str) -> EncodedImage | None:
+async def _find_cached(digest: str) -> EncodedImage | None:
     """Cached embeddings, unless the request asks for the image's size and only the image can tell it."""
     if is_size_wanted() and find_size(digest) is None:
         return None
-    return shared_runtime().find_cached(digest)
+    return await shared_runtime().find_cached(digest)
 
 
 async def _read_image(

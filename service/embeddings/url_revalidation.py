@@ -1,6 +1,6 @@
 """Which image a URL led to, for a short time: its server is then only asked whether the image has changed."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
@@ -43,15 +43,15 @@ class UrlMemory:
         """Remember each URL for this time after its image was downloaded; with 0, none."""
         self._seen: TTLCache[Key, Seen] = TTLCache(MAX_URLS, seconds)
 
-    def recall(
-        self, key: Key, find_cached: Callable[[str], EncodedImage | None]
+    async def recall(
+        self, key: Key, find_cached: Callable[[str], Awaitable[EncodedImage | None]]
     ) -> tuple[EncodedImage | None, Mapping[str, str]]:
         """The cached embeddings of the URL's image, and the conditions to ask its server with.
 
         Without the embeddings an unchanged image would be of no use, so there are no conditions either.
         """
         seen = self._seen.get(key) if len(key.url) <= MAX_LENGTH else None
-        image = find_cached(seen.digest) if seen else None
+        image = await find_cached(seen.digest) if seen else None
         return (image, seen.conditions) if seen and image else (None, {})
 
     def remember(self, key: Key, digest: str, conditions: Mapping[str, str]) -> None:

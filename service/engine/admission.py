@@ -22,6 +22,7 @@ from vllm.v1.engine.async_llm import AsyncLLM
 from service.engine.failures import describe_failures
 from service.plugin.errors import BadRequestError
 from service.request_context import current_request
+from service.shared_count import Count, LocalCount
 
 Answer = AsyncGenerator[RequestOutput, None]
 
@@ -32,7 +33,7 @@ class Reservation:
     def __init__(self, engine: "AdmittingEngine", sequences: int) -> None:
         self._engine = engine
         self._sequences = sequences
-        engine.reserved += sequences
+        engine.reservations.add(sequences)
 
     @property
     def sequences(self) -> int:
@@ -41,7 +42,7 @@ class Reservation:
 
     def release(self) -> None:
         """Give the slots back: the engine has the request, or never will have it. Idempotent."""
-        self._engine.reserved -= self._sequences
+        self._engine.reservations.add(-self._sequences)
         self._sequences = 0
 
 
@@ -72,14 +73,29 @@ async def _release_at_end(counted: _Background, answer: Answer) -> Answer:
 class AdmittingEngine(AsyncLLM):
     """AsyncLLM that refuses a request before its response begins, or not at all. Lives on the event loop."""
 
-    reserved: int = 0
-    """Sequences that are reserved and not yet in the engine."""
+    _reservations: Count | None = None
 
     background: int = 0
     """Sequences of batches' lines, in the engine or on their way to it."""
 
     _adding: Reservation | None = None
     """The reservation of the request that :meth:`add_request` is about to be called for."""
+
+    @property
+    def reservations(self) -> Count:
+        """Counts the sequences that are reserved and not yet in the engine, over all API processes."""
+        if self._reservations is None:
+            self._reservations = LocalCount()
+        return self._reservations
+
+    @property
+    def reserved(self) -> int:
+        """Sequences that are reserved and not yet in the engine."""
+        return self.reservations.total
+
+    def share_reservations(self, count: Count) -> None:
+        """Count reservations together with other API processes."""
+        self._reservations = count
 
     def is_full(self) -> bool:
         """Whether a request that arrives now must be refused."""
@@ -102,10 +118,11 @@ class AdmittingEngine(AsyncLLM):
         :meth:`reserve` exchanges the slot for as many as the request asks for. What is left of it is released
         at the end of the block.
         """
-        if self.is_full():
+        with self.reservations.lock:
+            slot = None if self.is_full() else Reservation(self, 1)
+        if slot is None:
             yield False
             return
-        slot = Reservation(self, 1)
         current_request().slot = slot
         try:
             yield True
@@ -119,10 +136,11 @@ class AdmittingEngine(AsyncLLM):
             VLLMError: vLLM's own refusal for load.
             BadRequestError: more sequences than the queue can ever hold.
         """
-        self.check_admission(sequences)
-        if (slot := current_request().slot) is not None:
-            slot.release()
-        return Reservation(self, sequences)
+        with self.reservations.lock:
+            self.check_admission(sequences)
+            if (slot := current_request().slot) is not None:
+                slot.release()
+            return Reservation(self, sequences)
 
     def check_admission(self, n: int = 1, request_id: str | None = None) -> None:
         """As AsyncLLM's, counting what is reserved; the current request's own slot does not count against it.

@@ -4,19 +4,21 @@ from argparse import Namespace
 from contextlib import nullcontext
 from typing import Any
 
-from vllm.engine.arg_utils import AsyncEngineArgs
+from vllm.config import VllmConfig
 from vllm.sampling_params import SamplingParams
 from vllm.usage.usage_lib import UsageContext
 
 from service.engine.admission import AdmittingEngine, Answer
 from service.engine.constraints import check_constraints, refuse_dead_ends
-from service.engine.cpu_process import EXECUTOR, check_kernels, openmp_threads, shares_process
+from service.engine.cpu_process import check_kernels, openmp_threads, shares_process
 from service.engine.json_answers import bound_integers, find_control_tokens, forbid_tokens
+from service.engine.launch import create_config
 from service.engine.leading_space import has_leading_space_stripped, strip_leading_space
 from service.engine.stop_strings import end_naturally, missing_stop, with_stop
 from service.engine.utf8_answers import TokenPair, find_ill_formed_pairs, forbid_pairs
 from service.errors import EngineStartError
 from service.request_context import current_request
+from service.shared_count import Count
 from service.vllm_patches.log_filter import filter_client_errors
 from service.vllm_patches.metering import meter
 from service.vllm_patches.start_failure import collect_cause, explain
@@ -107,6 +109,40 @@ def start_engine(arguments: Namespace, stop: tuple[str, ...], isolate_keys: bool
             raise
         except Exception as error:
             raise EngineStartError(explain(cause.read_text() or str(error))) from error
+    return _apply_rules(engine, arguments, stop, isolate_keys)
+
+
+def connect_engine(
+    arguments: Namespace,
+    stop: tuple[str, ...],
+    isolate_keys: bool,
+    addresses: dict[str, Any],
+    reservations: Count,
+) -> Engine:
+    """Connect to an engine that the supervisor starts, and wait until it can serve.
+
+    Args:
+        arguments: vLLM's arguments, parsed.
+        stop: The family's stop strings.
+        isolate_keys: Whether API keys share no cached prefixes.
+        addresses: From :func:`service.engine.launch.list_client_addresses`.
+        reservations: Counts reserved slots together with the other API processes.
+    """
+    count, index = addresses["client_count"], addresses["client_index"]
+    engine = _create(
+        arguments,
+        create_config(arguments, count, index),
+        client_addresses=addresses,
+        client_count=count,
+        client_index=index,
+    )
+    engine.share_reservations(reservations)
+    return _apply_rules(engine, arguments, stop, isolate_keys)
+
+
+def _apply_rules(
+    engine: Engine, arguments: Namespace, stop: tuple[str, ...], isolate_keys: bool
+) -> Engine:
     engine.family_stop, engine.isolate_keys = stop, isolate_keys
     vocabulary = engine.get_tokenizer().get_vocab()
     engine.control_tokens = find_control_tokens(vocabulary)
@@ -118,19 +154,20 @@ def start_engine(arguments: Namespace, stop: tuple[str, ...], isolate_keys: bool
 
 
 def _start(arguments: Namespace) -> Engine:
-    engine_args = AsyncEngineArgs.from_cli_args(arguments)
-    shared = shares_process(arguments)
-    if shared:
-        engine_args.distributed_executor_backend = EXECUTOR
-    config = engine_args.create_engine_config(usage_context=UsageContext.OPENAI_API_SERVER)
+    config = create_config(arguments)
     check_kernels(config)
-    with openmp_threads(config) if shared else nullcontext():
-        engine = Engine.from_vllm_config(
-            vllm_config=config,
-            usage_context=UsageContext.OPENAI_API_SERVER,
-            enable_log_requests=engine_args.enable_log_requests,
-            aggregate_engine_logging=engine_args.aggregate_engine_logging,
-            disable_log_stats=engine_args.disable_log_stats,
-        )
+    with openmp_threads(config) if shares_process(arguments) else nullcontext():
+        return _create(arguments, config)
+
+
+def _create(arguments: Namespace, config: VllmConfig, **client: Any) -> Engine:
+    engine = Engine.from_vllm_config(
+        vllm_config=config,
+        usage_context=UsageContext.OPENAI_API_SERVER,
+        enable_log_requests=arguments.enable_log_requests,
+        aggregate_engine_logging=arguments.aggregate_engine_logging,
+        disable_log_stats=arguments.disable_log_stats,
+        **client,
+    )
     assert isinstance(engine, Engine)
     return engine

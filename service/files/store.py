@@ -19,6 +19,8 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import BinaryIO
 
+from filelock import FileLock
+
 from service.errors import FileQuotaError, NoSuchFileError, StorageError, StorageFullError
 from service.files.record import FILE_ID, FileRecord, Purpose, new_file_id
 from service.files.sweep import UNFINISHED, has_expired, sweep
@@ -28,6 +30,9 @@ MAX_FILES = 10_000
 """Maximum number of files of one owner. Listing them takes less than a second."""
 
 DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+LOCK = ".lock"
+"""File in the store's folder that a process locks while it adds a file."""
 
 logger = logging.getLogger("service.files")
 
@@ -62,13 +67,17 @@ class FileStore:
     All methods block: call them on a thread. They are thread-safe.
     """
 
-    def __init__(self, root: Path, limits: StoreLimits) -> None:
-        """Create nothing: the first file creates the folder."""
+    def __init__(self, root: Path, limits: StoreLimits, shared: bool = False) -> None:
+        """Create nothing: the first file creates the folder.
+
+        Args:
+            shared: Other processes of this service add files as well.
+        """
         self._root = root
         self._limits = limits
         # Without it, two uploads could pass the quota check together. It does not cover other
         # replicas.
-        self._adding = threading.Lock()
+        self._adding = _SharedLock(root) if shared else threading.Lock()
 
     def add(
         self,
@@ -99,7 +108,7 @@ class FileStore:
             filename=filename,
             purpose=purpose,
         )
-        with self._adding, translate_disk_errors():
+        with translate_disk_errors(), self._adding:
             self.sweep()
             self._check_quota(owner, len(data))
             self._write(self._folder_of(owner), record, BytesIO(data))
@@ -212,6 +221,28 @@ class FileStore:
             except BaseException:
                 Path(file.name).unlink(missing_ok=True)
                 raise
+
+
+class _SharedLock:
+    """A lock over all processes that use a folder: one thread of one process holds it."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._threads = threading.Lock()
+        self._processes = FileLock(root / LOCK, thread_local=False)
+
+    def __enter__(self) -> None:
+        self._threads.acquire()
+        try:
+            self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._processes.acquire()
+        except BaseException:
+            self._threads.release()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        self._processes.release()
+        self._threads.release()
 
 
 def _parse_record(line: bytes) -> FileRecord:

@@ -61,7 +61,9 @@ class LookupPool:
         return socket.getnameinfo(address, flags)
 
 
-LOOKUP_POOL = LookupPool(FairSemaphore(MAX_LOOKUPS, MAX_LOOKUPS_PER_DOMAIN))
+LOOKUP_SLOTS = FairSemaphore(MAX_LOOKUPS, MAX_LOOKUPS_PER_DOMAIN)
+
+LOOKUP_POOL = LookupPool(LOOKUP_SLOTS)
 
 
 class CheckedResolver(AbstractResolver):

@@ -22,6 +22,12 @@ class FairSemaphore:
         self._share = share
         self._shares: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
+    def divide(self, processes: int) -> None:
+        """Keep only this process's part of the slots, at least one. Call it before the first task waits."""
+        self._total = max(1, self._total // processes)
+        self._share = max(1, self._share // processes)
+        self._all = asyncio.Semaphore(self._total)
+
     @asynccontextmanager
     async def hold(self, name: str) -> AsyncIterator[None]:
         """Wait for a slot and hold it for the duration of the block."""

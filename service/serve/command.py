@@ -9,8 +9,10 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Sequence
 
 from service.errors import ServiceError
+from service.model_folder.layout import ModelFolder
 from service.observability.logs import configure_logs
 from service.observability.output import capture_output
 from service.serve.arguments import (
@@ -30,15 +32,12 @@ from service.serve.environment import (
 )
 from service.serve.flag_names import check_flag_names
 from service.serve.folders import warn_about_uploads
-from service.serve.listener import bind
+from service.serve.layout import count_api_processes
+from service.serve.listener import bind, share
+from service.serve.roles import SWITCH_SECONDS
 from service.settings import Settings, load_settings
 
 __all__ = ["add_arguments", "run"]
-
-SWITCH_SECONDS = 0.0005
-"""How long a thread keeps the interpreter's lock while another thread waits for it. A request passes between
-the event loop and the threads that render and tokenize several times; with Python's default it waited 5 ms each
-time."""
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -62,20 +61,60 @@ def run(arguments: argparse.Namespace) -> None:
     vllm_arguments = parse_vllm_flags(folder, settings, given_vllm_flags(arguments))
     if warning := disable_compilation(vllm_arguments):
         say(warning)
-    _prepare_platform(settings)
+    on_gpu = _prepare_platform(settings)
+    processes = count_api_processes(vllm_arguments, settings, on_gpu)
     if settings.encoder_dtype == "auto" and vllm_arguments.dtype in ("float32", "float"):
         # Exact arithmetic is asked for: the encoder's as well.
         settings = settings.model_copy(update={"encoder_dtype": "float32"})
     listener = listener or bind(vllm_arguments.host or "", vllm_arguments.port)
-    sys.setswitchinterval(SWITCH_SECONDS)
+    if processes:
+        vllm_arguments.api_server_count = processes
+        listeners = share(listener, processes)
+        sys.exit(_supervise(folder, settings, vllm_arguments, listeners))
+    sys.exit(_serve_alone(folder, settings, vllm_arguments, listener))
+
+
+def _serve_alone(
+    folder: ModelFolder, settings: Settings, arguments: argparse.Namespace, listener: socket.socket
+) -> int:
+    """Serve HTTP and encode in this process."""
     import uvloop
 
+    from service.serve.control import Signals
+    from service.serve.parts import OwnParts
     from service.serve.server import Server
 
-    async def serve() -> int:
-        return await Server(folder, settings, vllm_arguments, listener).run()
+    sys.setswitchinterval(SWITCH_SECONDS)
 
-    sys.exit(uvloop.run(serve()))
+    async def serve() -> int:
+        parts = OwnParts(folder, settings, arguments)
+        return await Server(folder, settings, arguments, listener, parts, Signals()).run()
+
+    return uvloop.run(serve())
+
+
+def _supervise(
+    folder: ModelFolder,
+    settings: Settings,
+    arguments: argparse.Namespace,
+    listeners: Sequence[socket.socket],
+) -> int:
+    """Serve with several processes. What an operator can get wrong is checked before they are started."""
+    from vllm import envs
+
+    from service.api.backend import Backend
+    from service.serve.server import stack_options
+    from service.serve.supervisor import Supervisor
+    from service.serve.uvicorn_config import uvicorn_config
+
+    stack_options(arguments, settings, folder.family.grounds)
+    uvicorn_config(Backend(), arguments)
+    if len(listeners) > 1 and envs.VLLM_ENABLE_RESPONSES_API_STORE:
+        say(
+            "Stored responses (VLLM_ENABLE_RESPONSES_API_STORE) are not shared: each is known to one of "
+            f"{len(listeners)} API processes only."
+        )
+    return Supervisor(folder, settings, arguments, listeners).run()
 
 
 def _bind_early(arguments: argparse.Namespace) -> socket.socket | None:
@@ -86,7 +125,8 @@ def _bind_early(arguments: argparse.Namespace) -> socket.socket | None:
     return bind(arguments.host or DEFAULT_HOST, port)
 
 
-def _prepare_platform(settings: Settings) -> None:
+def _prepare_platform(settings: Settings) -> bool:
+    """Set threads and caches; return whether the engine runs on a GPU."""
     from vllm.platforms import current_platform
 
     on_gpu = not current_platform.is_cpu()
@@ -95,6 +135,7 @@ def _prepare_platform(settings: Settings) -> None:
         keep_kernels(settings.cache_dir)
     else:
         _require_libnuma()
+    return on_gpu
 
 
 def _require_libnuma() -> None:

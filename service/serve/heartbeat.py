@@ -18,6 +18,7 @@ SILENCE = Gauge(
     "minigpt4_silence_seconds",
     "Seconds since the engine or the encoder last made progress on work that it has",
     ["part"],
+    multiprocess_mode="livemax",
 )
 
 PING_SECONDS = 1.0
@@ -55,11 +56,11 @@ class Heartbeat:
         self._limits = limits
         self._longest = 0.0
         self._last = 0.0
-        SILENCE.labels(part).set_function(silence)
 
     def observe(self) -> None:
         """Remember the longest silence that has ended. Call this regularly."""
         silence = self._silence()
+        SILENCE.labels(self.part).set(silence)
         if silence < self._last:
             self._longest = max(self._longest, self._last)
         self._last = silence

@@ -7,13 +7,11 @@ SIGTERM it refuses new requests, lets the running ones finish within the grace p
 import argparse
 import asyncio
 import os
-import signal
 import socket
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from time import monotonic
-from typing import ParamSpec, TypeVar
 
 from starlette.types import ASGIApp
 from vllm.entrypoints.launchers.launcher import NoSignalServer
@@ -25,28 +23,23 @@ from service.api.backend import Backend, Loaded
 from service.api.batch_lines import LineSender, run_batches
 from service.api.lifecycle import Lifecycle, State
 from service.api.stack import StackOptions, build_line_stack, build_stack
-from service.engine.client import Engine, start_engine
+from service.engine.client import Engine
 from service.errors import ServiceError
 from service.model_folder.layout import ModelFolder
-from service.observability.output import restore_output
 from service.serve.banner import banner, say
 from service.serve.child_processes import kill_child_processes
+from service.serve.control import Control
 from service.serve.environment import compiles_at_first_use
 from service.serve.heartbeat import HangLimits, Heartbeat, Pings
-from service.serve.projections import load_projections, watch
+from service.serve.parts import Parts
+from service.serve.projections import watch
 from service.serve.startup_report import capacity
-from service.serve.systemd import Notice, notify
 from service.serve.uvicorn_config import cors_options, given_keys, uvicorn_config
 from service.serve.warm_up import warm_up, warm_up_bodies
 from service.settings import Settings
-from service.usage.mapped_ledger import create
+from service.shared_count import Count
 from service.usage.recording import set_ledger
-from service.vision import shared
-from service.vision.projection_loader import ProjectionLoader
-from service.vision.runtime import EncodingRuntime
-
-P = ParamSpec("P")
-R = TypeVar("R")
+from service.vision.interface import Runtime
 
 WATCH_SECONDS = 1.0
 """How often the engine and the encoder are checked for life."""
@@ -61,33 +54,40 @@ class Server:
         settings: Settings,
         arguments: argparse.Namespace,
         listener: socket.socket,
+        parts: Parts,
+        control: Control,
     ) -> None:
         """``arguments`` are vLLM's, parsed; ``listener`` is bound to the address.
+
+        Args:
+            parts: Loads engine and encoder.
+            control: Says when to end, and is told how far the server is.
 
         Raises:
             SettingsError: the file of API keys or the usage file cannot be used.
         """
-        set_ledger(create(settings.usage_file))
+        set_ledger(parts.open_ledger())
         self._folder = folder
         self._settings = settings
         self._arguments = arguments
         self._listener = listener
+        self._parts = parts
+        self._control = control
         self._lifecycle = Lifecycle()
         self._backend = Backend()
-        options = _stack_options(arguments, settings, folder.family.grounds)
+        options = stack_options(arguments, settings, folder.family.grounds, parts.held_bytes)
         # Our layer does this instead of vLLM's.
         arguments.sse_keep_alive_interval = 0
         self._app = build_stack(self._backend, self._lifecycle, settings, options)
         self._line_app = build_line_stack(self._backend, self._lifecycle, settings, options)
         self._stop = asyncio.Event()
         self._watching: list[asyncio.Task[None]] = []
-        self._projections: ProjectionLoader | None = None
         self._hung = False
         self._exit_status = 0
 
     async def run(self) -> int:
         """Start, serve, drain, stop; return the exit status of the process."""
-        self._handle_signals()
+        self._control.attach(self._stop.set, self._fail)
         async with AsyncExitStack() as stack:
             http = NoSignalServer(uvicorn_config(self._app, self._arguments))
             serving = asyncio.create_task(http.serve(sockets=[self._listener]))
@@ -96,11 +96,13 @@ class Server:
             first = asyncio.FIRST_COMPLETED
             await asyncio.wait({serving, starting, stopping}, return_when=first)
             if serving.done():
-                _fail(serving.exception() or RuntimeError("HTTP ended while the service started."))
+                self._give_up(
+                    serving.exception() or RuntimeError("HTTP ended while the service started.")
+                )
             if not starting.done():
                 _exit_now()  # told to stop while loading: no request is in flight
             if error := starting.exception():
-                _fail(error)
+                self._give_up(error)
             await stopping
             for task in self._watching:
                 task.cancel()
@@ -114,27 +116,15 @@ class Server:
                 _exit_now()  # a hung thread would keep the process
         return self._exit_status
 
-    def _handle_signals(self) -> None:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._handle_signal)
-
-    def _handle_signal(self) -> None:
-        if self._stop.is_set():
-            _exit_now()
-        self._stop.set()
-
     async def _start(self, stack: AsyncExitStack, http: NoSignalServer) -> Engine:
         while not http.started:  # noqa: ASYNC110 - uvicorn offers no event for it
             await asyncio.sleep(0.01)
-        engine, runtime = await self._load_parts(stack)
+        engine, runtime = await self._parts.load(stack, self._control)
         batches = create_batch_store(self._settings, self._arguments.served_model_name[0])
         app = await create_app(engine, self._arguments, self._settings, self._folder, batches)
         app.state.server = http  # vLLM's error handlers look for it there
         await stack.enter_async_context(app.router.lifespan_context(app))
-        if self._settings.warm_up == "on" or (
-            self._settings.warm_up == "auto" and compiles_at_first_use()
-        ):
+        if self._parts.is_first and warms_up(self._settings):
             await self._warm_up(app)
         enable_envs_cache()  # otherwise vLLM reads the environment several times for each token
         limits = HangLimits.from_settings(self._settings)
@@ -149,7 +139,7 @@ class Server:
             return runtime.ready and not engine.errored and not hung
 
         self._watching = [
-            *([asyncio.create_task(watch(self._projections))] if self._projections else []),
+            *([asyncio.create_task(watch(loader))] if (loader := self._parts.projections) else []),
             asyncio.create_task(pings.run()),
             asyncio.create_task(self._watch(engine, runtime, heartbeats)),
         ]
@@ -161,16 +151,16 @@ class Server:
             retry_after=lambda: max(1, round(runtime.seconds_to_empty)),
         )
         self._backend.attach(loaded)
-        if batches is not None:
+        if batches is not None and self._parts.is_first:
             sender = LineSender(self._line_app, is_healthy)
             is_busy = engine.is_serving_clients
             await stack.enter_async_context(
                 run_batches(batches, sender, self._lifecycle, is_busy, batches.limits)
             )
+        report = capacity(self._folder, self._settings, engine.vllm_config)
+        await self._control.loaded(report)
         self._lifecycle.state = State.READY
-        say(capacity(self._folder, self._settings, engine.vllm_config))
-        say(banner(self._arguments, self._settings.page))
-        notify(Notice.READY)
+        self._control.ready(report, banner(self._arguments, self._settings.page))
         return engine
 
     async def _warm_up(self, app: ASGIApp) -> None:
@@ -180,43 +170,12 @@ class Server:
             say(f"  warm-up: not possible with these flags: {refusal[:200]}")
         say(f"  warm-up ready after {monotonic() - start:.0f} s")
 
-    async def _load_parts(self, stack: AsyncExitStack) -> tuple[Engine, EncodingRuntime]:
-        """Load encoder and engine at the same time; ``stack`` shuts them down."""
-        shared.set_model_folder(self._folder)
-        shared.set_settings(self._settings)
-        say(f"Loading {self._folder.index.family} from {self._folder.root}")
-        if self._settings.names_projections:
-            self._projections = await asyncio.to_thread(
-                load_projections, self._folder, self._settings, self._arguments
-            )
-            stack.callback(shared.stop_shared_projections)
-        runtime, engine = await asyncio.gather(
-            self._load("vision encoder", shared.shared_runtime),
-            self._load(
-                "vLLM engine",
-                start_engine,
-                self._arguments,
-                self._folder.family.stop,
-                self._settings.isolate_keys,
-            ),
-        )
-        stack.callback(shared.stop_shared_runtime)
-        stack.callback(engine.shutdown, timeout=5)
-        return engine, runtime
-
-    async def _load(self, what: str, load: Callable[P, R], *args: P.args, **kw: P.kwargs) -> R:
-        start = monotonic()
-        say(f"  {what} ...")
-        loaded = await asyncio.to_thread(load, *args, **kw)
-        say(f"  {what} ready after {monotonic() - start:.0f} s")
-        return loaded
-
     async def _watch(
-        self, engine: Engine, runtime: EncodingRuntime, heartbeats: Sequence[Heartbeat]
+        self, engine: Engine, runtime: Runtime, heartbeats: Sequence[Heartbeat]
     ) -> None:
         """Stop when the engine or the encoder has died or hangs: the orchestrator starts a new process."""
         while True:
-            notify(Notice.ALIVE)
+            self._control.alive()
             for heartbeat in heartbeats:
                 heartbeat.observe()
             if engine.errored or runtime.failed:
@@ -227,19 +186,46 @@ class Server:
                 self._hung = True
                 break
             await asyncio.sleep(WATCH_SECONDS)
+        self._fail()
+
+    def _fail(self) -> None:
         self._lifecycle.state = State.FAILED
         self._exit_status = 1
         self._stop.set()
 
+    def _give_up(self, error: BaseException) -> None:
+        """Tell why the service could not start, and exit without waiting for what still loads."""
+        if not isinstance(error, ServiceError):
+            traceback.print_exception(error)
+        self._control.failed(str(error))
+        _exit_now()
+
     async def _drain(self) -> None:
         grace = self._arguments.shutdown_timeout
-        notify(Notice.STOPPING)
-        say(f"Draining: {self._lifecycle.in_flight} requests in flight, at most {grace} s.")
-        if cut := await self._lifecycle.drain(grace):
-            say(f"{cut} requests were cut.")
+        self._control.draining(self._lifecycle.in_flight, grace)
+        await self._control.drained(await self._lifecycle.drain(grace))
 
 
-def _stack_options(arguments: argparse.Namespace, settings: Settings, boxes: bool) -> StackOptions:
+def warms_up(settings: Settings) -> bool:
+    """Whether the service asks itself before it is ready."""
+    return settings.warm_up == "on" or (settings.warm_up == "auto" and compiles_at_first_use())
+
+
+def stack_options(
+    arguments: argparse.Namespace,
+    settings: Settings,
+    boxes: bool,
+    held_bytes: Count | None = None,
+) -> StackOptions:
+    """What vLLM's flags say about the layers.
+
+    Args:
+        boxes: Whether the served family's answers can hold boxes.
+        held_bytes: Shared by all API processes.
+
+    Raises:
+        SettingsError: the file of API keys cannot be used.
+    """
     keys: list[KeySource] = []
     if settings.api_keys_file:
         keys.append(KeyFile(settings.api_keys_file))
@@ -251,16 +237,8 @@ def _stack_options(arguments: argparse.Namespace, settings: Settings, boxes: boo
         keys=keys,
         keep_alive_seconds=arguments.sse_keep_alive_interval,
         boxes=boxes,
+        held_bytes=held_bytes,
     )
-
-
-def _fail(error: BaseException) -> None:
-    """Say why the service could not start, and exit without waiting for what still loads."""
-    if not isinstance(error, ServiceError):
-        traceback.print_exception(error)
-    restore_output()
-    say(f"minigpt4-service: {error}")
-    _exit_now()
 
 
 def _exit_now() -> None:

@@ -1,6 +1,6 @@
 """Versions, devices and limits, as a metric and as a line that the start prints last."""
 
-from prometheus_client import Info
+from prometheus_client import Gauge
 from vllm.config import VllmConfig
 
 from service.api.routes.version import versions
@@ -8,12 +8,18 @@ from service.model_folder.layout import ModelFolder
 from service.settings import Settings
 from service.vision.encoder import choose_device, choose_dtype
 
-BUILD = Info("minigpt4_build", "Versions of the service and of vLLM, and the model's family")
+# Not an Info: those do not work over several processes.
+BUILD = Gauge(
+    "minigpt4_build_info",
+    "Versions of the service and of vLLM, and the model's family",
+    [*versions(), "family"],
+    multiprocess_mode="livemax",
+)
 
 
 def capacity(folder: ModelFolder, settings: Settings, config: VllmConfig) -> str:
     """A line with the model, devices, dtypes and limits; sets the build metric as well."""
-    BUILD.info({**versions(), "family": folder.index.family})
+    BUILD.labels(**versions(), family=folder.index.family).set(1)
     model, cache, scheduler = config.model_config, config.cache_config, config.scheduler_config
     tokens = (cache.num_gpu_blocks or 0) * cache.block_size
     device = choose_device(settings.encoder_device)

@@ -87,8 +87,6 @@ def _check_served(arguments: argparse.Namespace, parser: argparse.ArgumentParser
     for name, (value, reason) in FIXED.items():
         if getattr(arguments, name) != value:
             raise SettingsError(f"{_flag(name)} can only be {value}: {reason}.")
-    if arguments.api_server_count not in (None, 1):
-        raise SettingsError("One process serves HTTP; run replicas instead of --api-server-count.")
 
 
 def _check_adapters(arguments: argparse.Namespace, folder: ModelFolder) -> None:

@@ -20,6 +20,7 @@ BATCH_SIZE = Histogram(
 QUEUE_LENGTH = Gauge(
     "minigpt4_encoder_queue_length",
     "Images that are admitted but not yet in a batch: being decoded, or waiting.",
+    multiprocess_mode="livesum",
 )
 QUEUE_SECONDS = Histogram(
     "minigpt4_encoder_queue_seconds",
@@ -36,4 +37,8 @@ PREPARE_SECONDS = Histogram(
     "Time to decode and resize one image.",
     buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5),
 )
-CACHE_BYTES = Gauge("minigpt4_embedding_cache_bytes", "Size of the cached embeddings in bytes.")
+CACHE_BYTES = Gauge(
+    "minigpt4_embedding_cache_bytes",
+    "Size of the cached embeddings in bytes.",
+    multiprocess_mode="livesum",
+)

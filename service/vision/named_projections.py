@@ -24,8 +24,14 @@ from service.vision.projected_encoder import make_projection
 PROJECTED = Counter(
     "minigpt4_projected_images", "Images that a projection was applied to, by model", ["model"]
 )
-COUNT = Gauge("minigpt4_projections", "Projections that are served by name")
-BYTES = Gauge("minigpt4_projection_bytes", "Size of the weights of all projections in bytes")
+COUNT = Gauge(
+    "minigpt4_projections", "Projections that are served by name", multiprocess_mode="livemax"
+)
+BYTES = Gauge(
+    "minigpt4_projection_bytes",
+    "Size of the weights of all projections in bytes",
+    multiprocess_mode="livemax",
+)
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from time import monotonic
 
 import torch
-from torch import Tensor
 
 from service.errors import EncoderNotReadyError
 from service.model_folder.vision_config import VisionConfig
@@ -19,10 +18,8 @@ from service.vision.encoded_image import EncodedImage
 from service.vision.encoder import Encoder
 from service.vision.encoding_thread import EncodingThread
 from service.vision.image_queue import ImageQueue, Job
+from service.vision.interface import LoadPixels
 from service.vision.limits import EncodingLimits
-
-LoadPixels = Callable[[], Tensor]
-"""Decodes one image to ``[image_size, image_size, 3]`` uint8; runs on a decoding thread."""
 
 
 class EncodingRuntime:
@@ -98,8 +95,8 @@ class EncodingRuntime:
         """
         return await asyncio.wrap_future(self.submit(digest, load_pixels, background=background))
 
-    def find_cached(self, digest: str) -> EncodedImage | None:
-        """The cached embeddings of an image, from any thread."""
+    async def find_cached(self, digest: str) -> EncodedImage | None:
+        """The cached embeddings of an image."""
         return self._queue.find_cached(digest)
 
     def submit(

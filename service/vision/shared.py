@@ -13,6 +13,7 @@ from service.model_folder.layout import ModelFolder
 from service.model_folder.vision_config import load_vision_config
 from service.settings import Settings, load_settings
 from service.vision.encoder import TorchEncoder, choose_device, choose_dtype
+from service.vision.interface import Runtime
 from service.vision.limits import EncodingLimits
 from service.vision.named_projections import Projections
 from service.vision.runtime import EncodingRuntime
@@ -24,7 +25,7 @@ class _Process:
 
     folder: ModelFolder | None = None
     settings: Settings | None = None
-    runtime: EncodingRuntime | None = None
+    runtime: Runtime | None = None
     projections: Projections | None = None
 
 
@@ -73,7 +74,12 @@ def shared_projections() -> Projections | None:
     return _process.projections
 
 
-def shared_runtime() -> EncodingRuntime:
+def set_runtime(runtime: Runtime) -> None:
+    """Use an encoder that runs elsewhere; without this call the process has its own."""
+    _process.runtime = runtime
+
+
+def shared_runtime() -> Runtime:
     """Return the runtime. The first call starts it and blocks until the weights are loaded."""
     with _lock:
         if _process.runtime is None:
@@ -89,10 +95,19 @@ def stop_shared_runtime() -> None:
             _process.runtime = None
 
 
-def _start_runtime(folder: ModelFolder | None, settings: Settings) -> EncodingRuntime:
+def _start_runtime(folder: ModelFolder | None, settings: Settings) -> Runtime:
     assert folder is not None, "the encoder was used before set_model_folder(): this is a bug"
+    runtime = EncodingRuntime(
+        make_encoder(folder, settings), EncodingLimits.from_settings(settings)
+    )
+    runtime.startup()
+    return runtime
+
+
+def make_encoder(folder: ModelFolder, settings: Settings) -> TorchEncoder:
+    """Return the encoder that the settings describe, without starting it."""
     device = choose_device(settings.encoder_device)
-    encoder = TorchEncoder(
+    return TorchEncoder(
         folder.vision,
         load_vision_config(folder.vision),
         device,
@@ -101,9 +116,6 @@ def _start_runtime(folder: ModelFolder | None, settings: Settings) -> EncodingRu
         settings.encoder_threads,
         features=settings.names_projections,
     )
-    runtime = EncodingRuntime(encoder, EncodingLimits.from_settings(settings))
-    runtime.startup()
-    return runtime
 
 
 def _list_batch_sizes(largest: int) -> list[int]:

@@ -114,7 +114,11 @@ async def test_an_image_whose_embeddings_are_gone_is_downloaded_again(
     server = Server(response, response)
     async with run(server) as url:
         await encode_source(url)
-        monkeypatch.setattr(EncodingRuntime, "find_cached", lambda *_: None)
+
+        async def find_nothing(*_: object) -> None:
+            return None
+
+        monkeypatch.setattr(EncodingRuntime, "find_cached", find_nothing)
         await encode_source(url)
     assert "If-None-Match" not in server.requests[1]
 

@@ -3,8 +3,10 @@
 import errno
 import os
 import resource
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any
@@ -260,3 +262,22 @@ def test_only_the_services_user_can_read_the_files(store: FileStore, root: Path)
 )
 def test_a_clients_file_name_is_made_safe(name: str | None, shown: str) -> None:
     assert shown_filename(name) == shown
+
+
+def test_several_processes_share_the_quota(tmp_path: Path) -> None:
+    limits = StoreLimits(owner_bytes=10_000, owner_files=5, max_age=60)
+    stores = [FileStore(tmp_path, limits, shared=True) for _ in range(2)]
+    barrier = threading.Barrier(2)
+
+    def add(store: FileStore) -> int:
+        barrier.wait(10)
+        added = 0
+        with suppress(FileQuotaError):
+            while True:
+                store.add("me", b"x" * 10, "a.png")
+                added += 1
+        return added
+
+    with ThreadPoolExecutor(2) as pool:
+        assert sum(pool.map(add, stores)) == 5
+    assert len(stores[0].records("me")) == 5

@@ -8,6 +8,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.error_responses import Refusal, send_error, send_overloaded
+from service.shared_count import Count, LocalCount
 
 
 class BodyLimit:
@@ -17,13 +18,22 @@ class BodyLimit:
     declared length that is too large is refused at once.
     """
 
-    def __init__(self, app: ASGIApp, max_bytes: int, max_total_bytes: int) -> None:
-        """``max_bytes`` is for one body, ``max_total_bytes`` for all bodies in flight."""
+    def __init__(
+        self, app: ASGIApp, max_bytes: int, max_total_bytes: int, held: Count | None = None
+    ) -> None:
+        """``max_bytes`` is for one body, ``max_total_bytes`` for all bodies in flight.
+
+        ``held`` counts the bytes of all bodies in flight, of other API processes as well.
+        """
         self._app = app
         self._max_bytes = max_bytes
         self._max_total_bytes = max_total_bytes
-        self.held_bytes = 0
+        self.held = held or LocalCount()
+
+    @property
+    def held_bytes(self) -> int:
         """Bytes of all bodies in flight."""
+        return self.held.total
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Count the bytes that arrive, until the request has ended."""
@@ -42,7 +52,7 @@ class BodyLimit:
             if body.refusal is None:
                 raise
         finally:
-            self.held_bytes -= body.received
+            self.held.add(-body.received)
         if body.refusal and not body.response_started:
             await self._refuse(send, body.refusal)
 
@@ -80,7 +90,7 @@ class _Body:
         if self.refusal:
             return {"type": "http.disconnect"}
         self.received += size
-        self._limit.held_bytes += size
+        self._limit.held.add(size)
         return message
 
     async def send(self, message: Message) -> None:

@@ -32,7 +32,11 @@ MODEL_REQUESTS = Counter(
     "Requests answered by a model, by its name and status, where projections are served by name",
     ["model", "status"],
 )
-IN_FLIGHT = Gauge("minigpt4_requests_in_flight", "Requests being served, streams included")
+IN_FLIGHT = Gauge(
+    "minigpt4_requests_in_flight",
+    "Requests being served, streams included",
+    multiprocess_mode="livesum",
+)
 SECONDS = Histogram(
     "minigpt4_request_seconds",
     "From a request's first byte to its answer's last",

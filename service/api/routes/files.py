@@ -49,8 +49,10 @@ Decode = Callable[[Callable[[], None]], Awaitable[None]]
 FileId = Annotated[str, Path(description="As the upload's answer gave it.")]
 
 
-def files_router(store: FileStore, settings: Settings, decode: Decode) -> APIRouter:
-    """The routes. While the application runs, a task removes expired files."""
+def files_router(
+    store: FileStore, settings: Settings, decode: Decode, api_processes: int = 1
+) -> APIRouter:
+    """The routes of one of ``api_processes``. While the application runs, a task removes expired files."""
 
     @asynccontextmanager
     async def sweeping(_: FastAPI) -> AsyncIterator[None]:
@@ -58,7 +60,7 @@ def files_router(store: FileStore, settings: Settings, decode: Decode) -> APIRou
         yield
         task.cancel()
 
-    routes = _Routes(store, settings, decode)
+    routes = _Routes(store, settings, decode, max(1, MAX_UPLOADS // api_processes))
     router = APIRouter(lifespan=sweeping, tags=["files"])
     router.add_api_route("/v1/files", routes.create, methods=["POST"], openapi_extra=BODY)
     router.add_api_route("/v1/files", routes.list, methods=["GET"])
@@ -77,16 +79,19 @@ def files_router(store: FileStore, settings: Settings, decode: Decode) -> APIRou
 class _Routes:
     """The handlers. The API key of a request is the owner of its files."""
 
-    def __init__(self, store: FileStore, settings: Settings, decode: Decode) -> None:
+    def __init__(
+        self, store: FileStore, settings: Settings, decode: Decode, max_uploads: int
+    ) -> None:
         self._store = store
         self._settings = settings
         self._decode = decode
+        self._max_uploads = max_uploads
         self._uploads = 0
 
     async def create(self, request: Request) -> FileRecord:
         """Upload an image once and refer to it by its id in any number of requests; or the lines of a batch."""
         upload = await read_upload(request, self._settings.image_max_bytes)
-        if self._uploads >= MAX_UPLOADS:
+        if self._uploads >= self._max_uploads:
             raise StorageBusyError("Too many files are being uploaded; try again later.")
         self._uploads += 1
         try:
