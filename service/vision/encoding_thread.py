@@ -8,6 +8,7 @@ from time import monotonic
 import torch
 
 from service.errors import EncodingError
+from service.tensors.finite import is_finite
 from service.vision import metrics
 from service.vision.encoded_image import EncodedImage
 from service.vision.encoder import Encoder
@@ -98,7 +99,7 @@ class EncodingThread:
 
     def _deliver(self, batch: list[Job], images: list[EncodedImage]) -> None:
         for job, image in zip(batch, images, strict=True):
-            if torch.isfinite(image.embeddings).all():
+            if is_finite(image.embeddings):
                 self._queue.finish(job, image)
             else:
                 self._queue.fail(job, EncodingError("The image's embeddings are not finite."))

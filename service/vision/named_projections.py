@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from service.errors import EncodingError
 from service.model_folder.projection_file import ProjectionFile
 from service.model_folder.vision_config import VisionConfig
+from service.tensors.finite import is_finite
 from service.vision.encoded_image import EncodedImage
 from service.vision.projected_encoder import make_projection
 
@@ -179,7 +180,7 @@ def _group(tasks: Iterable[_Task]) -> Iterable[list[_Task]]:
 
 
 def _deliver(task: _Task, rows: Tensor) -> None:
-    if torch.isfinite(rows).all():
+    if is_finite(rows):
         digest = f"{task.image.digest} {task.projection.digest}".encode()
         image = EncodedImage(blake2b(digest, digest_size=32).hexdigest(), rows.clone())
         task.waiter.set_result(image)
