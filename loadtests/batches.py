@@ -101,7 +101,7 @@ async def requests(client: AsyncOpenAI, phase: Phase, at_once: int = 4) -> Async
 
     async def work() -> None:
         for body in left:
-            await client.post(ENDPOINT, body=body, cast_to=object)
+            await client.post(ENDPOINT.removeprefix("/v1"), body=body, cast_to=object)
             phase.lines += 1
 
     workers = [asyncio.create_task(work()) for _ in range(at_once)]
