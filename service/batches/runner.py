@@ -63,13 +63,15 @@ class BatchRunner:
                     await self._scan()
             except OSError as error:
                 logger.error("batches cannot be read or written: %s", error)
+            except Exception:
+                logger.exception("batches: a scan failed; the next one tries again.")
             await asyncio.sleep(SCAN_SECONDS)
 
     async def _scan(self) -> None:
         if time.monotonic() - self._swept > SWEEP_SECONDS or not self._swept:
             self._swept = time.monotonic()
             await asyncio.to_thread(self._store.sweep)
-        for run, _ in self._runs.values():
+        for run, _ in list(self._runs.values()):  # a batch may end meanwhile
             await run.look_for_cancel()
             await run.save_progress()
         unfinished = await asyncio.to_thread(lambda: list(self._store.list_unfinished()))

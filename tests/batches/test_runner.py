@@ -220,6 +220,50 @@ async def test_a_stop_puts_lines_back_and_the_next_start_repeats_no_finished_one
     assert len(results(store, done.output_file_id)) == 12
 
 
+async def test_a_batch_that_ends_during_a_scan_does_not_stop_the_runner(
+    store: BatchStore, create: Create, application: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save = one_batch.BatchRun.save_progress
+    application.go.clear()
+    batches = [create(1), create(1)]
+
+    async def save_slowly(run: one_batch.BatchRun) -> None:
+        """Let both batches end while the scan looks at the first of them."""
+        await save(run)
+        if len(application.sent) == 2:
+            application.go.set()
+            await until(lambda: not made._runs)
+
+    monkeypatch.setattr(one_batch.BatchRun, "save_progress", save_slowly)
+    async with running(store, application) as made:
+        for batch in batches:
+            await finish(store, batch)
+        assert (await finish(store, create(1))).status == "completed"
+
+
+async def test_a_scan_that_fails_is_repeated(
+    store: BatchStore,
+    create: Create,
+    application: Application,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    scans = []
+    list_unfinished = store.list_unfinished
+
+    def fail_once() -> Any:
+        scans.append(1)
+        if len(scans) == 1:
+            raise RuntimeError("a bug")
+        return list_unfinished()
+
+    monkeypatch.setattr(store, "list_unfinished", fail_once)
+    batch = create(1)
+    async with running(store, application):
+        assert (await finish(store, batch)).status == "completed"
+    assert "a scan failed" in caplog.text
+
+
 async def test_a_line_that_ends_the_service_again_and_again_fails(
     open_journal: OpenJournal, store: BatchStore, create: Create, application: Application
 ) -> None:
