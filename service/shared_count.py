@@ -1,7 +1,7 @@
 """A number to which several processes add, for limits that hold over all of them.
 
-Each process writes only its own part, so that adding needs no lock. Whoever checks the total before adding holds
-:attr:`Count.lock`, so that two processes do not take the last place at the same time.
+Each process writes only its own part, so that adding needs no lock. A process that checks the total before it adds
+holds :attr:`Count.lock`, so that two processes do not take the last place at the same time.
 """
 
 from collections.abc import MutableSequence

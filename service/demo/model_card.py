@@ -64,7 +64,7 @@ ABOUT = (
     "This small model knows one to six shapes, digits or short words on a plain background. About "
     "photographs and other drawings it is mostly wrong."
 )
-"""What the page says about the model."""
+"""Text about the model, shown on the page."""
 
 
 def make_model_card(folder: Path) -> str:

@@ -1,4 +1,4 @@
-"""What a client is told when the engine fails; the log has the details."""
+"""Error messages for clients when the engine fails; the log has the details."""
 
 import logging
 from collections.abc import Iterator

@@ -70,7 +70,7 @@ def plan_engine(arguments: Namespace, processes: int) -> EnginePlan:
 
 
 def list_client_addresses(plan: EnginePlan, context: SpawnContext) -> list[dict[str, Any]]:
-    """What each API process needs to reach the engine, in the form that vLLM's client takes."""
+    """Return the addresses and counters of each API process, in the form that vLLM's client takes."""
     count = len(plan.listeners.inputs)
     counters = context.RawArray("q", SharedAdmissionStats.num_counters(count))
     pairs = zip(plan.listeners.inputs, plan.listeners.outputs, strict=True)

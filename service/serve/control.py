@@ -1,4 +1,4 @@
-"""What a server tells the outside about its life, and how it learns that it shall end.
+"""How a server reports its state, and how it is told to end.
 
 A service of one process listens to signals and prints. An API process talks to the supervisor over a pipe, because
 all API processes become ready, drain and end together.

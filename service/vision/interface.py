@@ -1,4 +1,4 @@
-"""What requests call to have an image encoded, wherever the encoder runs."""
+"""The interface through which requests encode images, wherever the encoder runs."""
 
 from collections.abc import Callable
 from concurrent.futures import Future

@@ -84,15 +84,7 @@ class EncodingRuntime:
     async def encode(
         self, digest: str, load_pixels: LoadPixels, *, background: bool = False
     ) -> EncodedImage:
-        """Encode one image, once for all concurrent callers with the same digest.
-
-        ``background`` images wait for all others.
-
-        Raises:
-            EncoderNotReadyError, EncoderOverloadedError: before any work.
-            ImageError: from ``load_pixels``.
-            EncodingError: the encoder failed on this image.
-        """
+        """See :meth:`service.vision.interface.Runtime.encode`."""
         return await asyncio.wrap_future(self.submit(digest, load_pixels, background=background))
 
     async def find_cached(self, digest: str) -> EncodedImage | None:

@@ -243,7 +243,8 @@ class RemoteRuntime:
     def _send_failure(self, number: int, error: Exception) -> None:
         if self._socket is None:
             return
-        # Who asked here gets the error itself, with its traceback; others get its class and message.
+        # The caller in this process gets the error itself, with its traceback; other callers get its
+        # class and message.
         self._send(messages.DECODING_FAILED, number, messages.pack_error(error))
         if (question := self._questions.pop(number, None)) is not None:
             _fail(question, error)

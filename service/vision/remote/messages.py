@@ -8,10 +8,10 @@ and perhaps a second frame with a tensor's bytes. The encoder's socket puts the 
     API process             encoder
     ASK digest         ->                   What are the embeddings of this image?
     ASK_LATER digest   ->                   The same for an image that waits for all others.
-                       <-  DECODE           Nobody has decoded it yet: please do.
+                       <-  DECODE           The image is not decoded yet: decode it.
     PIXELS bytes       ->
-    DECODING_FAILED    ->                   All who wait for the image get the error.
-    CANCEL             ->                   Nobody waits for this question any more.
+    DECODING_FAILED    ->                   All questions about the image get the error.
+    CANCEL             ->                   The question has been withdrawn.
     FIND digest        ->                   The embeddings, if they are cached.
                        <-  ABSENT           They are not.
                        <-  EMBEDDINGS dtype, seconds, bytes
@@ -84,7 +84,7 @@ def unpack_tensor(data: memoryview, dtype: torch.dtype, shape: tuple[int, ...]) 
 
 
 def pack_error(error: BaseException) -> bytes:
-    """Return class and message of an error. What is not an error of ours becomes an EncodingError."""
+    """Return class and message of an error. An error of another kind becomes an EncodingError."""
     kind = error if isinstance(error, ServiceError) else EncodingError("Encoding has failed.")
     return f"{type(kind).__name__} {kind}".encode()
 
