@@ -19,6 +19,16 @@ from service.serve.systemd import Notice, notify
 SERVE, DRAIN, STOP, FAIL = b"serve", b"drain", b"stop", b"fail"
 """What the supervisor says to an API process."""
 
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+"""The signals that end the service; only the process that was started as the service handles them."""
+
+
+def ignore_signals() -> None:
+    """Ignore the signals that end the service, also those that came while the process started."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+
 
 class Control(Protocol):
     """The server's link to what started it. Lives on the event loop."""
@@ -64,7 +74,7 @@ class Signals:
             stop()
 
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in SIGNALS:
             loop.add_signal_handler(number, handle)
 
     def progress(self, text: str) -> None:

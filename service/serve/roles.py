@@ -8,7 +8,6 @@ they.
 import argparse
 import ctypes
 import json
-import signal
 import socket
 import sys
 import traceback
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from service.errors import ServiceError
 from service.observability.logs import configure_logs
+from service.serve.control import ignore_signals
 from service.settings import Settings
 
 if TYPE_CHECKING:
@@ -89,10 +89,9 @@ def run_api(
 
 
 def _prepare(title: str, settings: Mapping[str, Any]) -> Settings:
+    ignore_signals()
     import torch
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
     _set_name(f"minigpt4-{title}")
     torch.set_num_threads(1)
     own = Settings(**settings)

@@ -16,8 +16,10 @@ import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -28,7 +30,7 @@ from service.model_folder.layout import ModelFolder
 from service.observability.output import restore_output
 from service.serve.banner import banner, say
 from service.serve.child_processes import kill_child_processes
-from service.serve.control import DRAIN, FAIL, SERVE, STOP
+from service.serve.control import DRAIN, FAIL, SERVE, SIGNALS, STOP
 from service.serve.links import Links
 from service.serve.roles import run_api, run_encoder
 from service.serve.systemd import Notice, notify
@@ -47,6 +49,9 @@ ALIVE_SECONDS = 1.0
 
 SILENT_SECONDS = 5.0
 """An API process that is silent for longer is no longer alive for systemd."""
+
+SPAWN_SECONDS = 10.0
+"""How long the engine's processes may take to exist."""
 
 STOP_SECONDS = 10.0
 """How long processes may take to end after the drain."""
@@ -94,6 +99,8 @@ class Supervisor:
         """Holds the sockets that the engine connects to after it has told that it is ready."""
         self._engine: CoreEngineProcManager | None = None
         self._engine_pipe, self._engine_side = multiprocessing.Pipe(duplex=False)
+        self._spawns_engine = False
+        self._engine_spawned = threading.Event()
         self._signals, self._signal_side = socket.socketpair()
         self._signals.setblocking(False)
         self._ledger = create(settings.usage_file or self._scratch / "usage")
@@ -115,7 +122,7 @@ class Supervisor:
     def _handle_signals(self) -> None:
         self._signal_side.setblocking(False)
         signal.set_wakeup_fd(self._signal_side.fileno())
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in SIGNALS:
             signal.signal(number, lambda *_: None)
 
     def _start(self) -> None:
@@ -138,6 +145,7 @@ class Supervisor:
         self._start_apis(plan, settings, address)
         say("  vLLM engine ...")
         # Starting the engine changes the environment for its processes, so all others are spawned before.
+        self._spawns_engine = True
         threading.Thread(target=self._launch_engine, args=(plan,), daemon=True).start()
 
     def _start_apis(self, plan: EnginePlan, settings: dict[str, Any], address: str) -> None:
@@ -169,7 +177,13 @@ class Supervisor:
     def _spawn(self, name: str, target: Any, *args: Any) -> _Child:
         ours, theirs = self._context.Pipe()
         process = self._context.Process(target=target, args=(theirs, *args), name=name)
-        process.start()
+        # A signal to the whole group waits until the process ignores it. Starting the tracker would unblock it.
+        resource_tracker.ensure_running()
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        try:
+            process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         theirs.close()
         return _Child(name, process, ours)
 
@@ -178,6 +192,7 @@ class Supervisor:
 
         def remember(manager: "CoreEngineProcManager") -> None:
             self._engine = manager
+            self._engine_spawned.set()
             self._engine_side.send_bytes(b"started")
 
         try:
@@ -186,6 +201,8 @@ class Supervisor:
             self._engine_side.send_bytes(f"failed {error}".encode())
         else:
             self._engine_side.send_bytes(b"ready")
+        finally:
+            self._engine_spawned.set()
 
     def _wait(self) -> None:
         """Wait for the next events and handle them."""
@@ -206,9 +223,8 @@ class Supervisor:
             elif isinstance(event, Connection) and event in children:
                 self._hear(children[event])
         for event in events:
-            # While the engine starts, the thread that starts it tells why it has ended.
-            if event in engines and self._serving and event in self._list_engine_sentinels():
-                self._fail("The engine has died; exiting.")
+            if event in engines:
+                self._notice_engine_end(engines[event])
             if isinstance(event, int) and event in sentinels:
                 self._notice_end(sentinels[event])
 
@@ -223,17 +239,23 @@ class Supervisor:
             if seconds > self._settings.hang_exit_seconds:
                 self._fail(f"{name} makes no progress any more; exiting.")
 
-    def _list_engine_sentinels(self) -> list[Any]:
+    def _list_engine_sentinels(self) -> dict[Any, BaseProcess]:
         """The engine's processes whose end would be a surprise.
 
         A signal to the whole group also reaches the engine, which then ends when its requests have ended.
         """
         processes = self._engine.processes if self._engine is not None else []
-        return [
-            process.sentinel
+        return {
+            process.sentinel: process
             for process in processes
             if not (self._draining and process.exitcode == 0)
-        ]
+        }
+
+    def _notice_engine_end(self, process: BaseProcess) -> None:
+        process.join(1.0)  # the sentinel is ready a moment before the exit status
+        # While the engine starts, the thread that starts it tells why it has ended.
+        if self._serving and process.sentinel in self._list_engine_sentinels():
+            self._fail("The engine has died; exiting.")
 
     def _handle_signal(self) -> None:
         self._signals.recv(64)
@@ -328,6 +350,8 @@ class Supervisor:
         os._exit(status)
 
     def _clean_up(self) -> None:
+        if self._spawns_engine:  # its processes can be killed from then on
+            self._engine_spawned.wait(SPAWN_SECONDS)
         kill_child_processes()
         if self._plan is not None:
             self._plan.listeners.cleanup()

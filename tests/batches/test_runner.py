@@ -340,6 +340,7 @@ async def test_one_of_two_runners_of_a_store_runs_the_batches(
     other = Application()
     first = running(store, application)
     await first.__aenter__()
+    await finish(store, create(1))  # the first has the lock
     async with running(store, other):
         await finish(store, create(5))
         assert other.sent == []

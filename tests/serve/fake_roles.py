@@ -9,17 +9,17 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from service.serve.control import DRAIN, FAIL, SERVE, STOP
+from service.serve.control import DRAIN, FAIL, SERVE, STOP, ignore_signals
 
 
 def run_encoder(connection: Connection, folder: Path, settings: Any, address: str) -> None:
     """Become ready, or fail as the folder's name says; end when the pipe closes."""
-    _ignore_signals()
+    ignore_signals()
     if folder.name == "bad-encoder":
         _tell(connection, failed="the weights are gone")
         sys.exit(1)
+    _write_pid(folder, "encoder")
     _tell(connection, ready=True)
-    (folder / "encoder.pid").write_text(str(os.getpid()))
     connection.poll(None)
 
 
@@ -27,9 +27,11 @@ def run_api(
     connection: Connection, folder: Path, settings: Any, arguments: Any, listener: Any, links: Any
 ) -> None:
     """Load, serve, drain and stop as the supervisor says; write each word into a file."""
-    _ignore_signals()
+    ignore_signals()
     words = folder / f"api-{links.index}.words"
-    (folder / f"api-{links.index}.pid").write_text(str(os.getpid()))
+    _write_pid(folder, f"api-{links.index}")
+    for name in ("encoder", "engine"):
+        _wait_for(folder, name)
     _tell(connection, loaded=f"capacity {links.index} of {links.processes}")
     while True:
         try:
@@ -51,15 +53,23 @@ def run_api(
             sys.exit(0 if word == STOP else 1)
 
 
-def run_engine() -> None:
-    """Do nothing for ten minutes; vLLM's engine finishes its requests when it gets a signal."""
-    _ignore_signals()
+def run_engine(folder: Path) -> None:
+    """Do nothing for ten minutes; end in order on a signal, as vLLM's engine without requests."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    _write_pid(folder, "engine")
     time.sleep(600)
 
 
-def _ignore_signals() -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+def _wait_for(folder: Path, name: str) -> None:
+    """Wait until the process ``name`` handles signals."""
+    while not (folder / f"{name}.pid").exists():
+        time.sleep(0.01)
+
+
+def _write_pid(folder: Path, name: str) -> None:
+    draft = folder / f"{name}.draft"
+    draft.write_text(str(os.getpid()))
+    draft.rename(folder / f"{name}.pid")
 
 
 def _tell(connection: Connection, **facts: Any) -> None:

@@ -14,10 +14,9 @@ class Engine:
     """An engine manager with one process that sleeps."""
 
     def __init__(self, folder: Path) -> None:
-        process = get_context("spawn").Process(target=fake_roles.run_engine)
+        process = get_context("spawn").Process(target=fake_roles.run_engine, args=(folder,))
         process.start()
         self.processes = [process]
-        (folder / "engine.pid").write_text(str(process.pid))
 
     def sentinels(self) -> list[int]:
         return [process.sentinel for process in self.processes]

@@ -30,12 +30,12 @@ class Run:
         )
         self.log = ""
 
-    def wait_until_ready(self) -> list[psutil.Process]:
-        """Wait for the banner; returns all processes but the supervisor."""
+    def wait_until_ready(self, text: str = "Ready: ") -> list[psutil.Process]:
+        """Wait for a line with ``text``; returns all processes but the supervisor."""
         assert self.process.stderr is not None
         for line in self.process.stderr:
             self.log += line
-            if "Ready: " in line:
+            if text in line:
                 return psutil.Process(self.process.pid).children(recursive=True)
         raise AssertionError(self.log)
 
@@ -117,6 +117,16 @@ def test_what_cannot_start_says_so_in_the_last_line(start: Start, folder: str, r
     run = start(folder)
     assert run.end() == 1
     assert run.log.strip().splitlines()[-1] == f"minigpt4-service: {reason}"
+
+
+@pytest.mark.parametrize("text", ["Loading", "vision encoder ...", "vLLM engine ..."])
+def test_a_signal_during_the_start_is_the_end_and_no_failure(start: Start, text: str) -> None:
+    run = start()
+    children = run.wait_until_ready(text)
+    os.killpg(run.process.pid, signal.SIGTERM)
+    assert run.end() == 1
+    assert not [word for word in ("Traceback", "died") if word in run.log]
+    assert_gone(children)
 
 
 def test_a_second_signal_ends_at_once(start: Start) -> None:
