@@ -9,22 +9,20 @@ belongs to another request.
 
 import argparse
 import json
-import multiprocessing
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import httpx
 import numpy as np
-import psutil
 import torch
 
 from loadtests import front_end_client as client
+from loadtests.client_processes import call_each, open_client_processes
+from loadtests.observe import ENCODER_METRICS, cpu_by_role, read_metrics
 from loadtests.server_process import free_port, run_server
 from loadtests.stubs.encoder import BATCH_SECONDS, IMAGE_SECONDS
 from service.checkpoints.random_model import (
@@ -41,14 +39,6 @@ LLAMA_7B = LlamaShape(4096, 11008, 32, 32, TINY_VOCABULARY, 2048)
 """The sizes of 7B, so that embeddings have their real size. The vocabulary does not matter."""
 
 STREAMS_PER_CLIENT = 128
-
-ROLES = (
-    ("stub engine", "EngineCore"),
-    ("encoder", "minigpt4-vision"),
-    ("API", "minigpt4-api"),
-    ("API", "loadtests.stubs.service"),
-)
-"""Roles, and a part of the process's title. The first match decides."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +83,7 @@ class Figures:
 
     def __str__(self) -> str:
         roles = ", ".join(f"{role} {ms:.2f}" for role, ms in sorted(self.cpu_ms.items()))
-        own = sum(ms for role, ms in self.cpu_ms.items() if role not in ("stub engine", "client"))
+        own = sum(ms for role, ms in self.cpu_ms.items() if role not in ("engine", "client"))
         lines = [
             f"{self.processes} API process(es), {self.streams} streams of {self.tokens} tokens, "
             + ("a new image each" if self.images else "text only"),
@@ -188,45 +178,27 @@ def run_level(
 ) -> Figures:
     """Run one level, after a short warm-up at the same concurrency."""
     count = clients or -(-level.streams // STREAMS_PER_CLIENT)
-    streams = level.streams // count
-    spawn = multiprocessing.get_context("spawn")
-    chat = f"{url}/v1/chat/completions"
-    with ExitStack() as stack:
-        pools = [
-            stack.enter_context(ProcessPoolExecutor(1, mp_context=spawn)) for _ in range(count)
-        ]
+    with open_client_processes(count) as pools:
 
-        def ask(requests: int, first: int) -> list[client.Outcome]:
+        def ask(requests: int, first: int) -> tuple[list[client.Outcome], dict[str, float]]:
             share = requests // count
             args = (str(folder.tokenizer), level.tokens, level.images)
-            for pool in [
-                pool.submit(client.prepare, *args, first + index * share, share)
-                for index, pool in enumerate(pools)
-            ]:
-                pool.result()
-            _mark(before)
-            running = [pool.submit(client.run, chat, streams, level.tokens) for pool in pools]
-            return [future.result() for future in running]
+            seeds = [(*args, first + index * share, share) for index in range(count)]
+            for ready in call_each(pools, client.prepare, seeds):
+                ready.result()
+            before = _observe(url, pid)
+            chat = (f"{url}/v1/chat/completions", level.streams // count, level.tokens)
+            outcomes = [run.result() for run in call_each(pools, client.run, [chat] * count)]
+            return outcomes, {
+                name: value - before.get(name, 0.0) for name, value in _observe(url, pid).items()
+            }
 
-        def _mark(into: dict[str, float]) -> None:
-            into.clear()
-            into.update(cpu_by_role(pid))
-            for name in METRICS:
-                into[name] = read_metric(url, name)
-
-        before: dict[str, float] = {}
-        after: dict[str, float] = {}
         ask(max(count, level.streams), seed + 500_000)
-        outcomes = ask(level.requests, seed)
-        _mark(after)
-    used = {name: after[name] - before.get(name, 0.0) for name in after}
-    return summarise(processes, level, outcomes, used)
+        return summarise(processes, level, *ask(level.requests, seed))
 
 
-METRICS = tuple(
-    f"minigpt4_encoder_{name}"
-    for name in ("encode_seconds_sum", "batch_size_sum", "batch_size_count")
-)
+def _observe(url: str, pid: int) -> dict[str, float]:
+    return cpu_by_role(pid) | read_metrics(url, ENCODER_METRICS)
 
 
 def summarise(
@@ -234,7 +206,7 @@ def summarise(
 ) -> Figures:
     """Compute the figures of a level from the differences in processor time and metrics."""
     first = np.array([s for outcome in outcomes for s in outcome.first_token] or [0.0]) * 1000
-    seconds, images, batches = (used.pop(name) for name in METRICS)
+    seconds, images, batches = (used.pop(name) for name in ENCODER_METRICS)
     device = BATCH_SECONDS * batches + IMAGE_SECONDS * images
     requests = sum(len(outcome.finished) for outcome in outcomes)
     wrong = [problem for outcome in outcomes for problem in outcome.wrong]
@@ -251,36 +223,6 @@ def summarise(
         encoder_share=device / seconds if seconds else 0.0,
         batch=images / batches if batches else 0.0,
         wrong=wrong,
-    )
-
-
-def cpu_by_role(pid: int) -> dict[str, float]:
-    """Processor seconds of a service's processes so far, by role."""
-    seconds: dict[str, float] = {}
-    root = psutil.Process(pid)
-    for process in (root, *root.children(recursive=True)):
-        with suppress(psutil.NoSuchProcess):  # it has just ended
-            times = process.cpu_times()
-            role = role_of(process, root)
-            seconds[role] = seconds.get(role, 0.0) + times.user + times.system
-    return seconds
-
-
-def role_of(process: psutil.Process, root: psutil.Process) -> str:
-    """The role of a process by its title."""
-    title = " ".join([process.name(), *process.cmdline()])
-    if process == root and any("minigpt4-api" in child.name() for child in root.children()):
-        return "supervisor"
-    return next((role for role, part in ROLES if part in title), "other")
-
-
-def read_metric(url: str, name: str) -> float:
-    """Sum of a Prometheus series."""
-    lines = httpx.get(f"{url}/metrics").text.splitlines()
-    return sum(
-        float(line.rpartition(" ")[2])
-        for line in lines
-        if line.startswith((f"{name} ", f"{name}{{"))
     )
 
 
