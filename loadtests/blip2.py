@@ -33,8 +33,10 @@ TEMPLATE = (
 )
 
 
-def export(source: ModelFolder, target: Path) -> None:
+def export(source: ModelFolder, target: Path, weights: bool = True) -> None:
     """Write ``target``, and its ``config.json`` last. The family must have a Q-Former.
+
+    Without ``weights`` vLLM needs ``--load-format dummy``.
 
     Only one tensor is in memory at a time. The weights are copied, because vLLM's model has other
     names for them.
@@ -53,7 +55,8 @@ def export(source: ModelFolder, target: Path) -> None:
     known = json.loads(file.read_text()) if file.exists() else {}
     file.write_text(json.dumps({**known, **processor}))
     config = _config(source, tokenizer.get_vocab()[IMAGE])
-    write_shards(target, _tensors(source, config["text_config"]["vocab_size"]))
+    if weights:
+        write_shards(target, _tensors(source, config["text_config"]["vocab_size"]))
     (target / "config.json").write_text(json.dumps(config, indent=2))
 
 

@@ -12,6 +12,14 @@ import aiohttp
 
 from loadtests.traffic import Messages
 
+SAMPLING = {
+    "nucleus": {"temperature": 1.0, "top_p": 0.9, "repetition_penalty": 1.0},
+    "greedy": {"temperature": 0.0, "top_p": 1.0, "repetition_penalty": 1.0},
+    "demo": {"temperature": 1.0, "top_p": 0.9, "repetition_penalty": 1.05},
+}
+"""Options of a request. All systems sample in the same way; their defaults differ. ``demo`` has the
+values of the original's demo."""
+
 
 @dataclass
 class Sample:
@@ -55,9 +63,23 @@ class Run:
 
 
 class Client:
-    """Sends requests to one server. Each answer has ``tokens`` tokens."""
+    """Sends requests to one server.
 
-    def __init__(self, url: str, model: str, tokens: int = 32) -> None:
+    Args:
+        tokens: Length of each answer.
+        sampling: A key of :data:`SAMPLING`.
+        timeout: Seconds after which a request counts as failed.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        model: str,
+        tokens: int = 32,
+        sampling: str = "nucleus",
+        timeout: float = 300.0,
+    ) -> None:
+        self._timeout = timeout
         self._url = f"{url}/v1/chat/completions"
         self._options = {
             "model": model,
@@ -65,10 +87,7 @@ class Client:
             "ignore_eos": True,
             "stream": True,
             "stream_options": {"include_usage": True},
-            # All systems sample in the same way; their defaults differ.
-            "temperature": 1.0,
-            "top_p": 0.9,
-            "repetition_penalty": 1.0,
+            **SAMPLING[sampling],
         }
 
     async def closed(self, workload: Iterator[Messages], concurrency: int, seconds: float) -> Run:
@@ -101,7 +120,7 @@ class Client:
         return Run(monotonic() - begin, list(samples))
 
     def _session(self) -> aiohttp.ClientSession:
-        timeout = aiohttp.ClientTimeout(total=300)
+        timeout = aiohttp.ClientTimeout(total=self._timeout)
         return aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(limit=0))
 
     async def _ask(

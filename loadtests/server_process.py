@@ -16,6 +16,8 @@ START_SECONDS = 900
 """Time to read 26 GB of weights, compile kernels and capture graphs. If the server exits, the wait
 ends at once."""
 
+STOP_SECONDS = 60
+
 LOG_LINES = 20
 """Log lines in the message about a failed start."""
 
@@ -34,6 +36,8 @@ def run_server(
     log: Path,
     folder: Path | None = None,
     environment: Mapping[str, str] | None = None,
+    start_seconds: float = START_SECONDS,
+    stop_seconds: float = STOP_SECONDS,
 ) -> Iterator[int]:
     """Run ``python -m`` with the words of ``module`` until the block ends; gives its process id.
 
@@ -43,6 +47,8 @@ def run_server(
         log: Where the output goes.
         folder: Working folder of the process.
         environment: The process's environment; by default that of this process.
+        start_seconds: A server that is not ready by then is killed.
+        stop_seconds: A server that has not ended by then is killed.
 
     Raises:
         RuntimeError: the server exits or does not answer in time. The message has the end of its
@@ -61,24 +67,26 @@ def run_server(
             process_group=0,
         )
     try:
-        _wait_until_ready(process, ready_url, log)
+        _wait_until_ready(process, ready_url, log, start_seconds)
         yield process.pid
     finally:
-        _stop(process)
+        _stop(process, stop_seconds)
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
+def _stop(process: subprocess.Popen[bytes], seconds: float) -> None:
     """Stop the server and its engine, which would otherwise keep the GPU's memory."""
     process.send_signal(signal.SIGTERM)
     with suppress(subprocess.TimeoutExpired):
-        process.wait(60)
+        process.wait(seconds)
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
 
-def _wait_until_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS
+def _wait_until_ready(
+    process: subprocess.Popen[bytes], url: str, log: Path, seconds: float
+) -> None:
+    deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if process.poll() is not None:
             raise RuntimeError(
@@ -88,7 +96,7 @@ def _wait_until_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> 
             if httpx.get(url).status_code == 200:
                 return
         time.sleep(0.1)
-    raise RuntimeError(f"{url} did not answer within {START_SECONDS} s; {log} ends:\n{_end(log)}")
+    raise RuntimeError(f"{url} was not ready after {seconds:.0f} s; {log} ends:\n{_end(log)}")
 
 
 def _end(log: Path) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from loadtests.blip2 import export
-from loadtests.server_process import free_port, run_server
+from loadtests.server_process import START_SECONDS, STOP_SECONDS, free_port, run_server
 from service.model_folder.layout import INDEX_FILE, ModelFolder
 
 ENVIRONMENT = {
@@ -22,8 +22,6 @@ EAGER = {"service": (), "vllm": ("--enforce-eager", "--block-size", "32")}
 """The service's defaults on a CPU, also for vLLM's own server."""
 COMPILED = {"service": ("--no-enforce-eager",), "vllm": ("--block-size", "32")}
 """The same with compiled models. It needs a C++ compiler, and the start takes longer."""
-GPU = {"service": ("--gpu-memory-utilization", "0.85")}
-"""Leave memory for our encoder, as deploy/ does. vLLM's own encoder is a part of its engine."""
 
 
 @dataclass(frozen=True)
@@ -42,26 +40,35 @@ def command(name: str, folder: ModelFolder, work: Path, port: int) -> list[str]:
         return ["service", "serve", "--model", str(folder.root), *where]
     if name == "vllm":
         exported = str(blip2_folder(folder, work))
-        return ["vllm.entrypoints.launchers.api_server.entry", "--model", exported, *where]
+        return ["loadtests.vllm_server", "--model", exported, *where]
     return ["loadtests.original", str(folder.root), str(port)]
 
 
-def blip2_folder(folder: ModelFolder, work: Path) -> Path:
-    """Export the model for vLLM's own server; write it again if the model is newer."""
+def blip2_folder(folder: ModelFolder, work: Path, weights: bool = True) -> Path:
+    """Export the model for vLLM's own server; write it again if the model is newer.
+
+    Without weights, vLLM needs ``--load-format dummy``.
+    """
     exported = work / f"blip2-{folder.root.name}"
     whole, source = exported / "config.json", folder.root / INDEX_FILE
     if not whole.exists() or whole.stat().st_mtime < source.stat().st_mtime:
-        export(folder, exported)
+        export(folder, exported, weights)
     return exported
 
 
 @contextmanager
 def started(
-    name: str, folder: ModelFolder, work: Path, *flags: str, log: Path | None = None
+    name: str,
+    folder: ModelFolder,
+    work: Path,
+    *flags: str,
+    log: Path | None = None,
+    start_seconds: float = START_SECONDS,
+    stop_seconds: float = STOP_SECONDS,
 ) -> Iterator[Started]:
     """Run a system; raise RuntimeError if it does not start.
 
-    ``flags`` (:data:`EAGER`, :data:`COMPILED`, :data:`GPU`) are added to its command. Without them,
+    ``flags`` (:data:`EAGER`, :data:`COMPILED`) are added to its command. Without them,
     the system runs with its defaults.
     """
     port = free_port()
@@ -71,5 +78,7 @@ def started(
         f"{url}/{'ready' if name == 'service' else 'health'}",
         log or work / f"{name}.log",
         environment={**ENVIRONMENT, **os.environ},
+        start_seconds=start_seconds,
+        stop_seconds=stop_seconds,
     ) as pid:
         yield Started(url, "model", pid)

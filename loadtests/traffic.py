@@ -3,6 +3,7 @@
 import base64
 import itertools
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from io import BytesIO
 from typing import Any
 
@@ -31,6 +32,32 @@ def picture(seed: int) -> str:
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
+def photograph(seed: int) -> str:
+    """Return a data URI of a JPEG of 300 KB, 1280 x 960; each seed gives different blocks in it."""
+    random = np.random.default_rng(seed)
+    image = _smooth_noise().copy()
+    for _ in range(4):
+        left, top = (int(n) for n in random.integers(0, 800, 2))
+        image.paste(
+            tuple(int(n) for n in random.integers(0, 256, 3)), (left, top, left + 64, top + 64)
+        )
+    buffer = BytesIO()
+    image.save(buffer, "JPEG", quality=90)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+@lru_cache
+def _smooth_noise() -> Image.Image:
+    """Blend noise of three scales: it compresses about as well as a photograph."""
+    random, size = np.random.default_rng(0), (1280, 960)
+
+    def draw(width: int) -> Image.Image:
+        pixels = random.integers(0, 256, (width * 3 // 4, width, 3), np.uint8)
+        return Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC)
+
+    return Image.blend(Image.blend(draw(40), draw(160), 0.3), draw(640), 0.1)
+
+
 def conversation(image: str | None, turns: int) -> Messages:
     """Make a conversation of ``turns`` questions.
 
@@ -53,6 +80,12 @@ def unique_images(seed: int) -> Iterator[Messages]:
         yield conversation(picture(number), 1)
 
 
+def photographs(seed: int) -> Iterator[Messages]:
+    """Make first turns, each about a new photograph."""
+    for number in itertools.count(seed):
+        yield conversation(photograph(number), 1)
+
+
 def seen_images(seed: int) -> Iterator[Messages]:
     """Make second and third turns about a few images that repeat."""
     images = [picture(seed + number) for number in range(SEEN_IMAGES)]
@@ -72,4 +105,5 @@ WORKLOADS: dict[str, Callable[[int], Iterator[Messages]]] = {
     "unique": unique_images,
     "seen": seen_images,
     "text": text_only,
+    "photo": photographs,
 }

@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 import torch
 import uvicorn
-from transformers import AutoTokenizer, Blip2ForConditionalGeneration
+from transformers import AutoTokenizer, Blip2ForConditionalGeneration, LlamaForCausalLM
 
 from loadtests import client as client_module
-from loadtests import gpu, original, report, systems
+from loadtests import original, report, systems
 from loadtests.blip2 import export
 from loadtests.client import Client, Run, Sample, arrivals
 from loadtests.traffic import SEEN_IMAGES, WORKLOADS, Messages
@@ -206,7 +206,9 @@ def test_a_vocabulary_may_be_larger_than_its_tokenizer(
 
 def copy_with_larger_vocabulary(source: ModelFolder, target: Path) -> ModelFolder:
     shutil.copytree(source.root, target)
-    gpu.enlarge_vocabulary(target / "language_model")
+    llama = LlamaForCausalLM.from_pretrained(target / "language_model")
+    llama.resize_token_embeddings(3 * llama.config.vocab_size, mean_resizing=False)
+    llama.save_pretrained(target / "language_model")
     return ModelFolder.open(target)
 
 

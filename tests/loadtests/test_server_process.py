@@ -24,3 +24,21 @@ def test_a_server_that_exits_is_reported_with_the_end_of_its_log(tmp_path: Path)
         run_server(["no_such_module"], "http://127.0.0.1:9/", tmp_path / "log"),
     ):
         pytest.fail("it cannot be running")
+
+
+def test_a_server_that_is_not_ready_in_time_is_killed(tmp_path: Path) -> None:
+    words = [
+        "timeit",
+        "-n",
+        "1",
+        "-r",
+        "1",
+        "import time; print('here', flush=True); time.sleep(60)",
+    ]
+    with (
+        pytest.raises(RuntimeError, match=r"not ready after 1 s"),
+        run_server(words, "http://127.0.0.1:9/", tmp_path / "log", start_seconds=1),
+    ):
+        pytest.fail("it is never ready")
+    mine = psutil.Process().children(recursive=True)
+    assert not any("timeit" in child.cmdline() for child in mine)
