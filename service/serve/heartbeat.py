@@ -27,6 +27,10 @@ PING_SECONDS = 1.0
 LONGER_THAN_SEEN = 3.0
 """A part counts as hung only if it is silent this many times longer than ever before."""
 
+PAUSE_SECONDS = 5.0
+"""A longer time between two observations is a stop of the whole service (``docker pause``, Ctrl-Z), in
+which no part makes progress."""
+
 
 @dataclass(frozen=True)
 class HangLimits:
@@ -56,14 +60,19 @@ class Heartbeat:
         self._limits = limits
         self._longest = 0.0
         self._last = 0.0
+        self._paused = 0.0
+        self._observed_at = monotonic()
 
     def observe(self) -> None:
         """Remember the longest silence that has ended. Call this regularly."""
-        silence = self._silence()
-        SILENCE.labels(self.part).set(silence)
-        if silence < self._last:
-            self._longest = max(self._longest, self._last)
-        self._last = silence
+        silence, now = self._silence(), monotonic()
+        if silence < self._last or silence == 0:
+            self._longest = max(self._longest, self._last - self._paused)
+            self._paused = 0.0
+        if now - self._observed_at > PAUSE_SECONDS:
+            self._paused += now - self._observed_at
+        self._last, self._observed_at = silence, now
+        SILENCE.labels(self.part).set(max(0.0, silence - self._paused))
 
     @property
     def is_unhealthy(self) -> bool:
@@ -76,7 +85,7 @@ class Heartbeat:
         return self._is_longer_than(self._limits.exit)
 
     def _is_longer_than(self, limit: float) -> bool:
-        return self._silence() > max(limit, LONGER_THAN_SEEN * self._longest)
+        return self._silence() - self._paused > max(limit, LONGER_THAN_SEEN * self._longest)
 
 
 class Pings:

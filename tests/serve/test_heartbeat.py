@@ -10,9 +10,10 @@ LIMITS = HangLimits(unhealthy=60, exit=300)
 
 
 class Part:
-    """A part whose silence the test sets."""
+    """A part whose silence the test sets, and the clock."""
 
     silence = 0.0
+    now = 1000.0
 
     def heartbeat(self) -> Heartbeat:
         return Heartbeat("engine", lambda: self.silence, LIMITS)
@@ -39,6 +40,22 @@ def test_a_part_that_is_slow_by_nature_has_more_time() -> None:
     assert not heartbeat.is_unhealthy
     part.silence = 310
     assert heartbeat.is_unhealthy
+
+
+def test_a_pause_of_the_whole_service_is_no_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    part = Part()
+    monkeypatch.setattr("service.serve.heartbeat.monotonic", lambda: part.now)
+    heartbeat = part.heartbeat()
+    for part.now, part.silence in ((1001, 0.5), (1401, 400.5)):
+        heartbeat.observe()
+    assert not heartbeat.is_unhealthy
+    for second in range(61):
+        part.now, part.silence = 1402 + second, 401.5 + second
+        heartbeat.observe()
+    assert heartbeat.is_unhealthy, "silence after the pause counts"
+    for part.now, part.silence in ((1464, 0.0), (1465, 190.0)):
+        heartbeat.observe()
+    assert heartbeat.is_unhealthy, "the pause is not the part's longest silence"
 
 
 async def test_an_unanswered_ping_is_silence() -> None:
