@@ -13,6 +13,7 @@ import signal
 import socket
 import tempfile
 import threading
+import traceback
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -100,6 +101,7 @@ class Supervisor:
         self._engine: CoreEngineProcManager | None = None
         self._engine_pipe, self._engine_side = multiprocessing.Pipe(duplex=False)
         self._spawns_engine = False
+        self._engine_ready = False
         self._engine_spawned = threading.Event()
         self._signals, self._signal_side = socket.socketpair()
         self._signals.setblocking(False)
@@ -108,16 +110,23 @@ class Supervisor:
         self._begin = monotonic()
         self._serving = False
         self._draining = False
+        self._drain_until = 0.0
+        self._waited_at = monotonic()
 
     def run(self) -> int:
         """Start, serve, drain, stop; return the exit status of the process."""
         self._handle_signals()
-        self._start()
-        while not (self._draining and all("drained" in api.facts for api in self._apis)):
-            self._wait()
-        if cut := sum(api.facts["drained"] for api in self._apis):
-            say(f"{cut} requests were cut.")
-        return self._stop()
+        try:
+            self._start()
+            while not (self._draining and all("drained" in api.facts for api in self._apis)):
+                self._wait()
+            if cut := sum(api.facts["drained"] for api in self._apis):
+                say(f"{cut} requests were cut.")
+            return self._stop()
+        except Exception as error:
+            # Python would wait at its end for the child processes, and they wait for this process.
+            traceback.print_exc()
+            self._give_up(str(error))
 
     def _handle_signals(self) -> None:
         self._signal_side.setblocking(False)
@@ -214,7 +223,7 @@ class Supervisor:
         engines = self._list_engine_sentinels()
         sources = [*children, *sentinels, *engines, self._engine_pipe, self._signals]
         events = wait(sources, ALIVE_SECONDS)
-        self._check_life()
+        self._excuse_pause()
         for event in events:
             if event is self._signals:
                 self._handle_signal()
@@ -222,15 +231,29 @@ class Supervisor:
                 self._hear_engine(self._engine_pipe.recv_bytes().decode())
             elif isinstance(event, Connection) and event in children:
                 self._hear(children[event])
+        self._check_life()
         for event in events:
             if event in engines:
                 self._notice_engine_end(engines[event])
             if isinstance(event, int) and event in sentinels:
                 self._notice_end(sentinels[event])
 
+    def _excuse_pause(self) -> None:
+        """Forget the silence of the API processes when this process was stopped as well.
+
+        A stop of the whole service (``docker pause``, Ctrl-Z) is not a hang.
+        """
+        now = monotonic()
+        if now - self._waited_at > SILENT_SECONDS:
+            for api in self._apis:
+                api.heard_at = now
+        self._waited_at = now
+
     def _check_life(self) -> None:
         """Tell systemd that all event loops make progress; end when one of them does not any more."""
-        if not self._serving:
+        if self._draining:
+            self._check_drain()
+        if self._draining or not self._serving:
             return
         silent = {api.name: monotonic() - api.heard_at for api in self._apis}
         if max(silent.values()) < SILENT_SECONDS:
@@ -239,12 +262,20 @@ class Supervisor:
             if seconds > self._settings.hang_exit_seconds:
                 self._fail(f"{name} makes no progress any more; exiting.")
 
+    def _check_drain(self) -> None:
+        """End when an API process does not tell in time that it has drained: it tells nothing before."""
+        late = [api.name for api in self._apis if "drained" not in api.facts]
+        if late and monotonic() > self._drain_until:
+            self._fail(f"{late[0]} did not drain in time; exiting.")
+
     def _list_engine_sentinels(self) -> dict[Any, BaseProcess]:
         """The engine's processes whose end would be a surprise.
 
-        A signal to the whole group also reaches the engine, which then ends when its requests have ended.
+        While the engine starts, the thread that starts it tells why it has ended. A signal to the
+        whole group also reaches the engine, which then ends when its requests have ended.
         """
-        processes = self._engine.processes if self._engine is not None else []
+        engine = self._engine if self._engine_ready else None
+        processes = engine.processes if engine is not None else []
         return {
             process.sentinel: process
             for process in processes
@@ -253,8 +284,7 @@ class Supervisor:
 
     def _notice_engine_end(self, process: BaseProcess) -> None:
         process.join(1.0)  # the sentinel is ready a moment before the exit status
-        # While the engine starts, the thread that starts it tells why it has ended.
-        if self._serving and process.sentinel in self._list_engine_sentinels():
+        if process.sentinel in self._list_engine_sentinels():
             self._fail("The engine has died; exiting.")
 
     def _handle_signal(self) -> None:
@@ -262,6 +292,7 @@ class Supervisor:
         if self._draining or not self._serving:
             self._exit(1)
         self._draining = True
+        self._drain_until = monotonic() + self._arguments.shutdown_timeout + STOP_SECONDS
         notify(Notice.STOPPING)
         for api in self._apis:
             api.send(DRAIN)
@@ -270,6 +301,7 @@ class Supervisor:
         if text.startswith("failed "):
             self._give_up(text.removeprefix("failed "))
         if text == "ready":
+            self._engine_ready = True
             say(f"  vLLM engine ready after {monotonic() - self._begin:.0f} s")
 
     def _hear(self, child: _Child) -> None:

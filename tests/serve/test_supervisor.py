@@ -111,7 +111,11 @@ def test_the_death_of_any_process_is_the_end(start: Start, name: str, message: s
 
 @pytest.mark.parametrize(
     ("folder", "reason"),
-    [("bad-encoder", "the weights are gone"), ("bad-engine", "there is no memory")],
+    [
+        ("bad-encoder", "the weights are gone"),
+        ("bad-engine", "there is no memory"),
+        ("bad-plan", "the path is too long"),
+    ],
 )
 def test_what_cannot_start_says_so_in_the_last_line(start: Start, folder: str, reason: str) -> None:
     run = start(folder)
@@ -127,6 +131,52 @@ def test_a_signal_during_the_start_is_the_end_and_no_failure(start: Start, text:
     assert run.end() == 1
     assert not [word for word in ("Traceback", "died") if word in run.log]
     assert_gone(children)
+
+
+def test_an_engine_that_dies_while_others_load_is_the_end(start: Start) -> None:
+    run = start("slow-api")
+    run.wait_until_ready("vLLM engine ready")
+    while not (run.folder / "engine.pid").exists():
+        time.sleep(0.01)
+    os.kill(run.pid("engine"), signal.SIGKILL)
+    assert run.end(10) == 1
+    assert "The engine has died; exiting." in run.log
+
+
+def test_a_pause_of_the_whole_service_is_no_hang(start: Start) -> None:
+    run = start()
+    run.wait_until_ready()
+    os.killpg(run.process.pid, signal.SIGSTOP)
+    time.sleep(3)  # longer than `hang_exit_seconds`
+    os.killpg(run.process.pid, signal.SIGCONT)
+    with pytest.raises(subprocess.TimeoutExpired):
+        run.process.wait(1)
+    run.process.send_signal(signal.SIGTERM)
+    assert run.end() == 0, run.log
+
+
+def test_a_hung_api_process_is_the_end(start: Start) -> None:
+    run = start()
+    run.wait_until_ready()
+    os.kill(run.pid("api-1"), signal.SIGSTOP)
+    assert run.end(10) == 1
+    assert "API process 1 makes no progress any more; exiting." in run.log
+
+
+def test_a_drain_may_take_longer_than_a_hang(start: Start) -> None:
+    run = start("slow-drain")
+    run.wait_until_ready()
+    run.process.send_signal(signal.SIGTERM)
+    assert run.end() == 0, run.log
+
+
+def test_a_drain_that_does_not_end_is_cut(start: Start) -> None:
+    run = start("stuck-drain")
+    run.wait_until_ready()
+    os.kill(run.pid("api-1"), signal.SIGSTOP)
+    run.process.send_signal(signal.SIGTERM)
+    assert run.end(10) == 1
+    assert "API process 1 did not drain in time; exiting." in run.log
 
 
 def test_a_second_signal_ends_at_once(start: Start) -> None:
