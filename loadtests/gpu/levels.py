@@ -33,6 +33,16 @@ class Observation:
     metrics: dict[str, float]
 
 
+def answer_first_requests(
+    system: Started, tokens: int, timing: Timing, pool: ProcessPoolExecutor
+) -> None:
+    """Let a new server compile the kernels of each kind of sampling, which takes seconds."""
+    for sampling in ("greedy", "demo"):
+        pool.submit(clients.prepare, "unique", next(_SEEDS), PREPARED).result()
+        target = clients.Target(system.url, system.model, tokens, sampling, timing.timeout)
+        pool.submit(clients.run, target, 2, timing.tail).result()
+
+
 def measure(
     system: Started,
     load: Load,

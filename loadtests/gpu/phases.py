@@ -13,7 +13,7 @@ import psutil
 import torch
 
 from loadtests.gpu.folders import decoded_bytes, make_folder, make_peer_folder
-from loadtests.gpu.levels import measure
+from loadtests.gpu.levels import answer_first_requests, measure
 from loadtests.gpu.plan import Budget, Load, Phase, Plan, Server
 from loadtests.gpu.records import Records
 from loadtests.observe import count_api_processes
@@ -104,6 +104,7 @@ class Session:
             start_seconds=limit - (monotonic() - begin),
             stop_seconds=STOP_SECONDS,
         ) as system:
+            answer_first_requests(system, self.plan.tokens, self.plan.timing, self.pools[0])
             processes = count_api_processes(system.pid)
             self.measured.add((server.system, server.size, processes))
             seconds = round(monotonic() - begin, 1)
