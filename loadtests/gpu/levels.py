@@ -52,13 +52,8 @@ def measure(
 ) -> dict[str, Any]:
     """Run a load and return its figures."""
     processes = min(len(pools), -(-load.streams // STREAMS_PER_CLIENT))
-    shares, pools, seed = split_streams(load.streams, processes), pools[:processes], next(_SEEDS)
-    orders = [
-        (load.workload, seed + 10_000 * number, PREPARED + PREPARED_PER_STREAM * share)
-        for number, share in enumerate(shares)
-    ]
-    for ready in call_each(pools, clients.prepare, orders):
-        ready.result()
+    shares, pools = split_streams(load.streams, processes), pools[:processes]
+    _prepare(load.workload, shares, pools)
     target = clients.Target(system.url, system.model, tokens, load.sampling, timing.timeout)
     seconds = timing.warm_up + timing.level + timing.tail
     running = call_each(pools, clients.run, [(target, share, seconds) for share in shares])
@@ -68,6 +63,16 @@ def measure(
     after = observe(system)
     runs = [future.result() for future in running]
     return {**figures(runs, timing.warm_up, timing.level), **differences(before, after)}
+
+
+def _prepare(workload: str, shares: Sequence[int], pools: Sequence[ProcessPoolExecutor]) -> None:
+    seed = next(_SEEDS)
+    orders = [
+        (workload, seed + 10_000 * number, PREPARED + PREPARED_PER_STREAM * share)
+        for number, share in enumerate(shares)
+    ]
+    for ready in call_each(pools, clients.prepare, orders):
+        ready.result()
 
 
 def observe(system: Started) -> Observation:

@@ -3,8 +3,9 @@
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
@@ -90,20 +91,7 @@ class Session:
 
     def _run_server(self, server: Server, later: Sequence[Server], limit: float) -> None:
         begin = monotonic()
-        folder = make_folder(self.work, server.size)
-        if server.system == "vllm":
-            make_peer_folder(folder, self.work)
-        name = f"{server.system}-{server.size}-{server.processes or 'default'}.log"
-        with started(
-            server.system,
-            folder,
-            self.work,
-            *flags(server, torch.cuda.is_available()),
-            *self.flags,
-            log=self.out / name,
-            start_seconds=limit - (monotonic() - begin),
-            stop_seconds=STOP_SECONDS,
-        ) as system:
+        with self._start(server, limit) as system:
             answer_first_requests(system, self.plan.tokens, self.plan.timing, self.pools[0])
             processes = count_api_processes(system.pid)
             self.measured.add((server.system, server.size, processes))
@@ -114,6 +102,26 @@ class Session:
                     self._run_load(server, load, system, processes)
                 else:
                     self._skip(server, load)
+
+    @contextmanager
+    def _start(self, server: Server, limit: float) -> Iterator[Started]:
+        """Write the model folder and run the server on it; all within ``limit`` seconds."""
+        begin = monotonic()
+        folder = make_folder(self.work, server.size)
+        if server.system == "vllm":
+            make_peer_folder(folder, self.work)
+        name = f"{server.system}-{server.size}-{server.processes or 'default'}.log"
+        words = (*flags(server, torch.cuda.is_available()), *self.flags)
+        with started(
+            server.system,
+            folder,
+            self.work,
+            *words,
+            log=self.out / name,
+            start_seconds=limit - (monotonic() - begin),
+            stop_seconds=STOP_SECONDS,
+        ) as system:
+            yield system
 
     def _run_load(self, server: Server, load: Load, system: Started, processes: int) -> None:
         figures = measure(system, load, self.plan.tokens, self.plan.timing, self.pools)
