@@ -8,12 +8,15 @@ from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from loadtests.gpu import command, phases
 from loadtests.gpu.phases import flags
 from loadtests.gpu.plan import FULL, Budget, Load, Phase, Server
+from loadtests.gpu.records import Records
+from loadtests.systems import Started
 
 ROOT = Path(__file__).parents[2]
 
@@ -85,6 +88,37 @@ def test_the_whole_plan_fits_into_fifteen_minutes() -> None:
     assert sum(timing.start + timing.load * count for count in loads[:4] + loads[5:]) < 840
     order = [server.phase for server in FULL.servers]
     assert all(before <= after for before, after in pairwise(order))
+
+
+def test_the_default_number_of_api_processes_is_not_measured_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[tuple[str, Any]] = []
+
+    @contextmanager
+    def start(_: phases.Session, server: Server, limit: float) -> Iterator[Started]:
+        begun.append((f"{server.system} {server.size}", server.processes))
+        # The default of a machine of 16 cores.
+        default = 4 if server.system == "service" else 1
+        yield Started("", "", server.processes or default)
+
+    monkeypatch.setattr(phases.Session, "_start", start)
+    monkeypatch.setattr(phases, "count_api_processes", lambda pid: pid)
+    monkeypatch.setattr(phases, "answer_first_requests", lambda *_: None)
+    monkeypatch.setattr(phases, "measure", lambda *_: {"requests_per_second": 1.0})
+    records, pools = Records(tmp_path), [Mock()]
+    session = phases.Session(FULL, Budget(900, FULL.timing), tmp_path, tmp_path, records, pools)
+    session.run([phase for phase in Phase if phase is not Phase.ENCODER])
+    assert begun == [
+        ("service 7b", None),
+        ("vllm 7b", None),
+        ("service 7b", 1),
+        ("service 7b", 2),
+        ("vllm 7b", 4),
+        ("service 13b", None),
+    ]
+    assert not records.read("skipped")
+    assert len(records.read("load")) == 24
 
 
 def test_both_systems_have_the_same_flags_on_a_gpu() -> None:
