@@ -72,6 +72,10 @@ class TorchEncoder:
     def startup(self) -> None:
         """Load the weights and warm up: one image on a CPU, every batch size on a GPU."""
         self._set_threads()
+        if self._device.type == "cuda" and self._device.index is not None:
+            # Graphs are captured on a stream of the thread's current GPU, which is otherwise the
+            # first one: a graph of another GPU would be empty and replay nothing.
+            torch.cuda.set_device(self._device)
         model = load_vision_encoder(self._folder, self._dtype).to(self._device)
         self._run = model.visual_features if self._features else model
         if self._device.type == "cuda":

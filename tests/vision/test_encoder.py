@@ -1,6 +1,7 @@
 """The torch encoder against an independent computation, and batches against single images."""
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from service.model_folder.vision_config import (
 from service.vision.encoder import TorchEncoder, choose_dtype
 from service.vision.model import PIXEL_MEAN, PIXEL_STD
 from service.vision.weights import load_vision_encoder
+from tests.vision.fake_encoder import CONFIG
 
 Weights = dict[str, Tensor]
 
@@ -178,3 +180,17 @@ def test_features_are_what_the_projection_reads(any_family: ModelFolder) -> None
     assert outputs[0].shape == (2, config.visual_tokens, config.projection_width)
     projection = load_vision_encoder(any_family.vision).projection
     torch.testing.assert_close(projection(outputs[0]), outputs[1])
+
+
+def test_a_gpu_with_a_number_becomes_the_threads_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen: list[torch.device] = []
+
+    def load(*_: object) -> torch.nn.Module:
+        assert chosen == [torch.device("cuda", 1)], "graphs would be captured on another GPU"
+        raise RuntimeError("no GPU here")
+
+    monkeypatch.setattr("torch.cuda.set_device", chosen.append)
+    monkeypatch.setattr("service.vision.encoder.load_vision_encoder", load)
+    encoder = TorchEncoder(Path(), CONFIG, torch.device("cuda", 1), torch.float32, [1])
+    with pytest.raises(RuntimeError, match="no GPU here"):
+        encoder.startup()
