@@ -108,7 +108,7 @@ class LinkedParts:
         return attach(self._links.ledger)
 
     async def load(self, stack: AsyncExitStack, control: Control) -> tuple[Engine, Runtime]:
-        """Connect; the encoder and the engine may still be loading."""
+        """Connect, and wait for the encoder and the engine, which may still be loading."""
         shared.set_model_folder(self._folder)
         shared.set_settings(self._settings)
         links = self._links
@@ -132,6 +132,7 @@ class LinkedParts:
             links.reservations,
         )
         stack.callback(engine.shutdown, timeout=5)
+        await runtime.wait_until_loaded()
         return engine, runtime
 
 

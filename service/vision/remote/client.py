@@ -65,6 +65,7 @@ class RemoteRuntime:
         self._number = 0
         self._will_receive = False
         self._status = Status()
+        self._answered = asyncio.Event()
         self._pinged_at: float | None = None
         self._pinging: asyncio.Task[None] | None = None
 
@@ -109,6 +110,10 @@ class RemoteRuntime:
         self._background_decoding = ThreadPoolExecutor(1, "background-decoding")
         self._loop.add_reader(int(socket.getsockopt(zmq.FD)), self._receive)
         self._pinging = self._loop.create_task(self._ping())
+
+    async def wait_until_loaded(self) -> None:
+        """Wait for the encoder's first answer: it answers nothing before it can encode."""
+        await self._answered.wait()
 
     def shutdown(self) -> None:
         """Refuse new images and end. Idempotent."""
@@ -201,6 +206,7 @@ class RemoteRuntime:
     def _handle(self, kind: int, number: int, text: bytes, data: list[zmq.Frame]) -> None:
         if kind == messages.STATUS:
             self._status, self._pinged_at = Status.unpack(text), None
+            self._answered.set()
         elif kind == messages.DECODE:
             self._start_decoding(number)
         elif (question := self._questions.pop(number, None)) is None:
