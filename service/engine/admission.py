@@ -52,11 +52,11 @@ class _Background:
     def __init__(self, engine: "AdmittingEngine", sequences: int) -> None:
         self._engine = engine
         self._sequences = sequences
-        engine.background += sequences
+        engine.lines.add(sequences)
 
     def release(self) -> None:
         """Stop counting them. Idempotent."""
-        self._engine.background -= self._sequences
+        self._engine.lines.add(-self._sequences)
         self._sequences = 0
 
 
@@ -74,9 +74,7 @@ class AdmittingEngine(AsyncLLM):
     """AsyncLLM that refuses a request before its response begins, or not at all. Lives on the event loop."""
 
     _reservations: Count | None = None
-
-    background: int = 0
-    """Sequences of batches' lines, in the engine or on their way to it."""
+    _lines: Count | None = None
 
     _adding: Reservation | None = None
     """The reservation of the request that :meth:`add_request` is about to be called for."""
@@ -89,13 +87,25 @@ class AdmittingEngine(AsyncLLM):
         return self._reservations
 
     @property
+    def lines(self) -> Count:
+        """Counts the sequences of batches' lines, of which one API process runs all."""
+        if self._lines is None:
+            self._lines = LocalCount()
+        return self._lines
+
+    @property
+    def background(self) -> int:
+        """Sequences of batches' lines, in the engine or on their way to it."""
+        return self.lines.total
+
+    @property
     def reserved(self) -> int:
         """Sequences that are reserved and not yet in the engine."""
         return self.reservations.total
 
-    def share_reservations(self, count: Count) -> None:
-        """Count reservations together with other API processes."""
-        self._reservations = count
+    def share_counts(self, reservations: Count, lines: Count) -> None:
+        """Count reservations and batches' lines together with other API processes."""
+        self._reservations, self._lines = reservations, lines
 
     def is_full(self) -> bool:
         """Whether a request that arrives now must be refused."""

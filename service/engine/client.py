@@ -118,6 +118,7 @@ def connect_engine(
     isolate_keys: bool,
     addresses: dict[str, Any],
     reservations: Count,
+    lines: Count,
 ) -> Engine:
     """Connect to an engine that the supervisor starts, and wait until it can serve.
 
@@ -127,6 +128,7 @@ def connect_engine(
         isolate_keys: Whether API keys share no cached prefixes.
         addresses: From :func:`service.engine.launch.list_client_addresses`.
         reservations: Counts reserved slots together with the other API processes.
+        lines: Counts the sequences of batches' lines in the same way.
     """
     count, index = addresses["client_count"], addresses["client_index"]
     engine = _create(
@@ -136,7 +138,7 @@ def connect_engine(
         client_count=count,
         client_index=index,
     )
-    engine.share_reservations(reservations)
+    engine.share_counts(reservations, lines)
     return _apply_rules(engine, arguments, stop, isolate_keys)
 
 

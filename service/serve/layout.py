@@ -21,6 +21,8 @@ def count_api_processes(arguments: argparse.Namespace, settings: Settings, on_gp
         SettingsError: the flags exclude each other.
     """
     asked = arguments.api_server_count
+    if asked is not None and asked < 1:
+        raise SettingsError("--api-server-count must be at least 1.")
     if reason := _find_what_cannot_be_shared(arguments, settings):
         if (asked or 1) > 1:
             raise SettingsError(f"--api-server-count above 1 is not possible with {reason}.")

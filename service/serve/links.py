@@ -16,6 +16,7 @@ class Links:
         encoder_address: Where the encoder's process listens.
         engine_addresses: From :func:`service.engine.launch.list_client_addresses`.
         reservations: Counts reserved slots in the engine's queue.
+        lines: Counts sequences of batches' lines in the engine.
         held_bytes: Counts bytes of request bodies.
         ledger: File with what API keys have used.
     """
@@ -25,5 +26,6 @@ class Links:
     encoder_address: str
     engine_addresses: dict[str, Any]
     reservations: Count
+    lines: Count
     held_bytes: Count
     ledger: Path

@@ -130,6 +130,7 @@ class LinkedParts:
             self._settings.isolate_keys,
             links.engine_addresses,
             links.reservations,
+            links.lines,
         )
         stack.callback(engine.shutdown, timeout=5)
         await runtime.wait_until_loaded()

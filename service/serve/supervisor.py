@@ -160,10 +160,11 @@ class Supervisor:
     def _start_apis(self, plan: EnginePlan, settings: dict[str, Any], address: str) -> None:
         count = len(self._listeners)
         reservations = SharedCount.create(self._context, count)
+        lines = SharedCount.create(self._context, count)
         held_bytes = SharedCount.create(self._context, count)
         addresses = list_client_addresses(plan, self._context)
         # What the processes share exists for as long as this process refers to it.
-        self._shared = (reservations, held_bytes, addresses)
+        self._shared = (reservations, lines, held_bytes, addresses)
         for index, (listener, engine) in enumerate(zip(self._listeners, addresses, strict=True)):
             links = Links(
                 index=index,
@@ -171,6 +172,7 @@ class Supervisor:
                 encoder_address=address,
                 engine_addresses=engine,
                 reservations=reservations.for_process(index),
+                lines=lines.for_process(index),
                 held_bytes=held_bytes.for_process(index),
                 ledger=self._ledger.shared_path,
             )

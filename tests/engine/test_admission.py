@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import nullcontext
 from contextvars import copy_context
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +17,7 @@ from service.engine.admission import AdmittingEngine, Answer
 from service.engine.failures import ENDED, FAILED
 from service.plugin.errors import BadRequestError
 from service.request_context import RequestContext, enter_request, leave_request
+from service.shared_count import SharedCount
 
 TOKEN = SimpleNamespace(outputs=[SimpleNamespace(finish_reason=None)])
 
@@ -197,6 +199,20 @@ async def test_lines_of_batches_take_no_slot_and_are_not_refused() -> None:
     assert not engine.is_full()
     await answer.aclose()
     assert engine.background == 0
+
+
+async def test_the_lines_of_another_process_take_no_slot_either() -> None:
+    running, other = Engine(), Engine()
+    reservations, lines = (SharedCount([0, 0], nullcontext()) for _ in range(2))
+    for index, engine in enumerate((running, other)):
+        engine.share_counts(reservations.for_process(index), lines.for_process(index))
+    line = copy_context()
+    line.run(enter_request, RequestContext(batch="batch_1"))
+    answer = line.run(as_line, running, 3)
+    other.inside = 3  # vLLM counts the sequences of all processes
+    assert not other.is_full()
+    del answer
+    assert other.is_full()
 
 
 async def test_a_client_is_being_served_from_its_reservation_on() -> None:

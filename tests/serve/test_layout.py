@@ -47,6 +47,9 @@ def test_what_excludes_each_other_is_refused() -> None:
         count(False, 2, encoder_process="off")
     with pytest.raises(SettingsError, match="data-parallel"):
         count(True, 2, engines=2)
+    for wrong in (0, -1):
+        with pytest.raises(SettingsError, match="at least 1"):
+            count(True, wrong)
     assert count(True, None, engines=2) == 0
     with pytest.raises(SettingsError, match="projections"):
         count(True, 2, projections_dir="/somewhere")

@@ -29,7 +29,7 @@ async def test_an_api_process_is_loaded_no_sooner_than_the_encoder(
     monkeypatch.setattr("service.serve.parts.load_vision_config", lambda _: CONFIG)
     folder: Any = SimpleNamespace(family=SimpleNamespace(stop=()), vision=None)
     address, count = f"ipc://{tmp_path}/encoder", LocalCount()
-    links = Links(0, 1, address, {}, count, count, tmp_path / "usage")
+    links = Links(0, 1, address, {}, count, count, count, tmp_path / "usage")
     control: Any = None
     arguments: Any = None
     parts = LinkedParts(folder, load_settings(), arguments, links)
