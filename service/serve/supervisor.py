@@ -11,7 +11,6 @@ import os
 import shutil
 import signal
 import socket
-import tempfile
 import threading
 import traceback
 from collections.abc import Sequence
@@ -21,7 +20,6 @@ from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from multiprocessing.process import BaseProcess
-from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -34,6 +32,7 @@ from service.serve.child_processes import kill_child_processes
 from service.serve.control import DRAIN, FAIL, SERVE, SIGNALS, STOP
 from service.serve.links import Links
 from service.serve.roles import run_api, run_encoder
+from service.serve.scratch import make_scratch
 from service.serve.systemd import Notice, notify
 from service.settings import Settings
 from service.shared_count import SharedCount
@@ -86,14 +85,14 @@ class Supervisor:
         """``listeners`` are bound to the address, one for each API process.
 
         Raises:
-            SettingsError: the usage file cannot be used.
+            SettingsError: the usage file cannot be used, or no temporary file can be written.
         """
         self._folder = folder
         self._settings = settings
         self._arguments = arguments
         self._listeners = listeners
         self._context = multiprocessing.get_context("spawn")
-        self._scratch = Path(tempfile.mkdtemp(prefix="minigpt4-"))
+        self._scratch = make_scratch()
         self._encoder: _Child | None = None
         self._apis: list[_Child] = []
         self._plan: EnginePlan | None = None

@@ -29,6 +29,7 @@ NOT_SERVED = {
         ("tokens_only", "enable_scale_out", "enable_tokenizer_info_endpoint"),
         "the service does not have its routes",
     ),
+    "headless": "nodes without HTTP run plain `vllm serve --headless`",
     "enable_offline_docs": "the documentation at /docs always works offline",
 }
 """vLLM's flags that have no effect in this service, each with the reason. The service refuses them."""

@@ -37,10 +37,8 @@ def run_api(
     _tell(connection, loaded=f"capacity {links.index} of {links.processes}")
     while True:
         try:
-            while not connection.poll(0.1):
-                _tell(connection, alive=True)
             word = connection.recv_bytes()
-        except (EOFError, OSError):
+        except EOFError:
             os._exit(1)
         with words.open("a") as file:
             file.write(word.decode() + "\n")
@@ -51,8 +49,7 @@ def run_api(
             while links.reservations.total != links.processes:
                 time.sleep(0.01)
             _tell(connection, draining=3 + links.index)
-            # As a real one, it is not heard of until it has drained.
-            time.sleep((3.0 if folder.name == "slow-drain" else 0.1) * links.index)
+            time.sleep(0.1 * links.index)
             _tell(connection, drained=links.index)
         if word in (STOP, FAIL):
             sys.exit(0 if word == STOP else 1)

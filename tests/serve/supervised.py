@@ -66,14 +66,11 @@ def main(folder: Path) -> None:
     from service.settings import load_settings
 
     listeners = share(bind("127.0.0.1", 0), 2)
-    port = listeners[0].getsockname()[1]
-    arguments = Namespace(shutdown_timeout=5, ssl_certfile=None, host="127.0.0.1", port=port)
-    supervisor.SILENT_SECONDS = 1.0
-    if folder.name == "stuck-drain":
-        arguments.shutdown_timeout, supervisor.STOP_SECONDS = 0, 0.5
-    settings = load_settings(hang_exit_seconds=2)
+    arguments = Namespace(
+        shutdown_timeout=5, ssl_certfile=None, host="127.0.0.1", port=listeners[0].getsockname()[1]
+    )
     model: Any = SimpleNamespace(root=folder, index=SimpleNamespace(family="fake"))
-    sys.exit(supervisor.Supervisor(model, settings, arguments, listeners).run())
+    sys.exit(supervisor.Supervisor(model, load_settings(), arguments, listeners).run())
 
 
 if __name__ == "__main__":

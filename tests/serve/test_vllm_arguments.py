@@ -22,6 +22,7 @@ def folder(tiny_model: Callable[[str], ModelFolder]) -> ModelFolder:
         ["--uds", "/tmp/socket"],
         ["--grpc"],
         ["--enable-ssl-refresh"],
+        ["--headless"],
         ["--h11-max-header-count", "9"],
         ["--h11-max-incomplete-event-size=9"],
         ["--tokens-only"],
