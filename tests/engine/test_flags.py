@@ -30,6 +30,29 @@ def test_the_demo_model_decodes_greedily_without_a_penalty(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
+    ("given", "device", "cpu", "expected"),
+    [
+        ([], "auto", False, "0.85"),
+        (["--enforce-eager"], "cuda:1", False, "0.85"),
+        (["--gpu-memory-utilization", "0.5"], "auto", False, "0.5"),
+        ([], "cpu", False, None),
+        ([], "auto", True, None),
+    ],
+)
+def test_the_engine_leaves_room_for_an_encoder_on_a_gpu(
+    given: list[str],
+    device: str,
+    cpu: bool,
+    expected: str | None,
+    tiny_model: Callable[[str], ModelFolder],
+) -> None:
+    folder = tiny_model("minigpt4-vicuna")
+    flags = vllm_flags(folder, load_settings(encoder_device=device), "name", given, cpu=cpu)
+    values = [flags[i + 1] for i, flag in enumerate(flags) if flag == "--gpu-memory-utilization"]
+    assert values == ([] if expected is None else [expected])
+
+
+@pytest.mark.parametrize(
     ("given", "ours"),
     [
         ([], True),
