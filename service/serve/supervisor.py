@@ -124,7 +124,8 @@ class Supervisor:
             return self._stop()
         except Exception as error:
             # Python would wait at its end for the child processes, and they wait for this process.
-            traceback.print_exc()
+            with suppress(OSError):  # a closed terminal
+                traceback.print_exc()
             self._give_up(str(error))
 
     def _handle_signals(self) -> None:

@@ -139,6 +139,13 @@ def test_a_signal_during_the_start_is_the_end_and_no_failure(start: Start, text:
     assert_gone(children)
 
 
+def test_a_failure_that_nobody_can_read_is_the_end_as_well(start: Start) -> None:
+    run = start("bad-plan")
+    assert run.process.stderr is not None
+    run.process.stderr.close()
+    assert run.process.wait(20) == 1
+
+
 def test_an_engine_that_dies_while_others_load_is_the_end(start: Start) -> None:
     run = start("slow-api")
     run.wait_until_ready("vLLM engine ready")
