@@ -1,4 +1,4 @@
-"""What runs in the client processes: a share of the streams of one load."""
+"""The work of a client process: its share of the streams of one load."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What is measured, in which order, and what still fits into the time."""
+"""The phases of the measurement, their order, and the choice of those that still fit."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -7,10 +7,10 @@ from time import monotonic
 
 
 class Phase(IntEnum):
-    """What is measured, the most important first.
+    """The phases, the most important first.
 
-    A server that is up also runs its less important loads, if the time for the more important
-    loads of later servers remains. This saves starts, which take a minute each.
+    A server that runs also gets its less important loads, if enough time remains for the more
+    important loads of the servers after it. This saves starts, which take a minute each.
     """
 
     ENCODER = 0
