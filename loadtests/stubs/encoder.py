@@ -1,6 +1,7 @@
 """An encoder that sleeps for as long as a GPU takes."""
 
 import time
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -16,16 +17,34 @@ IMAGE_SECONDS = 0.0012
 def replace_encoder() -> None:
     """Let every encoder of this process be a stub. It loads no weights."""
     TorchEncoder.startup = _startup  # type: ignore[method-assign]
-    TorchEncoder.encode = _encode  # type: ignore[method-assign]
+    TorchEncoder.begin = _begin  # type: ignore[method-assign]
 
 
 def _startup(self: TorchEncoder) -> None:
     self._set_threads()
 
 
-def _encode(self: TorchEncoder, pixels: Tensor) -> Tensor:
+class _StubEncoding:
+    """A batch on a device that takes one batch after the other."""
+
+    def __init__(self, embeddings: Tensor) -> None:
+        self._embeddings = embeddings
+        self._end = time.monotonic() + BATCH_SECONDS + IMAGE_SECONDS * len(embeddings)
+
+    @property
+    def done(self) -> bool:
+        return time.monotonic() >= self._end
+
+    def wait(self) -> None:
+        time.sleep(max(0.0, self._end - time.monotonic()))
+
+    def get(self) -> Tensor:
+        self.wait()
+        return self._embeddings
+
+
+def _begin(self: TorchEncoder, images: Sequence[Tensor]) -> _StubEncoding:
     """Fill each image's embeddings with its number."""
-    numbers = torch.tensor([number_of(image) for image in pixels], dtype=torch.bfloat16)
-    time.sleep(BATCH_SECONDS + IMAGE_SECONDS * len(pixels))
-    shape = (len(pixels), self.config.visual_tokens, self.config.hidden_size)
-    return numbers[:, None, None].expand(shape).contiguous()
+    numbers = torch.tensor([number_of(image) for image in images], dtype=torch.bfloat16)
+    shape = (len(images), self.config.visual_tokens, self.config.hidden_size)
+    return _StubEncoding(numbers[:, None, None].expand(shape).contiguous())

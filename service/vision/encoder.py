@@ -11,6 +11,7 @@ from torch import Tensor
 from service.model_folder.vision_config import VisionConfig
 from service.tensors.cpu_dtype import has_fast_bfloat16
 from service.vision.cuda_graph import CapturedBatch, Run
+from service.vision.encoding import Encoding, FinishedEncoding
 from service.vision.weights import load_vision_encoder
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -26,14 +27,11 @@ class Encoder(Protocol):
     def startup(self) -> None:
         """Load the weights and warm up; raise if the encoder cannot serve."""
 
-    def encode(self, pixels: Tensor) -> Tensor:
-        """Encode a batch, in order.
+    def begin(self, images: Sequence[Tensor]) -> Encoding:
+        """Begin to encode a batch; its rows come in the same order.
 
         Args:
-            pixels: ``[images, image_size, image_size, 3]`` uint8, on the CPU.
-
-        Returns:
-            ``[images, visual_tokens, hidden_size]``, on the CPU.
+            images: ``[image_size, image_size, 3]`` uint8 each, on the CPU.
         """
 
 
@@ -84,13 +82,13 @@ class TorchEncoder:
             self._run(self._make_blank_batch(1))
 
     @torch.inference_mode()
-    def encode(self, pixels: Tensor) -> Tensor:
-        """Encode with the smallest graph that fits, or without a graph; see :class:`Encoder`."""
-        assert self._run is not None, "encode() was called before startup(): this is a bug"
-        size = next((size for size in sorted(self._graphs) if size >= len(pixels)), None)
+    def begin(self, images: Sequence[Tensor]) -> Encoding:
+        """Start the smallest graph that fits, or encode without a graph; see :class:`Encoder`."""
+        assert self._run is not None, "begin() was called before startup(): this is a bug"
+        size = next((size for size in sorted(self._graphs) if size >= len(images)), None)
         if size is not None:
-            return self._graphs[size].replay(pixels)
-        return self._run(pixels.to(self._device)).cpu()
+            return self._graphs[size].begin(images)
+        return FinishedEncoding(self._run(torch.stack(list(images)).to(self._device)).cpu())
 
     def _set_threads(self) -> None:
         """Set the threads of the calling thread, which is the only one that encodes."""

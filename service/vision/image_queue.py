@@ -138,21 +138,21 @@ class ImageQueue:
         with self._changed:
             return self._drop_if_abandoned(job)
 
-    def take_batch(self) -> list[Job]:
-        """Wait for decoded jobs and take up to ``max_batch``. Empty only after :meth:`close`."""
+    def take_batch(self, *, wait: bool = True) -> list[Job]:
+        """Take up to ``max_batch`` decoded jobs.
+
+        Args:
+            wait: Wait for jobs; then the list is empty only after :meth:`close`. Otherwise it is
+                also empty if there are none, or if they may still wait for more.
+        """
         with self._changed:
-            batch: list[Job] = []
-            while self._open and not batch:
-                if self._ready:
-                    self._wait_for_full_batch()
-                elif not self._background_ready:
-                    self._changed.wait_for(
-                        lambda: self._ready or self._background_ready or not self._open
-                    )
-                batch = self._take(self._ready, self._limits.max_batch) or self._take(
-                    self._background_ready, self._background_batch()
-                )
-            return batch
+            while self._open and self._wait_for_jobs(wait=wait):
+                if batch := (
+                    self._take(self._ready, self._limits.max_batch)
+                    or self._take(self._background_ready, self._background_batch())
+                ):
+                    return batch
+            return []
 
     def finish(self, job: Job, image: EncodedImage) -> None:
         """Cache the embeddings and give them to all waiters."""
@@ -192,15 +192,30 @@ class ImageQueue:
 
     # The methods below expect the caller to hold the lock.
 
-    def _wait_for_full_batch(self) -> None:
-        """Wait until the batch is full or its first image has waited for ``max_wait``."""
+    def _wait_for_jobs(self, *, wait: bool) -> bool:
+        """Wait until a batch may begin; returns False if ``wait`` is false and it may not yet."""
+        if self._ready:
+            return self._wait_for_full_batch(wait=wait)
+        if self._background_ready or not wait:
+            return bool(self._background_ready)
+        self._changed.wait_for(lambda: self._ready or self._background_ready or not self._open)
+        return True
+
+    def _wait_for_full_batch(self, *, wait: bool) -> bool:
+        """Wait until the batch is full or its first image has waited for ``max_wait``.
+
+        Returns False if ``wait`` is false and neither is so yet.
+        """
         deadline = self._ready[0].ready_at + self._limits.max_wait
         while (
             self._open
             and len(self._ready) < self._limits.max_batch
             and (left := deadline - monotonic()) > 0
         ):
+            if not wait:
+                return False
             self._changed.wait(left)
+        return True
 
     def _take(self, ready: deque[Job], most: int) -> list[Job]:
         batch: list[Job] = []

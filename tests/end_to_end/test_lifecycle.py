@@ -180,10 +180,10 @@ import threading
 from service.cli import main
 from service.vision.encoder import TorchEncoder
 
-def encode(self, pixels):
+def begin(self, images):
     {self.encode}
 
-TorchEncoder.encode = encode
+TorchEncoder.begin = begin
 main()
 """
         return ["-c", program, *super().command()[2:]]

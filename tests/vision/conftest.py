@@ -7,12 +7,13 @@ import pytest
 
 from service.vision.limits import EncodingLimits
 from service.vision.runtime import EncodingRuntime
-from tests.vision.fake_encoder import FakeEncoder, StartRuntime
+from tests.vision.fake_encoder import FakeEncoder, FakeGpuEncoder, StartRuntime
 
 
-@pytest.fixture
-def encoder() -> FakeEncoder:
-    return FakeEncoder()
+@pytest.fixture(params=[FakeEncoder, FakeGpuEncoder], ids=["cpu", "gpu"])
+def encoder(request: pytest.FixtureRequest) -> FakeEncoder:
+    made: FakeEncoder = request.param()
+    return made
 
 
 @pytest.fixture

@@ -1,8 +1,8 @@
 """An encoder that a test controls, and functions that submit images to a runtime."""
 
 import threading
-from collections.abc import Callable
-from concurrent.futures import Future
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import torch
 from torch import Tensor
@@ -10,6 +10,7 @@ from torch import Tensor
 from service.errors import ImageFormatError
 from service.model_folder.vision_config import QFormerShape, VisionConfig, ViTShape
 from service.vision.encoded_image import EncodedImage
+from service.vision.encoding import Encoding, FinishedEncoding
 from service.vision.runtime import EncodingRuntime
 
 StartRuntime = Callable[..., EncodingRuntime]
@@ -45,6 +46,9 @@ class FakeEncoder:
     def startup(self) -> None:
         self.started += 1
 
+    def begin(self, images: Sequence[Tensor]) -> Encoding:
+        return FinishedEncoding(self.encode(torch.stack(list(images))))
+
     def encode(self, pixels: Tensor) -> Tensor:
         values = pixels[:, 0, 0, 0].tolist()
         self.batches.append(values)
@@ -55,6 +59,32 @@ class FakeEncoder:
         embeddings = pixels[:, 0, 0, 0].float()[:, None, None].expand(-1, 2, 3).clone()
         embeddings[embeddings == NAN] = float("nan")
         return embeddings
+
+
+class FakeGpuEncoder(FakeEncoder):
+    """Encodes one batch after the other on a thread, so that a batch begins at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gpu = ThreadPoolExecutor(1)
+
+    def begin(self, images: Sequence[Tensor]) -> Encoding:
+        return _Begun(self.gpu.submit(self.encode, torch.stack(list(images))))
+
+
+class _Begun:
+    def __init__(self, embeddings: Future[Tensor]) -> None:
+        self._embeddings = embeddings
+
+    @property
+    def done(self) -> bool:
+        return self._embeddings.done()
+
+    def wait(self) -> None:
+        self._embeddings.result()
+
+    def get(self) -> Tensor:
+        return self._embeddings.result()
 
 
 def make_pixels(value: int) -> Callable[[], Tensor]:

@@ -4,11 +4,15 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 
 import pytest
+import torch
 
 from service.errors import EncoderOverloadedError
-from service.vision.image_queue import BACKGROUND_SECONDS
+from service.vision.encoded_image import EncodedImage
+from service.vision.image_queue import BACKGROUND_SECONDS, ImageQueue, Job
+from service.vision.limits import EncodingLimits
 from tests.vision.fake_encoder import (
     FakeEncoder,
+    FakeGpuEncoder,
     StartRuntime,
     hold_busy,
     submit,
@@ -165,3 +169,38 @@ def test_background_images_take_no_places_of_others(
     accepted += [submit(runtime, value) for value in (3, 4)]
     encoder.go.set()
     assert [value_of(future) for future in accepted] == [1, 2, 3, 4]
+
+
+def test_the_next_batch_begins_before_the_last_one_is_delivered(
+    start_runtime: StartRuntime, encoder: FakeEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise a GPU would wait while results are copied and sent."""
+    runtime = start_runtime(max_batch=8)
+    is_on_gpu = isinstance(encoder, FakeGpuEncoder)
+    seen: list[list[list[int]]] = []
+    finish = runtime._queue.finish
+
+    def record_and_finish(job: Job, image: EncodedImage) -> None:
+        if job.digest == "9" and is_on_gpu:
+            assert encoder.busy.wait(10)
+        seen.append([*encoder.batches])
+        finish(job, image)
+
+    monkeypatch.setattr(runtime._queue, "finish", record_and_finish)
+    first = hold_busy(runtime, encoder)
+    encoder.busy.clear()
+    second = submit(runtime, 1)
+    wait_for_ready(runtime, 1)
+    encoder.go.set()
+    assert [value_of(first), value_of(second)] == [9, 1]
+    assert seen[0] == ([[9], [1]] if is_on_gpu else [[9]])
+
+
+def test_without_waiting_a_batch_that_may_still_grow_is_not_taken() -> None:
+    queue = ImageQueue(EncodingLimits(max_batch=2, max_wait=3600))
+    assert queue.take_batch(wait=False) == []
+    jobs = [queue.enter(digest)[1] for digest in ("a", "b")]
+    for expected, job in zip(([], jobs), jobs, strict=True):
+        assert job is not None
+        queue.add_pixels(job, torch.zeros(1))
+        assert queue.take_batch(wait=False) == expected

@@ -138,8 +138,8 @@ def test_a_batch_gives_the_same_embeddings_as_single_images(any_family: ModelFol
     encoder = TorchEncoder(any_family.vision, config, torch.device("cpu"), torch.float32, [1, 4])
     encoder.startup()
     pixels = make_images(config, 3)
-    together = encoder.encode(pixels)
-    alone = torch.cat([encoder.encode(pixels[index : index + 1]) for index in range(3)])
+    together = encoder.begin(list(pixels)).get()
+    alone = torch.cat([encoder.begin([image]).get() for image in pixels])
     assert torch.allclose(together, alone, atol=1e-5)
 
 
@@ -176,7 +176,7 @@ def test_features_are_what_the_projection_reads(any_family: ModelFolder) -> None
             any_family.vision, config, cpu, torch.float32, [1], 1, features=features
         )
         encoder.startup()
-        outputs.append(encoder.encode(pixels))
+        outputs.append(encoder.begin(list(pixels)).get())
     assert outputs[0].shape == (2, config.visual_tokens, config.projection_width)
     projection = load_vision_encoder(any_family.vision).projection
     torch.testing.assert_close(projection(outputs[0]), outputs[1])

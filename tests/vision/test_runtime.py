@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 
 from service.errors import EncoderNotReadyError, ImageFormatError
+from service.vision.encoding import Encoding
 from service.vision.limits import EncodingLimits
 from service.vision.runtime import EncodingRuntime
 from tests.vision.fake_encoder import (
@@ -150,11 +152,13 @@ def test_only_the_encoding_thread_has_several_threads_of_torch(
         torch.set_num_threads(3)
         torch.zeros(1 << 20).add_(1)  # the warm-up: torch binds the number to the thread
 
-    def encode(pixels: Tensor) -> Tensor:
-        seen.append(torch.get_num_threads())
-        return FakeEncoder.encode(encoder, pixels)
+    begin = encoder.begin
 
-    encoder.startup, encoder.encode = startup, encode
+    def begin_and_see(images: Sequence[Tensor]) -> Encoding:
+        seen.append(torch.get_num_threads())
+        return begin(images)
+
+    encoder.startup, encoder.begin = startup, begin_and_see
     before = torch.get_num_threads()
     try:
         runtime = start_runtime()
