@@ -163,11 +163,12 @@ class EncodingThread:
 
     def _encode_alone(self, job: Job) -> None:
         try:
-            encoding = self._encoder.begin([_get_pixels(job)])
+            batch = _Batch([job], monotonic(), self._encoder.begin([_get_pixels(job)]))
         except Exception as error:
             self._retry_alone([job], error)
         else:
-            self._finish(_Batch([job], monotonic(), encoding))
+            self._wait(batch)
+            self._finish(batch)
 
     def _test_encoder(self) -> None:
         """Encode a blank image, to tell whether the images or the encoder caused the failures."""
